@@ -1,0 +1,2 @@
+//! The Birthmark command.
+fn main() {}
