@@ -1,0 +1,176 @@
+//! Why bytes are not a packet: one fault per statement of the standard that can be broken.
+//!
+//! A server that meets one closes the connection (`[MQTT-4.8.0-1]`) and writes the reason down; nothing here is ever sent to
+//! the peer. The text never holds payload, password or user name.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::frame::PacketType;
+use crate::topic::TopicError;
+
+/// Bytes that cannot be a packet of MQTT 3.1.1: in which packet, and what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The packet's type, once its first byte made sense.
+    pub packet: Option<PacketType>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with a packet. The peer is always to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The first byte names type 0 or 15, which are reserved.
+    ReservedType(u8),
+    /// The flags in the first byte are not those that the type must have.
+    Flags(u8),
+    /// The Remaining Length field goes on into a fifth byte.
+    RemainingLength,
+    /// The packet is longer than the receiver takes.
+    TooLarge {
+        /// How long it says it is, with its fixed header.
+        bytes: usize,
+        /// How long it may be.
+        bytes_max: usize,
+    },
+    /// A field runs past the end of the packet.
+    Truncated(&'static str),
+    /// Bytes are left after the last field.
+    Trailing(usize),
+    /// A string is not UTF-8.
+    Utf8(&'static str),
+    /// A string holds U+0000.
+    NullCharacter(&'static str),
+    /// The packet identifier is 0.
+    PacketIdZero,
+    /// A QoS of 3.
+    QoS(&'static str),
+    /// DUP is set on a QoS 0 message.
+    DuplicateAtMostOnce,
+    /// The topic of a PUBLISH or of a will cannot be a topic name.
+    TopicName(TopicError),
+    /// A topic filter breaks the rules of section 4.7.
+    TopicFilter(TopicError),
+    /// A SUBSCRIBE or UNSUBSCRIBE without any filter, or a SUBACK without any return code.
+    Empty(&'static str),
+    /// Reserved bits beside a requested QoS are set.
+    ReservedBits(u8),
+    /// The protocol name is not one that any version of MQTT had.
+    ProtocolName,
+    /// The reserved bit of the connect flags is set.
+    ReservedConnectFlag,
+    /// Will QoS or Will Retain without a will.
+    WillFlags,
+    /// A password without a user name.
+    PasswordWithoutUserName,
+    /// A return code that the standard does not know.
+    ReturnCode(u8),
+    /// The acknowledge flags of a CONNACK contradict it.
+    AcknowledgeFlags(u8),
+}
+
+impl Malformed {
+    /// Stable name of the fault.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.fault.code()
+    }
+}
+
+impl Fault {
+    /// Stable name of the fault.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code_and_statement().0
+    }
+
+    /// The statement of the standard that is broken; empty for the receiver's own limit.
+    #[must_use]
+    pub fn statement(&self) -> &'static str {
+        self.code_and_statement().1
+    }
+
+    fn code_and_statement(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::ReservedType(_) => ("mqtt.type.reserved", "section 2.2.1"),
+            Self::Flags(_) => ("mqtt.flags.reserved", "[MQTT-2.2.2-2]"),
+            Self::RemainingLength => ("mqtt.length.field", "section 2.2.3"),
+            Self::TooLarge { .. } => ("mqtt.length.limit", ""),
+            Self::Truncated(_) => ("mqtt.field.truncated", "section 1.5"),
+            Self::Trailing(_) => ("mqtt.field.trailing", "section 2.2.3"),
+            Self::Utf8(_) => ("mqtt.string.utf8", "[MQTT-1.5.3-1]"),
+            Self::NullCharacter(_) => ("mqtt.string.null", "[MQTT-1.5.3-2]"),
+            Self::PacketIdZero => ("mqtt.packet-id.zero", "[MQTT-2.3.1-1]"),
+            Self::QoS("will") => ("mqtt.qos.will", "[MQTT-3.1.2-14]"),
+            Self::QoS("subscription") => ("mqtt.qos.subscription", "[MQTT-3-8.3-4]"),
+            Self::QoS(_) => ("mqtt.qos.publish", "[MQTT-3.3.1-4]"),
+            Self::DuplicateAtMostOnce => ("mqtt.duplicate.qos0", "[MQTT-3.3.1-2]"),
+            Self::TopicName(error) => ("mqtt.topic.name", error.statement()),
+            Self::TopicFilter(error) => ("mqtt.topic.filter", error.statement()),
+            Self::Empty("topic filters to end") => ("mqtt.unsubscribe.empty", "[MQTT-3.10.3-2]"),
+            Self::Empty(_) => ("mqtt.subscribe.empty", "[MQTT-3.8.3-3]"),
+            Self::ReservedBits(_) => ("mqtt.subscribe.reserved", "[MQTT-3-8.3-4]"),
+            Self::ProtocolName => ("mqtt.connect.protocol", "[MQTT-3.1.2-1]"),
+            Self::ReservedConnectFlag => ("mqtt.connect.reserved", "[MQTT-3.1.2-3]"),
+            Self::WillFlags => ("mqtt.connect.will", "[MQTT-3.1.2-11]"),
+            Self::PasswordWithoutUserName => ("mqtt.connect.password", "[MQTT-3.1.2-22]"),
+            Self::ReturnCode(_) => ("mqtt.return-code", "section 3.2.2.3"),
+            Self::AcknowledgeFlags(_) => ("mqtt.connack.flags", "[MQTT-3.2.2-4]"),
+        }
+    }
+}
+
+impl From<TopicError> for Fault {
+    fn from(error: TopicError) -> Self {
+        Self::TopicName(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReservedType(kind) => write!(f, "packet type {kind} is reserved")?,
+            Self::Flags(flags) => write!(f, "fixed header flags are {flags:#06b}")?,
+            Self::RemainingLength => write!(f, "remaining length field is longer than four bytes")?,
+            Self::TooLarge { bytes, bytes_max } => write!(f, "packet of {bytes} bytes, limit {bytes_max}")?,
+            Self::Truncated(what) => write!(f, "{what} runs past the end of the packet")?,
+            Self::Trailing(bytes) => write!(f, "{bytes} bytes left after the last field")?,
+            Self::Utf8(what) => write!(f, "{what} is not UTF-8")?,
+            Self::NullCharacter(what) => write!(f, "{what} holds U+0000")?,
+            Self::PacketIdZero => write!(f, "packet identifier is 0")?,
+            Self::QoS(what) => write!(f, "{what} QoS is 3")?,
+            Self::DuplicateAtMostOnce => write!(f, "DUP is set on a QoS 0 message")?,
+            Self::TopicName(error) => write!(f, "topic name {error}")?,
+            Self::TopicFilter(error) => write!(f, "topic filter {error}")?,
+            Self::Empty(what) => write!(f, "no {what}")?,
+            Self::ReservedBits(byte) => {
+                write!(f, "reserved bits beside the requested QoS are set ({byte:#04x})")?
+            }
+            Self::ProtocolName => write!(f, "protocol name is not MQTT")?,
+            Self::ReservedConnectFlag => write!(f, "reserved connect flag is set")?,
+            Self::WillFlags => write!(f, "will QoS or will retain is set without a will")?,
+            Self::PasswordWithoutUserName => write!(f, "password flag is set without the user name flag")?,
+            Self::ReturnCode(code) => write!(f, "return code {code:#04x} is unknown")?,
+            Self::AcknowledgeFlags(flags) => {
+                write!(f, "acknowledge flags {flags:#04x} are not allowed here")?
+            }
+        }
+        match self.statement() {
+            "" => Ok(()),
+            statement => write!(f, " {statement}"),
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.packet {
+            Some(packet) => write!(f, "malformed {packet}: {}", self.fault),
+            None => write!(f, "not an MQTT packet: {}", self.fault),
+        }
+    }
+}
+
+impl Error for Malformed {}

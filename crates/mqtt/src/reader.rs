@@ -1,0 +1,65 @@
+//! A cursor over the fields of one packet. It borrows, it never copies, and it cannot run past the end.
+
+use crate::fault::Fault;
+use crate::packet::PacketId;
+
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn byte(&mut self, what: &'static str) -> Result<u8, Fault> {
+        let (byte, rest) = self.rest.split_first().ok_or(Fault::Truncated(what))?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+
+    pub(crate) fn two_bytes(&mut self, what: &'static str) -> Result<u16, Fault> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Fault::Truncated(what))?;
+        self.rest = rest;
+        Ok(u16::from_be_bytes(*bytes))
+    }
+
+    /// Binary with a two-byte length before it (section 1.5.3 without the UTF-8).
+    pub(crate) fn binary(&mut self, what: &'static str) -> Result<&'a [u8], Fault> {
+        let length = usize::from(self.two_bytes(what)?);
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Fault::Truncated(what))?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A UTF-8 encoded string (section 1.5.3): well formed, without U+0000. Surrogates are not well formed in UTF-8.
+    pub(crate) fn string(&mut self, what: &'static str) -> Result<&'a str, Fault> {
+        let bytes = self.binary(what)?;
+        let text = core::str::from_utf8(bytes).map_err(|_| Fault::Utf8(what))?;
+        if bytes.contains(&0) {
+            return Err(Fault::NullCharacter(what));
+        }
+        Ok(text)
+    }
+
+    /// A packet identifier, which is never 0 (`[MQTT-2.3.1-1]`).
+    pub(crate) fn packet_id(&mut self) -> Result<PacketId, Fault> {
+        PacketId::new(self.two_bytes("packet identifier")?).ok_or(Fault::PacketIdZero)
+    }
+
+    /// The packet must end here.
+    pub(crate) fn end(&self) -> Result<(), Fault> {
+        match self.rest.len() {
+            0 => Ok(()),
+            bytes => Err(Fault::Trailing(bytes)),
+        }
+    }
+}
