@@ -1,2 +1,55 @@
-//! One command for everything.
-fn main() {}
+//! `cargo xtask`: one command for everything a developer of Birthmark does.
+//!
+//! It stands outside the story: nothing here is shipped. It only runs other programs (cargo, the outside tools, the
+//! binary itself) and reads their answers, so it must never hold a rule of the product.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool speaks to a person"
+)]
+
+mod args;
+mod bench;
+mod console;
+mod docs;
+mod failure;
+mod fuzz;
+mod metadata;
+mod process;
+mod skips;
+mod test;
+mod tidy;
+mod tools;
+mod tree;
+mod world;
+
+use std::process::ExitCode;
+
+use args::Command;
+use failure::Outcome;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args().skip(1)).and_then(run) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome<ExitCode> {
+    match command {
+        Command::Help => {
+            println!("{}", args::HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Test { require_tools, seed } => test::run(require_tools, seed),
+        Command::Tidy => tidy::run(),
+        Command::Bench { name, json } => bench::run(&name, json),
+        Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),
+        Command::World { seed } => world::run(seed),
+        Command::Docs => docs::run(),
+    }
+}

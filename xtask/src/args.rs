@@ -1,0 +1,176 @@
+//! What was typed after `cargo xtask`, checked before anything is started.
+
+use crate::failure::{Failure, Outcome};
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [--require-tools] [--seed N]  everything, from the set-up of this machine to the last story
+                                     --require-tools: a missing outside tool is an error, not a skip
+                                     --seed: replay the random kills of one earlier run
+  tidy                               the walls between the crates, licences, paths in documents, leftovers
+  docs                               write the generated reference pages again
+  bench NAME [--json]                measure side by side and print a table; NAME: story
+  fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
+  world --seed N                     replay one run of the simulated fleet
+  help                               this page
+
+Exit code: 0 all is well, 1 a check failed, 2 the command could not be carried out.";
+
+/// One command, complete.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Test { require_tools: bool, seed: Option<u64> },
+    Tidy,
+    Docs,
+    Bench { name: String, json: bool },
+    Fuzz { name: Option<String>, seconds: u64 },
+    World { seed: u64 },
+}
+
+/// Seconds that one fuzz target runs when nothing else is said.
+pub(crate) const FUZZ_SECONDS: u64 = 10;
+
+/// Reads the words after `cargo xtask`.
+pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
+    let mut words = Words(words.collect());
+    let Some(command) = words.next_plain() else {
+        return Ok(Command::Help);
+    };
+    let parsed = match command.as_str() {
+        "help" => Command::Help,
+        "test" => Command::Test {
+            require_tools: words.flag("--require-tools"),
+            seed: words.number("--seed")?,
+        },
+        "tidy" => Command::Tidy,
+        "docs" => Command::Docs,
+        "bench" => Command::Bench {
+            json: words.flag("--json"),
+            name: words
+                .next_plain()
+                .ok_or_else(|| Failure::new("bench: which one? known: story"))?,
+        },
+        "fuzz" => Command::Fuzz {
+            seconds: words.number("--seconds")?.unwrap_or(FUZZ_SECONDS),
+            name: words.next_plain(),
+        },
+        "world" => Command::World {
+            seed: words
+                .number("--seed")?
+                .ok_or_else(|| Failure::new("world: --seed N is missing"))?,
+        },
+        other => {
+            return Err(Failure::new(format!(
+                "no command `{other}`; cargo xtask help lists them"
+            )));
+        }
+    };
+    words.finish(parsed)
+}
+
+/// The words not yet understood.
+struct Words(Vec<String>);
+
+impl Words {
+    fn next_plain(&mut self) -> Option<String> {
+        let asked_for_help = self.flag("--help") | self.flag("-h");
+        if asked_for_help {
+            return Some("help".to_owned());
+        }
+        let at = self.0.iter().position(|word| !word.starts_with('-'))?;
+        Some(self.0.remove(at))
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let at = self.0.iter().position(|word| word == name);
+        at.map(|at| self.0.remove(at)).is_some()
+    }
+
+    fn number(&mut self, name: &str) -> Outcome<Option<u64>> {
+        let Some(at) = self.0.iter().position(|word| word == name) else {
+            return Ok(None);
+        };
+        self.0.remove(at);
+        let value = if at < self.0.len() {
+            self.0.remove(at)
+        } else {
+            String::new()
+        };
+        let number = value
+            .parse()
+            .map_err(|_| Failure::new(format!("{name} needs a number, not `{value}`")))?;
+        Ok(Some(number))
+    }
+
+    fn finish(self, parsed: Command) -> Outcome<Command> {
+        match self.0.first() {
+            None => Ok(parsed),
+            Some(_) if parsed == Command::Help => Ok(parsed),
+            Some(word) => Err(Failure::new(format!(
+                "did not understand `{word}`; cargo xtask help"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, expected: Option<Command>) {
+        let parsed = parse(typed.split_whitespace().map(str::to_owned));
+        assert_eq!(parsed.ok(), expected, "{typed}");
+    }
+
+    #[test]
+    fn words_become_commands_or_are_refused() {
+        check("", Some(Command::Help));
+        check("test --help", Some(Command::Help));
+        check(
+            "test",
+            Some(Command::Test {
+                require_tools: false,
+                seed: None,
+            }),
+        );
+        check(
+            "test --seed 7 --require-tools",
+            Some(Command::Test {
+                require_tools: true,
+                seed: Some(7),
+            }),
+        );
+        check("tidy", Some(Command::Tidy));
+        check(
+            "bench story --json",
+            Some(Command::Bench {
+                name: "story".to_owned(),
+                json: true,
+            }),
+        );
+        check("bench", None);
+        check(
+            "fuzz",
+            Some(Command::Fuzz {
+                name: None,
+                seconds: 10,
+            }),
+        );
+        check(
+            "fuzz mqtt --seconds 3",
+            Some(Command::Fuzz {
+                name: Some("mqtt".to_owned()),
+                seconds: 3,
+            }),
+        );
+        check("fuzz mqtt --seconds", None);
+        check("fuzz mqtt --seconds x", None);
+        check("world", None);
+        check("world --seed 9", Some(Command::World { seed: 9 }));
+        check("tidy --fast", None);
+        check("dance", None);
+    }
+}

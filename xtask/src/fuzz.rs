@@ -1,0 +1,172 @@
+//! `cargo xtask fuzz`: feeds the decoders with mutated bytes.
+//!
+//! `fuzz/` is built here on the stable compiler with the flags that its coverage pass takes; no other program is needed.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::args::FUZZ_SECONDS;
+use crate::console::Ending;
+use crate::failure::{Failure, Outcome, Trying};
+use crate::process::{self, Run};
+
+/// What the compiler is told, so that the fuzzer sees which edges an input reaches and what it is compared with.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
+
+/// The variable that names the target to the one binary; `list` prints them all.
+const TARGET: &str = "BIRTHMARK_FUZZ_TARGET";
+
+/// Memory above which an input has done damage.
+const RSS_MEBIBYTES_MAX: u32 = 1024;
+
+/// Seconds above which one input has done damage.
+const INPUT_SECONDS_MAX: u32 = 5;
+
+/// The folder of the fuzz workspace.
+pub(crate) fn folder() -> PathBuf {
+    process::root().join("fuzz")
+}
+
+/// The command: one target, or all of them.
+pub(crate) fn run(name: Option<&str>, seconds: u64) -> Outcome<ExitCode> {
+    let fuzzer = Fuzzer::build()?;
+    let targets = fuzzer.targets()?;
+    let chosen: Vec<&String> = targets
+        .iter()
+        .filter(|target| name.is_none_or(|name| name == *target))
+        .collect();
+    if chosen.is_empty() {
+        return Err(Failure::new(format!(
+            "no fuzz target {}; known: {}",
+            name.unwrap_or_default(),
+            targets.join(", ")
+        )));
+    }
+    let mut code = ExitCode::SUCCESS;
+    for target in chosen {
+        if fuzzer.run(target, seconds)? != Ending::Passed {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+/// One step of `cargo xtask test`: every target for a few seconds.
+pub(crate) fn smoke(seconds_sum: u64) -> Outcome<Ending> {
+    let fuzzer = Fuzzer::build()?;
+    let targets = fuzzer.targets()?;
+    let each = (seconds_sum / targets.len().max(1) as u64).clamp(1, FUZZ_SECONDS);
+    let mut ending = Ending::Passed;
+    for target in &targets {
+        if fuzzer.run(target, each)? != Ending::Passed {
+            ending = Ending::Failed;
+        }
+    }
+    Ok(ending)
+}
+
+/// The built binary.
+struct Fuzzer {
+    binary: PathBuf,
+    work: PathBuf,
+}
+
+impl Fuzzer {
+    fn build() -> Outcome<Self> {
+        let host = host()?;
+        let work = process::target().join("fuzz");
+        // Naming the platform keeps the flags away from build scripts.
+        let build = Run::cargo()
+            .args(["build", "--release", "--locked", "--target", &host])
+            .dir(&folder());
+        let build = build.env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &work);
+        if build.shown()? != Ending::Passed {
+            return Err(Failure::new("the fuzz targets do not build"));
+        }
+        Ok(Self {
+            binary: work.join(host).join("release").join("fuzz"),
+            work,
+        })
+    }
+
+    fn targets(&self) -> Outcome<Vec<String>> {
+        let list = Run::new(&self.binary).env(TARGET, "list").caught_well()?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    fn run(&self, target: &str, seconds: u64) -> Outcome<Ending> {
+        let corpus = self.folder_for("corpus", target)?;
+        let found = self.folder_for("artifacts", target)?;
+        let seeds = folder().join("seeds").join(target);
+        let limits = [
+            format!("-max_total_time={seconds}"),
+            format!("-rss_limit_mb={RSS_MEBIBYTES_MAX}"),
+            format!("-timeout={INPUT_SECONDS_MAX}"),
+            format!("-artifact_prefix={}/", found.display()),
+            "-print_final_stats=1".to_owned(),
+        ];
+        let run = Run::new(&self.binary)
+            .env(TARGET, target)
+            .args(&limits)
+            .args([&corpus]);
+        let run = if seeds.exists() { run.args([&seeds]) } else { run };
+        let said = run.caught()?;
+        if said.success {
+            println!("    {target:<24} {}", summary(&said.stderr));
+            return Ok(Ending::Passed);
+        }
+        println!(
+            "    {target}: an input does damage; it is in {}\n{}",
+            found.display(),
+            said.stderr
+        );
+        Ok(Ending::Failed)
+    }
+
+    fn folder_for(&self, kind: &str, target: &str) -> Outcome<PathBuf> {
+        let folder = self.work.join(kind).join(target);
+        fs::create_dir_all(&folder).trying(|| format!("create {}", folder.display()))?;
+        Ok(folder)
+    }
+}
+
+/// How many inputs ran and how many edges they reached.
+fn summary(said: &str) -> String {
+    let runs = said
+        .lines()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+        .unwrap_or("?")
+        .trim();
+    let edges = said
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once(" cov: "))
+        .map_or("?", |(_, rest)| rest);
+    format!(
+        "{runs} inputs, {} edges",
+        edges.split_whitespace().next().unwrap_or("?")
+    )
+}
+
+/// The platform of the compiler itself.
+fn host() -> Outcome<String> {
+    let version = Run::new("rustc").args(["-vV"]).caught_well()?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| Failure::new("rustc -vV names no host"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_is_read_from_what_the_fuzzer_says() {
+        let said = "#2 INITED cov: 12 ft: 13\n#8 pulse  cov: 42 ft: 50 corp: 3/9b\nDone\nstat::number_of_executed_units: 812\n";
+        assert_eq!(summary(said), "812 inputs, 42 edges");
+        assert_eq!(summary(""), "? inputs, ? edges");
+    }
+}
