@@ -118,7 +118,7 @@ impl ClientError {
             Self::Unexpected(_) => "mqtt.client.unexpected",
             Self::UnexpectedAnswer(..) => "mqtt.client.answer",
             Self::Silent => "mqtt.client.silent",
-            Self::NotConnected => "mqtt.client.not-connected",
+            Self::NotConnected => "mqtt.client.not_connected",
             Self::Full(_) => "mqtt.client.window",
             Self::Unencodable(_) => "mqtt.client.unencodable",
             Self::ExactlyOnce => "mqtt.client.qos2",

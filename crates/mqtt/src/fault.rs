@@ -83,41 +83,58 @@ impl Fault {
     /// Stable name of the fault.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.code_and_statement().0
+        match self {
+            Self::ReservedType(_) => "mqtt.type.reserved",
+            Self::Flags(_) => "mqtt.flags.reserved",
+            Self::RemainingLength => "mqtt.length.field",
+            Self::TooLarge { .. } => "mqtt.length.limit",
+            Self::Truncated(_) => "mqtt.field.truncated",
+            Self::Trailing(_) => "mqtt.field.trailing",
+            Self::Utf8(_) => "mqtt.string.utf8",
+            Self::NullCharacter(_) => "mqtt.string.null",
+            Self::PacketIdZero => "mqtt.packet_id.zero",
+            Self::QoS(_) => "mqtt.qos.reserved",
+            Self::DuplicateAtMostOnce => "mqtt.duplicate.qos0",
+            Self::TopicName(_) => "mqtt.topic.name",
+            Self::TopicFilter(_) => "mqtt.topic.filter",
+            Self::Empty(_) => "mqtt.list.empty",
+            Self::ReservedBits(_) => "mqtt.subscribe.reserved",
+            Self::ProtocolName => "mqtt.connect.protocol",
+            Self::ReservedConnectFlag => "mqtt.connect.reserved",
+            Self::WillFlags => "mqtt.connect.will",
+            Self::PasswordWithoutUserName => "mqtt.connect.password",
+            Self::ReturnCode(_) => "mqtt.return_code",
+            Self::AcknowledgeFlags(_) => "mqtt.connack.flags",
+        }
     }
 
     /// The statement of the standard that is broken; empty for the receiver's own limit.
     #[must_use]
     pub fn statement(&self) -> &'static str {
-        self.code_and_statement().1
-    }
-
-    fn code_and_statement(&self) -> (&'static str, &'static str) {
         match self {
-            Self::ReservedType(_) => ("mqtt.type.reserved", "section 2.2.1"),
-            Self::Flags(_) => ("mqtt.flags.reserved", "[MQTT-2.2.2-2]"),
-            Self::RemainingLength => ("mqtt.length.field", "section 2.2.3"),
-            Self::TooLarge { .. } => ("mqtt.length.limit", ""),
-            Self::Truncated(_) => ("mqtt.field.truncated", "section 1.5"),
-            Self::Trailing(_) => ("mqtt.field.trailing", "section 2.2.3"),
-            Self::Utf8(_) => ("mqtt.string.utf8", "[MQTT-1.5.3-1]"),
-            Self::NullCharacter(_) => ("mqtt.string.null", "[MQTT-1.5.3-2]"),
-            Self::PacketIdZero => ("mqtt.packet-id.zero", "[MQTT-2.3.1-1]"),
-            Self::QoS("will") => ("mqtt.qos.will", "[MQTT-3.1.2-14]"),
-            Self::QoS("subscription") => ("mqtt.qos.subscription", "[MQTT-3-8.3-4]"),
-            Self::QoS(_) => ("mqtt.qos.publish", "[MQTT-3.3.1-4]"),
-            Self::DuplicateAtMostOnce => ("mqtt.duplicate.qos0", "[MQTT-3.3.1-2]"),
-            Self::TopicName(error) => ("mqtt.topic.name", error.statement()),
-            Self::TopicFilter(error) => ("mqtt.topic.filter", error.statement()),
-            Self::Empty("topic filters to end") => ("mqtt.unsubscribe.empty", "[MQTT-3.10.3-2]"),
-            Self::Empty(_) => ("mqtt.subscribe.empty", "[MQTT-3.8.3-3]"),
-            Self::ReservedBits(_) => ("mqtt.subscribe.reserved", "[MQTT-3-8.3-4]"),
-            Self::ProtocolName => ("mqtt.connect.protocol", "[MQTT-3.1.2-1]"),
-            Self::ReservedConnectFlag => ("mqtt.connect.reserved", "[MQTT-3.1.2-3]"),
-            Self::WillFlags => ("mqtt.connect.will", "[MQTT-3.1.2-11]"),
-            Self::PasswordWithoutUserName => ("mqtt.connect.password", "[MQTT-3.1.2-22]"),
-            Self::ReturnCode(_) => ("mqtt.return-code", "section 3.2.2.3"),
-            Self::AcknowledgeFlags(_) => ("mqtt.connack.flags", "[MQTT-3.2.2-4]"),
+            Self::ReservedType(_) => "section 2.2.1",
+            Self::Flags(_) => "[MQTT-2.2.2-2]",
+            Self::RemainingLength => "section 2.2.3",
+            Self::TooLarge { .. } => "",
+            Self::Truncated(_) => "section 1.5",
+            Self::Trailing(_) => "section 2.2.3",
+            Self::Utf8(_) => "[MQTT-1.5.3-1]",
+            Self::NullCharacter(_) => "[MQTT-1.5.3-2]",
+            Self::PacketIdZero => "[MQTT-2.3.1-1]",
+            Self::QoS("will") => "[MQTT-3.1.2-14]",
+            Self::QoS("subscription") => "[MQTT-3-8.3-4]",
+            Self::QoS(_) => "[MQTT-3.3.1-4]",
+            Self::DuplicateAtMostOnce => "[MQTT-3.3.1-2]",
+            Self::TopicName(error) | Self::TopicFilter(error) => error.statement(),
+            Self::Empty("topic filters to end") => "[MQTT-3.10.3-2]",
+            Self::Empty(_) => "[MQTT-3.8.3-3]",
+            Self::ReservedBits(_) => "[MQTT-3-8.3-4]",
+            Self::ProtocolName => "[MQTT-3.1.2-1]",
+            Self::ReservedConnectFlag => "[MQTT-3.1.2-3]",
+            Self::WillFlags => "[MQTT-3.1.2-11]",
+            Self::PasswordWithoutUserName => "[MQTT-3.1.2-22]",
+            Self::ReturnCode(_) => "section 3.2.2.3",
+            Self::AcknowledgeFlags(_) => "[MQTT-3.2.2-4]",
         }
     }
 }

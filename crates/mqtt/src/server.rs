@@ -55,8 +55,8 @@ impl Violation {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NotConnect(_) => "mqtt.order.connect-first",
-            Self::SecondConnect => "mqtt.order.connect-twice",
+            Self::NotConnect(_) => "mqtt.order.connect_first",
+            Self::SecondConnect => "mqtt.order.connect_twice",
             Self::ServerOnly(_) => "mqtt.direction",
             Self::ExactlyOnce(_) => "mqtt.qos2.unsupported",
         }

@@ -74,7 +74,7 @@ fn fixed_headers_2_2() {
     refused(&[0xe0, 1, 0], "mqtt.field.trailing");
     refused(&[0x40, 3, 0, 1, 0], "mqtt.field.trailing");
     refused(&[0x40, 1, 0], "mqtt.field.truncated");
-    refused(&[0x40, 2, 0, 0], "mqtt.packet-id.zero");
+    refused(&[0x40, 2, 0, 0], "mqtt.packet_id.zero");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn connect_3_1() {
     refused(&with_flags(0x0a, &[]), "mqtt.connect.will");
     refused(&with_flags(0x22, &[]), "mqtt.connect.will");
     refused(&with_flags(0x42, &[0, 0]), "mqtt.connect.password");
-    refused(&with_flags(0x1e, &[0, 1, b'w', 0, 0]), "mqtt.qos.will");
+    refused(&with_flags(0x1e, &[0, 1, b'w', 0, 0]), "mqtt.qos.reserved");
     refused(&with_flags(0x06, &[0, 1, b'#', 0, 0]), "mqtt.topic.name");
     refused(&with_flags(0x06, &[0, 0, 0, 0]), "mqtt.topic.name");
     refused(&with_flags(0x06, &[0, 1, b'w']), "mqtt.field.truncated");
@@ -261,7 +261,7 @@ fn connack_3_2() {
     taken(&[0x20, 2, 1, 0]);
     refused(&[0x20, 2, 1, 5], "mqtt.connack.flags");
     refused(&[0x20, 2, 2, 0], "mqtt.connack.flags");
-    refused(&[0x20, 2, 0, 6], "mqtt.return-code");
+    refused(&[0x20, 2, 0, 6], "mqtt.return_code");
     let answer = ConnectAnswer {
         session_present: true,
         code: ConnectReturn::NotAuthorized,
@@ -276,9 +276,9 @@ fn publish_3_3() {
     taken(&packet(0x32, &[&[0, 1, b'a', 0, 1]]));
     taken(&packet(0x3a, &[&[0, 1, b'a', 0, 1, 0xff]]));
     taken(&packet(0x3c, &[&[0, 1, b'a', 0, 1]]));
-    refused(&packet(0x36, &[&[0, 1, b'a', 0, 1]]), "mqtt.qos.publish");
+    refused(&packet(0x36, &[&[0, 1, b'a', 0, 1]]), "mqtt.qos.reserved");
     refused(&packet(0x38, &[&[0, 1, b'a']]), "mqtt.duplicate.qos0");
-    refused(&packet(0x32, &[&[0, 1, b'a', 0, 0]]), "mqtt.packet-id.zero");
+    refused(&packet(0x32, &[&[0, 1, b'a', 0, 0]]), "mqtt.packet_id.zero");
     refused(&packet(0x32, &[&[0, 1, b'a', 0]]), "mqtt.field.truncated");
     refused(&packet(0x30, &[&[0, 0]]), "mqtt.topic.name");
     refused(&packet(0x30, &[&[0, 3, b'a', b'/', b'+']]), "mqtt.topic.name");
@@ -301,9 +301,9 @@ fn subscribe_and_unsubscribe_3_8_to_3_10() {
         .map(|line| (line.filter.as_str(), line.qos))
         .collect();
     assert_eq!(lines, [("a/#", QoS::AtLeastOnce), ("+", QoS::ExactlyOnce)]);
-    refused(&packet(0x82, &[&[0, 1]]), "mqtt.subscribe.empty");
-    refused(&packet(0x82, &[&[0, 0, 0, 1, b'a', 0]]), "mqtt.packet-id.zero");
-    refused(&packet(0x82, &[&[0, 1, 0, 1, b'a', 3]]), "mqtt.qos.subscription");
+    refused(&packet(0x82, &[&[0, 1]]), "mqtt.list.empty");
+    refused(&packet(0x82, &[&[0, 0, 0, 1, b'a', 0]]), "mqtt.packet_id.zero");
+    refused(&packet(0x82, &[&[0, 1, 0, 1, b'a', 3]]), "mqtt.qos.reserved");
     refused(
         &packet(0x82, &[&[0, 1, 0, 1, b'a', 4]]),
         "mqtt.subscribe.reserved",
@@ -315,11 +315,11 @@ fn subscribe_and_unsubscribe_3_8_to_3_10() {
     );
     refused(&packet(0x82, &[&[0, 1, 0, 0, 0]]), "mqtt.topic.filter");
     taken(&packet(0xa2, &[&[0, 1, 0, 1, b'a', 0, 1, b'#']]));
-    refused(&packet(0xa2, &[&[0, 1]]), "mqtt.unsubscribe.empty");
+    refused(&packet(0xa2, &[&[0, 1]]), "mqtt.list.empty");
     refused(&packet(0xa2, &[&[0, 1, 0, 2, b'+', b'+']]), "mqtt.topic.filter");
     taken(&packet(0x90, &[&[0, 1, 0, 1, 2, 0x80]]));
-    refused(&packet(0x90, &[&[0, 1]]), "mqtt.subscribe.empty");
-    refused(&packet(0x90, &[&[0, 1, 3]]), "mqtt.return-code");
+    refused(&packet(0x90, &[&[0, 1]]), "mqtt.list.empty");
+    refused(&packet(0x90, &[&[0, 1, 3]]), "mqtt.return_code");
 }
 
 #[test]
