@@ -125,6 +125,24 @@ fn constants(text: &str) -> Vec<Limit> {
     limits
 }
 
+/// Links between items of the code lead nowhere on a page: only their text stays.
+fn without_links(text: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("[`") {
+        let Some((name, behind)) = after.split_once("`]") else {
+            break;
+        };
+        plain.push_str(before);
+        let _ = write!(plain, "`{name}`");
+        rest = match behind.strip_prefix('(').and_then(|target| target.split_once(')')) {
+            Some((_, behind)) => behind,
+            None => behind,
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +159,14 @@ mod tests {
         assert_eq!(
             found,
             [("PACKET_BYTES_MAX", "128 * 1024", "Bytes of one packet.")]
+        );
+    }
+
+    #[test]
+    fn links_between_items_become_their_text() {
+        assert_eq!(
+            without_links("see [`A`] and [`B`](crate::B), [x](y.md)"),
+            "see `A` and `B`, [x](y.md)"
         );
     }
 }

@@ -116,7 +116,8 @@ impl Run {
 
     /// The command as a person would type it.
     pub(crate) fn line(&self) -> String {
-        let words = std::iter::once(self.0.get_program()).chain(self.0.get_args());
+        let program = Path::new(self.0.get_program()).file_name().unwrap_or_default();
+        let words = std::iter::once(program).chain(self.0.get_args());
         words
             .map(|word| word.to_string_lossy().into_owned())
             .collect::<Vec<_>>()
