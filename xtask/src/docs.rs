@@ -57,7 +57,13 @@ fn errors() -> Outcome<String> {
         the text beside it in a message may.\n\n| code | meaning | source |\n|---|---|---|\n"
         .to_owned();
     for code in codes {
-        let _ = writeln!(page, "| `{}` | {} | `{}` |", code.code, code.meaning, code.place);
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | `{}` |",
+            code.code,
+            without_links(&code.meaning),
+            code.place
+        );
     }
     Ok(page)
 }
@@ -111,7 +117,7 @@ fn constants(text: &str) -> Vec<Limit> {
             let value = rest
                 .split_once('=')
                 .map_or("", |(_, value)| value.trim().trim_end_matches(';'));
-            let meaning = meaning.join(" ").replace('|', "\\|");
+            let meaning = without_links(&meaning.join(" ").replace('|', "\\|"));
             limits.push(Limit {
                 name: name.to_owned(),
                 value: value.replace('|', "\\|"),
