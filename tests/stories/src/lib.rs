@@ -1,1 +1,30 @@
-//! stories
+//! What the story tests share: the binary, a running cloud, the AWS command line, openssl, mosquitto.
+//!
+//! Everything here stands outside the product, as a user does: it starts programs and reads what they print and write.
+//! It must never link a crate of the product, so that a story cannot pass by sharing a mistake with it.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, reason = "a skipped story says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "only tests use this crate: a surprise ends the test"
+)]
+
+mod aws;
+mod certificates;
+mod cloud;
+mod mosquitto;
+mod program;
+mod random;
+pub mod registration;
+mod tools;
+mod waiting;
+
+pub use aws::Aws;
+pub use certificates::{Certificates, KeyKind};
+pub use cloud::Cloud;
+pub use mosquitto::{Mosquitto, Subscriber};
+pub use program::{Ended, birthmark, run};
+pub use random::Random;
+pub use tools::{skip, tool};
+pub use waiting::wait_until;

@@ -1,0 +1,149 @@
+//! `mosquitto_pub` and `mosquitto_sub`, as Debian packs them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::{Certificates, Cloud, Ended, run, tool};
+
+/// A client with one certificate.
+#[derive(Clone, Debug)]
+pub struct Mosquitto {
+    port: String,
+    server_ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    client_id: String,
+    tls: &'static str,
+}
+
+impl Mosquitto {
+    /// `NAME.pem` and `NAME.key` of a folder, with a client id.
+    #[must_use]
+    pub fn new(cloud: &Cloud, certificates: &Certificates, name: &str, client_id: &str) -> Self {
+        Self {
+            port: cloud.mqtt_port().to_owned(),
+            server_ca: cloud.server_ca().to_path_buf(),
+            certificate: certificates.path(name, "pem"),
+            key: certificates.path(name, "key"),
+            client_id: client_id.to_owned(),
+            tls: "tlsv1.2",
+        }
+    }
+
+    /// The same client with TLS 1.3.
+    #[must_use]
+    pub fn tls13(mut self) -> Self {
+        self.tls = "tlsv1.3";
+        self
+    }
+
+    /// The same client with another certificate file.
+    #[must_use]
+    pub fn certificate(mut self, file: &Path) -> Self {
+        self.certificate = file.to_path_buf();
+        self
+    }
+
+    /// Publishes one message and disconnects.
+    #[track_caller]
+    #[must_use]
+    pub fn publish(&self, topic: &str, qos: u8, message: &str) -> Ended {
+        let mut command = self.command("mosquitto_pub");
+        run(command.args(["-t", topic, "-q", &qos.to_string(), "-m", message]))
+    }
+
+    /// Subscribes and waits until the server has said yes.
+    #[track_caller]
+    #[must_use]
+    pub fn subscribe(&self, filter: &str, qos: u8, count: usize) -> Subscriber {
+        let mut command = self.command("mosquitto_sub");
+        command.args([
+            "-t",
+            filter,
+            "-q",
+            &qos.to_string(),
+            "-C",
+            &count.to_string(),
+            "-d",
+            "-F",
+            "story message %q %t %p",
+        ]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut subscriber = Subscriber { child, lines };
+        let answer = subscriber.line_with("Subscribed (mid");
+        assert!(answer.is_some(), "the subscription to {filter} was not answered");
+        subscriber
+    }
+
+    /// Subscribes and demands that the server says no: by closing, or by code 128.
+    #[track_caller]
+    #[must_use]
+    pub fn subscribe_refused(&self, filter: &str) -> Ended {
+        let mut command = self.command("mosquitto_sub");
+        run(command.args(["-t", filter, "-C", "1", "-W", "20", "-d"]))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(tool(program).expect("the caller has asked for mosquitto"));
+        command.args([
+            "-h",
+            "localhost",
+            "-p",
+            &self.port,
+            "-i",
+            &self.client_id,
+            "--tls-version",
+            self.tls,
+        ]);
+        command.arg("--cafile").arg(&self.server_ca);
+        command
+            .arg("--cert")
+            .arg(&self.certificate)
+            .arg("--key")
+            .arg(&self.key);
+        command
+    }
+}
+
+/// A running `mosquitto_sub`.
+#[derive(Debug)]
+pub struct Subscriber {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Subscriber {
+    /// The next message, as `QOS TOPIC PAYLOAD`.
+    #[track_caller]
+    pub fn next_message(&mut self) -> String {
+        let line = self.line_with("message ").expect("a message before the end");
+        line.split_once("message ")
+            .map(|(_, rest)| rest.trim().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn line_with(&mut self, words: &str) -> Option<String> {
+        let mut line = String::new();
+        while self.lines.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            if line.contains(words) {
+                return Some(line);
+            }
+            line.clear();
+        }
+        None
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
