@@ -1,0 +1,93 @@
+//! AttachPolicy, DetachPolicy, ListAttachedPolicies and ListTargetsForPolicy.
+//!
+//! Attaching says what a certificate may do, so both directions raise the trust epoch.
+
+use crate::batch::{Key, Record, Relation};
+use crate::call::{Call, Decided, Decision, Event};
+use crate::limits::POLICIES_PER_TARGET_MAX;
+use crate::names::PolicyName;
+use crate::record::{DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, Versioned};
+use crate::refusal::{Exception, Refusal};
+use crate::{certificate, policies};
+
+/// What is known before a policy is attached.
+#[derive(Debug, Clone, Default)]
+pub struct AttachFacts {
+    /// The policy.
+    pub policy: Option<Versioned<Policy>>,
+    /// The certificate.
+    pub certificate: Option<Versioned<DeviceCertificate>>,
+    /// The attachment, if there is one already.
+    pub existing: Option<Versioned<PolicyAttachment>>,
+    /// How many policies the target has.
+    pub policies_of_target: u32,
+}
+
+/// AttachPolicy; attaching what is attached succeeds.
+pub fn attach(call: &Call, name: &PolicyName, target: &PolicyTarget, facts: &AttachFacts) -> Decided<()> {
+    let policy = policies::found(name, facts.policy.as_ref())?;
+    let PolicyTarget::Certificate(id) = target;
+    let certificate = certificate::found(id, facts.certificate.as_ref())?;
+    if facts.existing.is_some() {
+        return Ok(Decision::unchanged(call, ()));
+    }
+    if facts.policies_of_target >= POLICIES_PER_TARGET_MAX {
+        return Err(Refusal::new(
+            Exception::LimitExceeded,
+            "fleet.attachment.limit",
+            format!("policy {name} cannot be attached: certificate {id} has {POLICIES_PER_TARGET_MAX} policies already"),
+        )
+        .hint("detach one, or put the statements into one policy"));
+    }
+    let mut batch = call.batch();
+    batch.insert(Record::Attachment(PolicyAttachment {
+        policy: name.clone(),
+        target: target.clone(),
+    }));
+    batch.check(Key::Policy(name.clone()), policy.version);
+    batch.check(Key::Certificate(*id), certificate.version);
+    batch.at_most(Relation::PoliciesOf(target.clone()), POLICIES_PER_TARGET_MAX - 1);
+    batch
+        .audit
+        .push(call.entry("policy.attach", id.to_string(), name.as_str()));
+    batch.raises_epoch = true;
+    Ok(Decision {
+        batch,
+        events: vec![Event::CertificateTrust(*id)],
+        reply: (),
+    })
+}
+
+/// DetachPolicy.
+pub fn detach(
+    call: &Call,
+    name: &PolicyName,
+    target: &PolicyTarget,
+    existing: Option<&Versioned<PolicyAttachment>>,
+) -> Decided<()> {
+    let PolicyTarget::Certificate(id) = target;
+    let existing = existing.ok_or_else(|| {
+        Refusal::new(
+            Exception::ResourceNotFound,
+            "fleet.attachment.missing",
+            format!("policy {name} is not attached to certificate {id}"),
+        )
+    })?;
+    let mut batch = call.batch();
+    batch.delete(
+        Key::Attachment {
+            policy: name.clone(),
+            target: target.clone(),
+        },
+        existing.version,
+    );
+    batch
+        .audit
+        .push(call.entry("policy.detach", id.to_string(), name.as_str()));
+    batch.raises_epoch = true;
+    Ok(Decision {
+        batch,
+        events: vec![Event::CertificateTrust(*id)],
+        reply: (),
+    })
+}

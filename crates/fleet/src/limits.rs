@@ -1,0 +1,71 @@
+//! Every maximum of the control plane, by name.
+//!
+//! AWS's documented limits are the defaults; the source of each number is beside it. Nothing in this crate may compare a
+//! size from outside with a number that is not written here.
+
+/// CA certificates with one subject in one tenant (AWS IoT API reference, RegisterCACertificate).
+pub const CAS_PER_SUBJECT_MAX: u32 = 10;
+/// Versions of one policy (AWS IoT API reference, CreatePolicyVersion).
+pub const POLICY_VERSIONS_MAX: usize = 5;
+/// Policies attached to one certificate (AWS IoT quotas).
+pub const POLICIES_PER_TARGET_MAX: u32 = 10;
+/// Things one certificate may be attached to (AWS IoT quotas).
+pub const THINGS_PER_CERTIFICATE_MAX: u32 = 10;
+/// Certificates attached to one thing; ours, so that a list stays bounded.
+pub const CERTIFICATES_PER_THING_MAX: u32 = 250;
+/// Characters of a policy document, white space not counted (AWS IoT quotas).
+pub const POLICY_DOCUMENT_CHARACTERS_MAX: usize = 2048;
+/// Bytes of a policy document as sent, white space included; ours.
+pub const POLICY_DOCUMENT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a PEM certificate (AWS IoT API reference, CertificatePem).
+pub const CERTIFICATE_PEM_BYTES_MAX: usize = 65_536;
+/// Bytes of a PEM certification request (AWS IoT API reference, CertificateSigningRequest).
+pub const REQUEST_PEM_BYTES_MAX: usize = 4096;
+/// Bytes of a provisioning template (AWS IoT API reference, TemplateBody).
+pub const TEMPLATE_BYTES_MAX: usize = 10_240;
+/// Nesting of intrinsic functions in a template; ours.
+pub const TEMPLATE_DEPTH_MAX: usize = 16;
+/// Resources in one template; ours.
+pub const TEMPLATE_RESOURCES_MAX: usize = 16;
+/// Parameters declared by one template; ours.
+pub const TEMPLATE_PARAMETERS_MAX: usize = 64;
+/// Bytes of any value that a template makes; ours, so that nested functions cannot grow without bound.
+pub const TEMPLATE_VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Items of a list that a template makes; ours.
+pub const TEMPLATE_LIST_MAX: usize = 256;
+/// Role ARN length (AWS IoT API reference, RoleArn).
+pub const ROLE_ARN_BYTES_MIN: usize = 20;
+/// Role ARN length (AWS IoT API reference, RoleArn).
+pub const ROLE_ARN_BYTES_MAX: usize = 2048;
+/// Attributes of a thing without a thing type (AWS IoT quotas).
+pub const THING_ATTRIBUTES_MAX: usize = 3;
+/// Attributes of a thing with a thing type (AWS IoT quotas).
+pub const TYPED_THING_ATTRIBUTES_MAX: usize = 50;
+/// Bytes of an attribute name (AWS IoT API reference, AttributeName).
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 128;
+/// Bytes of an attribute value (AWS IoT API reference, AttributeValue).
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 800;
+/// Tags of one resource (AWS tagging reference).
+pub const TAGS_MAX: usize = 50;
+/// Bytes of a tag key (AWS IoT API reference, TagKey).
+pub const TAG_KEY_BYTES_MAX: usize = 128;
+/// Bytes of a tag value (AWS IoT API reference, TagValue).
+pub const TAG_VALUE_BYTES_MAX: usize = 256;
+/// Items on one page of a list (AWS IoT API reference, PageSize and RegistryMaxResults).
+pub const PAGE_ITEMS_MAX: u16 = 250;
+/// Items on one page when the caller names no size.
+pub const PAGE_ITEMS_DEFAULT: u16 = 25;
+
+/// Steps in one attempt record; ours.
+pub const ATTEMPT_STEPS_MAX: usize = 48;
+/// Bytes of a short text in an attempt record (names, codes, client ids); ours.
+pub const ATTEMPT_SHORT_BYTES_MAX: usize = 256;
+/// Bytes of a long text in an attempt record (reason, hint, step detail, distinguished names); ours.
+pub const ATTEMPT_LONG_BYTES_MAX: usize = 1024;
+/// Cipher suites, versions or protocol names kept from one ClientHello; ours.
+pub const ATTEMPT_OFFERS_MAX: usize = 32;
+
+/// A verification certificate that starts this much in the future is still taken: the two clocks differ.
+pub const CLOCK_SKEW_MILLIS_MAX: i64 = 5 * 60 * 1000;
+/// Smallest RSA modulus that may sign or connect (AWS IoT developer guide, X.509 client certificates).
+pub const RSA_BITS_MIN: u32 = 2048;

@@ -1,0 +1,146 @@
+//! Provisioning templates: what a first connection makes of a device certificate.
+//!
+//! A template is a JSON document with Parameters, Resources and, if need be, Mappings (AWS IoT developer guide,
+//! "Provisioning templates" and "Just-in-time provisioning"). [`Template::parse`] reads it into a type that cannot be
+//! wrong in form, [`Template::lint`] refuses what just-in-time provisioning can never do, [`Template::evaluate`] turns
+//! the subject of one certificate into a [`Plan`]. There are no conditions, and nothing here looks at any record.
+
+mod evaluate;
+mod lint;
+mod parse;
+mod subject;
+
+use std::collections::BTreeMap;
+
+use identity::ThingName;
+
+pub use subject::{PARAMETERS, Parameters};
+
+use crate::names::PolicyName;
+
+/// A template that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// Declared parameters and their defaults.
+    parameters: BTreeMap<String, Option<String>>,
+    /// Two-level tables for `Fn::FindInMap`.
+    mappings: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+    thing: Option<ThingResource>,
+    certificate: Option<CertificateResource>,
+    policies: Vec<PolicyResource>,
+}
+
+/// An expression: text, or one of the intrinsic functions.
+#[derive(Debug, Clone, PartialEq)]
+enum Expression {
+    Text(String),
+    List(Vec<Self>),
+    Ref(String),
+    Join(String, Box<Self>),
+    Select(Box<Self>, Box<Self>),
+    Split(String, Box<Self>),
+    Sub(Vec<Piece>, BTreeMap<String, Self>),
+    FindInMap(Box<[Self; 3]>),
+}
+
+/// A part of the text of `Fn::Sub`.
+#[derive(Debug, Clone, PartialEq)]
+enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct ThingResource {
+    name: Expression,
+    attributes: BTreeMap<String, Expression>,
+    attribute_override: Option<Override>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct CertificateResource {
+    id: Expression,
+    status: Option<Expression>,
+    status_override: Option<Override>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct PolicyResource {
+    logical_name: String,
+    content: PolicyContent,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum PolicyContent {
+    Name(Expression),
+    Document(Expression),
+    /// A document written as JSON, not as a string.
+    Tree(Tree),
+}
+
+/// JSON whose strings are expressions.
+#[derive(Debug, Clone, PartialEq)]
+enum Tree {
+    Plain(serde_json::Value),
+    Expression(Expression),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
+}
+
+/// What to do with a resource that exists (`OverrideSettings`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Override {
+    /// Leave it as it is.
+    DoNothing,
+    /// Put the template's value in its place.
+    Replace,
+    /// Add the template's values to it.
+    Merge,
+    /// Refuse.
+    Fail,
+}
+
+/// What a template makes of one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The thing.
+    pub thing: Option<ThingPlan>,
+    /// Whether the certificate becomes ACTIVE (otherwise INACTIVE).
+    pub activate: bool,
+    /// Policies to be attached.
+    pub policies: Vec<PolicyPlan>,
+}
+
+/// The thing of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThingPlan {
+    /// Its name.
+    pub name: ThingName,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// What to do if it exists with other attributes; `None` refuses.
+    pub attribute_override: Option<Override>,
+}
+
+/// A policy of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyPlan {
+    /// One that exists.
+    Named(PolicyName),
+    /// One that is made unless it exists; named by the hash of its document.
+    Inline {
+        /// Its name.
+        name: PolicyName,
+        /// Its document.
+        document: String,
+    },
+}
+
+impl PolicyPlan {
+    /// The policy's name.
+    pub fn name(&self) -> &PolicyName {
+        match self {
+            Self::Named(name) | Self::Inline { name, .. } => name,
+        }
+    }
+}

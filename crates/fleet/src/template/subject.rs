@@ -1,0 +1,65 @@
+//! The parameters that just-in-time provisioning takes from the subject of the device certificate.
+//!
+//! AWS IoT developer guide, "Just-in-time provisioning": seven attributes of the subject, of which the first value counts,
+//! and the id of the certificate. SerialNumber is the subject's attribute, not the serial number of the certificate.
+
+use identity::certificate::Certificate;
+use identity::name::{AttributeKind, Name};
+
+/// Prefix of every parameter name.
+const PREFIX: &str = "AWS::IoT::Certificate::";
+
+/// The parameters that exist, in full.
+pub const PARAMETERS: [&str; 8] = [
+    "AWS::IoT::Certificate::Country",
+    "AWS::IoT::Certificate::Organization",
+    "AWS::IoT::Certificate::OrganizationalUnit",
+    "AWS::IoT::Certificate::DistinguishedNameQualifier",
+    "AWS::IoT::Certificate::StateName",
+    "AWS::IoT::Certificate::CommonName",
+    "AWS::IoT::Certificate::SerialNumber",
+    "AWS::IoT::Certificate::Id",
+];
+
+/// The parameters of one certificate.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    subject: Name,
+    id: String,
+}
+
+impl Parameters {
+    /// The parameters that a certificate carries.
+    pub fn of(certificate: &Certificate) -> Self {
+        Self {
+            subject: certificate.subject().clone(),
+            id: certificate.id().to_string(),
+        }
+    }
+
+    /// The value of a parameter; `None` when the subject has no such attribute or there is no such parameter.
+    pub fn value(&self, parameter: &str) -> Option<&str> {
+        let kind = match parameter.strip_prefix(PREFIX)? {
+            "Country" => AttributeKind::Country,
+            "Organization" => AttributeKind::Organization,
+            "OrganizationalUnit" => AttributeKind::OrganizationalUnit,
+            "DistinguishedNameQualifier" => AttributeKind::DnQualifier,
+            "StateName" => AttributeKind::State,
+            "CommonName" => AttributeKind::CommonName,
+            "SerialNumber" => AttributeKind::SerialNumber,
+            "Id" => return Some(&self.id),
+            _ => return None,
+        };
+        self.subject.first(&kind)
+    }
+
+    /// The subject, for people.
+    pub fn subject(&self) -> String {
+        self.subject.to_string()
+    }
+}
+
+/// Whether just-in-time provisioning has this parameter.
+pub(super) fn exists(parameter: &str) -> bool {
+    PARAMETERS.contains(&parameter)
+}
