@@ -1,0 +1,374 @@
+//! One command out, one answer in: the data link's rules for numbers, acknowledgements, repeats and re-synchronisation,
+//! without any I/O. Frames come in and go out as bytes, time is an argument.
+//!
+//! How to drive it: [`Link::start`], then do what [`Link::next`] says until it says [`Action::Done`] or [`Action::Failed`].
+//! After a [`Action::Poll`] tell what the poll found: [`Link::receive`] with the frame, or [`Link::nothing`].
+//!
+//! The rules are those of IFX I2C Protocol v1.65, chapter 3, and where it is silent those of Infineon's host library: every
+//! data frame is acknowledged by a control frame; a frame is sent again after 10 ms of silence, up to three times; then
+//! both sides forget their numbers and the command starts once more. After a failure the next command begins with a
+//! re-synchronisation, so that a late answer can never be taken for the answer to something else.
+
+use crate::chain::{self, Assembly, Break};
+use crate::frame::{Frame, Number, Verdict};
+use crate::limits;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Silence after which a frame is sent again.
+    pub resend_after_us: u64,
+    /// When a command is given up.
+    pub answer_within_us: u64,
+}
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write this many bytes of the frame buffer to the DATA register.
+    Write(usize),
+    /// Wait, look whether a frame is ready, and report it.
+    Poll {
+        /// How long to wait before looking. Zero at first: a chip without timing answers at once.
+        after_us: u32,
+    },
+    /// The answer is complete; so many bytes of it.
+    Done(usize),
+    /// It did not work.
+    Failed(LinkError),
+}
+
+/// Why a command got no answer, although the bus itself works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    /// No acknowledgement after all repeats and a re-synchronisation.
+    Silent,
+    /// The chip refused the frame again and again: the bus damages what we send.
+    Refused,
+    /// The command arrived but its answer did not come in time.
+    Late,
+    /// Too many damaged frames in a row: the bus damages what the chip sends.
+    Damaged,
+    /// The chip sends frames that belong to nothing.
+    Strays,
+    /// The chip re-synchronised the link while it owed an answer: it was reset.
+    Restarted,
+    /// The packets of the answer make no chain.
+    Chain(Break),
+    /// The caller's buffer is too small for a frame.
+    Buffer,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// A piece of the command is on its way.
+    Delivering,
+    /// The command has arrived, the answer is outstanding.
+    Waiting,
+    Answered(usize),
+    Failed(LinkError),
+}
+
+/// Frames that must be written before anything else, in this order.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    resync: bool,
+    control: Option<Verdict>,
+    data: bool,
+}
+
+/// What is forgotten with each command.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    phase: Phase,
+    due: Due,
+    command_bytes: usize,
+    offset: usize,
+    assembly: Assembly,
+    quiet_since_us: Option<u64>,
+    give_up_us: u64,
+    polls: usize,
+    resends: u8,
+    resyncs: u8,
+    refusals: u8,
+    replays: u8,
+    strays: u16,
+}
+
+/// Waits before the polls after a frame; the last one is repeated.
+const POLL_AFTER_US: [u32; 8] = [0, 100, 200, 400, 1_000, 1_000, 2_000, 5_000];
+
+/// One side of the data link: ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    timing: Timing,
+    piece_bytes: usize,
+    sent: Number,
+    received: Number,
+    in_step: bool,
+    exchange: Exchange,
+}
+
+impl Link {
+    /// A link to a chip whose state is not known: the first command re-synchronises.
+    #[must_use]
+    pub const fn new(timing: Timing, frame_bytes: usize) -> Self {
+        Self {
+            in_step: false,
+            ..Self::resume(timing, frame_bytes, Number::FRESH, Number::FRESH)
+        }
+    }
+
+    /// A link that goes on with these numbers: the last data frame sent and received. Both are [`Number::FRESH`] after a
+    /// reset of the chip.
+    #[must_use]
+    pub const fn resume(timing: Timing, frame_bytes: usize, sent: Number, received: Number) -> Self {
+        Self {
+            timing,
+            piece_bytes: chain::piece_bytes(frame_bytes),
+            sent,
+            received,
+            in_step: true,
+            exchange: Exchange::new(0, 0),
+        }
+    }
+
+    /// Begins the exchange of a command of `command_bytes`.
+    pub const fn start(&mut self, command_bytes: usize, now_us: u64) {
+        self.exchange = Exchange::new(command_bytes, now_us.saturating_add(self.timing.answer_within_us));
+        if !self.in_step {
+            self.resync();
+        }
+        self.in_step = false;
+        self.send_piece(0);
+    }
+
+    /// What to do now. `apdu` begins with the command; a frame to write is put into `out`.
+    pub fn next(&mut self, apdu: &[u8], out: &mut [u8], now_us: u64) -> Action {
+        let exchange = &mut self.exchange;
+        let written = if core::mem::take(&mut exchange.due.resync) {
+            Frame::Resync.write(out)
+        } else if let Some(verdict) = exchange.due.control.take() {
+            Frame::Control(verdict).write(out)
+        } else if core::mem::take(&mut exchange.due.data) {
+            let command = apdu.get(..exchange.command_bytes).unwrap_or(apdu);
+            let (mark, piece) = chain::piece(command, exchange.offset, self.piece_bytes);
+            Frame::write_data(self.sent, self.received, mark, piece, out)
+        } else {
+            return self.wait(now_us);
+        };
+        written.map_or(Action::Failed(LinkError::Buffer), Action::Write)
+    }
+
+    fn wait(&mut self, now_us: u64) -> Action {
+        let exchange = &mut self.exchange;
+        match exchange.phase {
+            Phase::Answered(bytes) => {
+                self.in_step = true;
+                Action::Done(bytes)
+            }
+            Phase::Failed(error) => Action::Failed(error),
+            Phase::Delivering | Phase::Waiting => {
+                let quiet_since = *exchange.quiet_since_us.get_or_insert(now_us);
+                let pause = POLL_AFTER_US
+                    .get(exchange.polls)
+                    .or(POLL_AFTER_US.last())
+                    .copied()
+                    .unwrap_or(0);
+                exchange.polls += 1;
+                let resend_us = quiet_since.saturating_add(self.timing.resend_after_us);
+                let left = u32::try_from(resend_us.saturating_sub(now_us)).unwrap_or(u32::MAX);
+                let delivering = matches!(exchange.phase, Phase::Delivering);
+                Action::Poll {
+                    after_us: if delivering { pause.min(left) } else { pause },
+                }
+            }
+        }
+    }
+
+    /// The poll found nothing.
+    pub fn nothing(&mut self, now_us: u64) {
+        let exchange = &mut self.exchange;
+        let quiet_us = now_us.saturating_sub(exchange.quiet_since_us.unwrap_or(now_us));
+        let quiet = quiet_us >= self.timing.resend_after_us;
+        match exchange.phase {
+            _ if now_us >= exchange.give_up_us => exchange.phase = Phase::Failed(LinkError::Late),
+            Phase::Delivering if quiet => self.undelivered(LinkError::Silent),
+            // The chip holds its next fragment until it has our acknowledgement, which may have been damaged.
+            Phase::Waiting
+                if quiet && exchange.assembly.is_open() && exchange.resends < limits::RESENDS_MAX =>
+            {
+                exchange.resends += 1;
+                exchange.rest();
+                exchange.due.control = Some(Verdict::Ack(self.received));
+            }
+            _ => {}
+        }
+    }
+
+    /// The poll found a frame. The answer grows at the front of `apdu`, where the command was.
+    pub fn receive(&mut self, frame: &[u8], apdu: &mut [u8]) {
+        match Frame::parse(frame) {
+            Ok(Frame::Data {
+                number,
+                verdict,
+                packet,
+            }) => self.data(number, verdict, packet, apdu),
+            Ok(Frame::Control(verdict)) => self.control(verdict),
+            Ok(Frame::Resync) => self.restarted(),
+            // Damaged control frames are not answered; whoever misses one repeats.
+            Err(_) if frame.len() <= crate::frame::OVERHEAD_BYTES => self.exchange.stray(),
+            Err(_) => self.damaged(),
+        }
+    }
+
+    fn control(&mut self, verdict: Verdict) {
+        let delivering = matches!(self.exchange.phase, Phase::Delivering);
+        match verdict {
+            Verdict::Ack(number) if delivering && number == self.sent => self.delivered(),
+            Verdict::Nak(number) if delivering && number == self.sent => self.undelivered(LinkError::Refused),
+            _ => self.exchange.stray(),
+        }
+    }
+
+    fn data(&mut self, number: Number, verdict: Verdict, packet: &[u8], apdu: &mut [u8]) {
+        let delivering = matches!(self.exchange.phase, Phase::Delivering);
+        if delivering && verdict == Verdict::Nak(self.sent) {
+            return self.undelivered(LinkError::Refused);
+        }
+        if number != self.received.next() {
+            // A repeat, or lost count: say once more what arrived last, and do not take it twice.
+            self.exchange.due.control = Some(Verdict::Ack(self.received));
+            return self.exchange.stray();
+        }
+        self.received = number;
+        self.exchange.due.control = Some(Verdict::Ack(number));
+        let whole = self.exchange.offset + self.piece_bytes >= self.exchange.command_bytes;
+        let answers_us = verdict == Verdict::Ack(self.sent);
+        if answers_us && (!delivering || whole || packet == [chain::ERROR]) {
+            self.exchange.phase = Phase::Waiting;
+            self.accept(packet, apdu);
+        } else {
+            self.exchange.stray();
+        }
+    }
+
+    fn accept(&mut self, packet: &[u8], apdu: &mut [u8]) {
+        let exchange = &mut self.exchange;
+        exchange.rest();
+        (exchange.refusals, exchange.resends) = (0, 0);
+        match exchange.assembly.push(packet, self.piece_bytes, apdu) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => exchange.phase = Phase::Answered(bytes),
+            Err(Break::Reported)
+                if exchange.replays < limits::REPLAYS_MAX && !exchange.assembly.is_open() =>
+            {
+                exchange.replays += 1;
+                self.send_piece(0);
+            }
+            Err(error) => exchange.phase = Phase::Failed(LinkError::Chain(error)),
+        }
+    }
+
+    fn delivered(&mut self) {
+        let next = self.exchange.offset + self.piece_bytes;
+        if next < self.exchange.command_bytes {
+            self.send_piece(next);
+        } else {
+            self.exchange.phase = Phase::Waiting;
+            self.exchange.resends = 0;
+            self.exchange.rest();
+        }
+    }
+
+    fn undelivered(&mut self, why: LinkError) {
+        let exchange = &mut self.exchange;
+        if exchange.resends < limits::RESENDS_MAX {
+            exchange.resends += 1;
+            exchange.due.data = true;
+            exchange.rest();
+        } else if exchange.resyncs < limits::RESYNCS_MAX {
+            exchange.resyncs += 1;
+            self.resync();
+            self.send_piece(0);
+        } else {
+            exchange.phase = Phase::Failed(why);
+        }
+    }
+
+    const fn damaged(&mut self) {
+        self.exchange.refusals += 1;
+        self.exchange.rest();
+        if self.exchange.refusals > limits::REFUSALS_MAX {
+            self.exchange.phase = Phase::Failed(LinkError::Damaged);
+        } else {
+            self.exchange.due.control = Some(Verdict::Nak(self.received.next()));
+        }
+    }
+
+    fn restarted(&mut self) {
+        (self.sent, self.received) = (Number::FRESH, Number::FRESH);
+        self.exchange.resyncs += 1;
+        if matches!(self.exchange.phase, Phase::Delivering) && self.exchange.resyncs <= limits::RESYNCS_MAX {
+            self.send_piece(0);
+        } else {
+            self.exchange.phase = Phase::Failed(LinkError::Restarted);
+        }
+    }
+
+    const fn resync(&mut self) {
+        self.sent = Number::FRESH;
+        self.received = Number::FRESH;
+        self.exchange.due = Due {
+            resync: true,
+            control: None,
+            data: false,
+        };
+    }
+
+    const fn send_piece(&mut self, offset: usize) {
+        self.sent = self.sent.next();
+        self.exchange.phase = Phase::Delivering;
+        self.exchange.offset = offset;
+        self.exchange.resends = 0;
+        self.exchange.due.data = true;
+        self.exchange.rest();
+    }
+}
+
+impl Exchange {
+    const fn new(command_bytes: usize, give_up_us: u64) -> Self {
+        Self {
+            phase: Phase::Answered(0),
+            due: Due {
+                resync: false,
+                control: None,
+                data: false,
+            },
+            command_bytes,
+            offset: 0,
+            assembly: Assembly::EMPTY,
+            quiet_since_us: None,
+            give_up_us,
+            polls: 0,
+            resends: 0,
+            resyncs: 0,
+            refusals: 0,
+            replays: 0,
+            strays: 0,
+        }
+    }
+
+    /// Silence is counted anew, and the next poll comes at once.
+    const fn rest(&mut self) {
+        self.quiet_since_us = None;
+        self.polls = 0;
+    }
+
+    const fn stray(&mut self) {
+        self.strays += 1;
+        if self.strays > limits::STRAYS_MAX {
+            self.phase = Phase::Failed(LinkError::Strays);
+        }
+    }
+}
