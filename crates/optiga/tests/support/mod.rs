@@ -5,7 +5,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test says by a panic what is wrong"
+    clippy::disallowed_methods,
+    reason = "a test says by a panic what is wrong, and the golden traces are files"
 )]
 
 use std::collections::VecDeque;
