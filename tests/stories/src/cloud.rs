@@ -96,6 +96,18 @@ impl Cloud {
         self.child.wait().unwrap();
     }
 
+    /// Ends it without a warning, though others may still hold it.
+    pub fn kill_now(&self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
     /// Asks it to end and returns its exit code.
     #[must_use]
     pub fn stop(mut self) -> Option<i32> {

@@ -13,6 +13,7 @@
 mod aws;
 mod certificates;
 mod cloud;
+pub mod demo;
 mod mosquitto;
 mod program;
 mod random;
