@@ -320,7 +320,10 @@ impl Parsed {
     }
 }
 
-fn read_outer<'a>(certificate: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8], &'a [u8]), Fault> {
+/// To-be-signed part, algorithm and signature.
+type Outer<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn read_outer<'a>(certificate: &mut Reader<'a>) -> Result<Outer<'a>, Fault> {
     let tbs = certificate.expect(Tag::SEQUENCE)?.bytes;
     let identifier = certificate.expect(Tag::SEQUENCE)?.bytes;
     Ok((tbs, identifier, certificate.whole_bits()?))

@@ -20,7 +20,7 @@ const LINE_CHARACTERS: usize = 64;
 pub fn decode_one(label: &str, text: &str) -> Result<Vec<u8>, Error> {
     within("pem document", text.len(), PEM_CHARACTERS_MAX)?;
     let mut blocks = Blocks { label, rest: text };
-    let block = blocks.next().unwrap_or(Err(fault(label, PemFault::Missing)))?;
+    let block = blocks.next().ok_or_else(|| fault(label, PemFault::Missing))??;
     match blocks.next() {
         None => Ok(block),
         Some(_) => Err(fault(label, PemFault::Several)),

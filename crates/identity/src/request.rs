@@ -7,7 +7,8 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     Error,
-    der::{Reader, Tag, Writer},
+    der::{Fault, Oid, Reader, Tag, Writer},
+    extension::Extension,
     key::{PublicKey, SignatureAlgorithm},
     limits::REQUEST_BYTES_MAX,
     name::Name,
@@ -18,6 +19,8 @@ use crate::{
 pub const PEM_LABEL: &str = "CERTIFICATE REQUEST";
 /// The older label, which some tools still write.
 pub const PEM_LABEL_OLD: &str = "NEW CERTIFICATE REQUEST";
+
+const EXTENSION_REQUEST: Oid = Oid::from_static(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e]);
 
 /// The CertificationRequestInfo for this subject and key: the bytes that the key's holder signs.
 pub fn to_be_signed(subject: &Name, key: &PublicKey) -> Vec<u8> {
@@ -56,7 +59,7 @@ impl Request {
     /// Reads a request from DER.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         limit(der.len())?;
-        let within = |fault: crate::der::Fault| fault.within("certification request");
+        let within = |fault: Fault| fault.within("certification request");
         let (tbs, identifier, signature) = Reader::whole(der, |reader| {
             reader.sequence(|request| {
                 let tbs = request.expect(Tag::SEQUENCE)?.bytes;
@@ -176,13 +179,42 @@ fn limit(found: usize) -> Result<(), Error> {
     }
 }
 
-/// Subject and SubjectPublicKeyInfo. Attributes are stepped over; some tools leave them out, though RFC 2986 4.1 does not.
-fn read_info<'a>(info: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), crate::der::Fault> {
+/// Subject and SubjectPublicKeyInfo.
+fn read_info<'a>(info: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), Fault> {
     if info.small()? != 0 {
-        return Err(crate::der::Fault::Content);
+        return Err(Fault::Content);
     }
     let subject = info.expect(Tag::SEQUENCE)?.bytes;
     let spki = info.expect(Tag::SEQUENCE)?.bytes;
-    info.optional(Tag::context_constructed(0))?;
+    // Some tools leave the attributes out, though RFC 2986 4.1 does not.
+    if let Some(attributes) = info.optional(Tag::context_constructed(0))? {
+        Reader::whole(attributes, check_attributes)?;
+    }
     Ok((subject, spki))
+}
+
+/// What else is asked for must at least be well-formed; nothing of it is granted.
+fn check_attributes(attributes: &mut Reader<'_>) -> Result<(), Fault> {
+    while !attributes.is_empty() {
+        attributes.sequence(|attribute| {
+            let kind = attribute.oid()?;
+            attribute.inside(Tag::SET, |values| {
+                while !values.is_empty() {
+                    let value = values.element()?;
+                    if kind == EXTENSION_REQUEST {
+                        Reader::whole(value.bytes, |list| list.sequence(check_extensions))?;
+                    }
+                }
+                Ok(())
+            })
+        })?;
+    }
+    Ok(())
+}
+
+fn check_extensions(list: &mut Reader<'_>) -> Result<(), Fault> {
+    while !list.is_empty() {
+        Extension::read(list)?;
+    }
+    Ok(())
 }
