@@ -129,7 +129,7 @@ impl SoftwareKey {
 
     /// The key as PKCS #8 in PEM.
     pub fn pkcs8_pem(&self) -> Result<Zeroizing<String>, Error> {
-        Ok(Zeroizing::new(pem::encode("PRIVATE KEY", &*self.to_pkcs8_der()?)))
+        Ok(Zeroizing::new(pem::encode("PRIVATE KEY", &self.to_pkcs8_der()?)))
     }
 
     /// The key in the older form of its kind (`RSA PRIVATE KEY`, `EC PRIVATE KEY`), as AWS hands out its RSA keys. It is what
