@@ -19,6 +19,12 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 /// The variable that names the target to the one binary; `list` prints them all.
 const TARGET: &str = "BIRTHMARK_FUZZ_TARGET";
 
+/// Targets that also begin with golden bytes of the repository.
+const VECTORS: &[(&str, &str)] = &[
+    ("certificate", "vectors/identity"),
+    ("request", "vectors/identity"),
+];
+
 /// Memory above which an input has done damage.
 const RSS_MEBIBYTES_MAX: u32 = 1024;
 
@@ -80,7 +86,7 @@ impl Fuzzer {
         let work = process::target().join("fuzz");
         // Naming the platform keeps the flags away from build scripts.
         let build = Run::cargo()
-            .args(["build", "--release", "--locked", "--target", &host])
+            .args(["build", "--release", "--target", &host])
             .dir(&folder());
         let build = build.env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &work);
         if build.shown()? != Ending::Passed {
@@ -100,7 +106,14 @@ impl Fuzzer {
     fn run(&self, target: &str, seconds: u64) -> Outcome<Ending> {
         let corpus = self.folder_for("corpus", target)?;
         let found = self.folder_for("artifacts", target)?;
-        let seeds = folder().join("seeds").join(target);
+        let own = folder().join("seeds").join(target);
+        let shared = VECTORS
+            .iter()
+            .filter(|(name, _)| *name == target)
+            .map(|(_, path)| process::root().join(path));
+        let seeds = std::iter::once(own)
+            .chain(shared)
+            .filter(|folder| folder.exists());
         let limits = [
             format!("-max_total_time={seconds}"),
             format!("-rss_limit_mb={RSS_MEBIBYTES_MAX}"),
@@ -111,8 +124,8 @@ impl Fuzzer {
         let run = Run::new(&self.binary)
             .env(TARGET, target)
             .args(&limits)
-            .args([&corpus]);
-        let run = if seeds.exists() { run.args([&seeds]) } else { run };
+            .args([&corpus])
+            .args(seeds);
         let said = run.caught()?;
         if said.success {
             println!("    {target:<24} {}", summary(&said.stderr));

@@ -1,14 +1,24 @@
 //! The targets by name; one file per crate whose decoders they feed.
 
 mod bus;
+mod fleet;
+mod identity;
 mod mqtt;
+mod optiga;
 
 /// What one target does with the bytes.
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("certificate", identity::certificate),
+    ("request", identity::request),
+    ("pem", identity::blocks),
     ("mqtt-packet", mqtt::packet),
     ("mqtt-topic", mqtt::topic),
+    ("policy", fleet::policy),
+    ("template", fleet::template),
     ("vi2c-request", bus::request),
+    ("optiga-formats", optiga::formats),
+    ("optiga-driver", optiga::driver),
 ];
