@@ -1,0 +1,300 @@
+//! What is known about a connection: the values of policy variables and condition keys.
+//!
+//! Everything is worked out when the connection begins, so that deciding only compares. A value that could change the meaning
+//! of a policy (`*`, `$`, `+`, `?`, `#` inside) or is overlong is never put in the place of a variable: the variable then matches
+//! nothing (AWS IoT developer guide, "X.509 certificate policy variables").
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use identity::certificate::Certificate;
+use identity::extension::AlternativeName;
+use identity::name::{AttributeKind, Name};
+use identity::{CertificateId, ThingName, UnixMillis};
+
+use crate::limits::{ATTRIBUTE_VALUES_MAX, VALUE_CHARACTERS_MAX};
+use crate::variable::{AlternativeKind, Variable, Which, Whose};
+
+/// What is known about one connection.
+#[derive(Clone, Debug)]
+pub struct Context {
+    client_id: Value,
+    source_ip: IpAddr,
+    source_ip_text: Value,
+    certificate: Arc<CertificateFacts>,
+    thing: Option<Thing>,
+    persistent_session: bool,
+    last_will_topic: Option<Box<str>>,
+}
+
+/// What policies can ask about a certificate; made once per certificate and shared by its connections.
+#[derive(Clone, Debug)]
+pub struct CertificateFacts {
+    id: Value,
+    serial_number: Option<Value>,
+    subject: Box<[(AttributeKind, Value)]>,
+    issuer: Box<[(AttributeKind, Value)]>,
+    alternative_names: Box<[(AlternativeKind, Value)]>,
+}
+
+/// The thing whose name is the connection's client id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThingFacts {
+    /// Its name; the same as the client id.
+    pub name: ThingName,
+    /// The name of its type.
+    pub type_name: Option<String>,
+    /// Its attributes.
+    pub attributes: Vec<(String, String)>,
+    /// The connection's certificate is attached to it. Without that only `iot:Connection.Thing.IsAttached` has a value, which is
+    /// then `false`: the name alone is only a claim.
+    pub is_attached: bool,
+}
+
+/// A text and whether it may stand in the place of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Value {
+    text: Box<str>,
+    substitutable: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Thing {
+    name: Value,
+    type_name: Option<Value>,
+    attributes: Box<[(Box<str>, Value)]>,
+}
+
+impl Value {
+    fn new(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        let substitutable = !text.is_empty()
+            && text.chars().count() <= VALUE_CHARACTERS_MAX
+            && !text.contains(['*', '$', '+', '?', '#']);
+        Self { text, substitutable }
+    }
+
+    fn substitution(&self) -> Option<&str> {
+        self.substitutable.then_some(&*self.text)
+    }
+}
+
+impl CertificateFacts {
+    /// Facts of a certificate of which nothing but the id is known.
+    #[must_use]
+    pub fn new(id: CertificateId) -> Self {
+        Self {
+            id: Value::new(id.to_string()),
+            serial_number: None,
+            subject: Box::default(),
+            issuer: Box::default(),
+            alternative_names: Box::default(),
+        }
+    }
+
+    /// All facts of the certificate with this id.
+    #[must_use]
+    pub fn of(id: CertificateId, certificate: &Certificate) -> Self {
+        let hex = certificate
+            .serial()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        Self {
+            id: Value::new(id.to_string()),
+            serial_number: Some(Value::new(hex)),
+            subject: name_values(certificate.subject()),
+            issuer: name_values(certificate.issuer()),
+            alternative_names: certificate
+                .alternative_names()
+                .iter()
+                .filter_map(alternative_value)
+                .collect(),
+        }
+    }
+}
+
+fn name_values(name: &Name) -> Box<[(AttributeKind, Value)]> {
+    name.attributes()
+        .iter()
+        .map(|(kind, text)| (kind.clone(), Value::new(text.as_str())))
+        .collect()
+}
+
+fn alternative_value(name: &AlternativeName) -> Option<(AlternativeKind, Value)> {
+    Some(match name {
+        AlternativeName::Email(text) => (AlternativeKind::Email, Value::new(text.as_str())),
+        AlternativeName::Dns(text) => (AlternativeKind::Dns, Value::new(text.as_str())),
+        AlternativeName::Directory(name) => (AlternativeKind::Directory, Value::new(name.to_string())),
+        AlternativeName::Uri(text) => (AlternativeKind::Uri, Value::new(text.as_str())),
+        AlternativeName::Ip(address) => (AlternativeKind::Ip, Value::new(address.to_string())),
+        AlternativeName::Other(_) => return None,
+    })
+}
+
+impl Thing {
+    fn new(facts: &ThingFacts) -> Self {
+        let attributes = facts.attributes.iter();
+        Self {
+            name: Value::new(facts.name.as_str()),
+            type_name: facts.type_name.as_deref().map(Value::new),
+            attributes: attributes
+                .map(|(name, text)| (name.as_str().into(), Value::new(text.as_str())))
+                .collect(),
+        }
+    }
+}
+
+impl Context {
+    /// What is known when a connection begins. `thing` is the thing whose name is the client id, if there is one.
+    #[must_use]
+    pub fn new(
+        client_id: &str,
+        source_ip: IpAddr,
+        certificate: Arc<CertificateFacts>,
+        thing: Option<&ThingFacts>,
+    ) -> Self {
+        let source_ip = source_ip.to_canonical();
+        let attached = thing.filter(|thing| thing.is_attached && thing.name.as_str() == client_id);
+        Self {
+            client_id: Value::new(client_id),
+            source_ip,
+            source_ip_text: Value::new(source_ip.to_string()),
+            certificate,
+            thing: attached.map(Thing::new),
+            persistent_session: false,
+            last_will_topic: None,
+        }
+    }
+
+    /// The same connection asking for a persistent session or with a will: the condition keys `iot:ConnectAttributes` and
+    /// `iot:LastWillTopic` (AWS IoT developer guide, "Connect policy examples").
+    #[must_use]
+    pub fn with_connect_attributes(
+        mut self,
+        persistent_session: bool,
+        last_will_topic: Option<&str>,
+    ) -> Self {
+        self.persistent_session = persistent_session;
+        self.last_will_topic = last_will_topic.map(Into::into);
+        self
+    }
+
+    /// The client id.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id.text
+    }
+
+    /// Where the connection comes from; an IPv4 address that came in IPv6 form is IPv4 here.
+    #[must_use]
+    pub fn source_ip(&self) -> IpAddr {
+        self.source_ip
+    }
+
+    /// The thing that the connection's certificate is attached to and whose name is the client id.
+    #[must_use]
+    pub fn thing_name(&self) -> Option<&str> {
+        self.thing.as_ref().map(|thing| &*thing.name.text)
+    }
+
+    /// What to put in the place of a variable; `None`: the variable matches nothing.
+    pub(crate) fn substitution(&self, variable: &Variable) -> Option<&str> {
+        match variable {
+            Variable::IsAttached => Some(self.is_attached()),
+            Variable::SecureTransport => Some("true"),
+            _ => self.value(variable)?.substitution(),
+        }
+    }
+
+    fn is_attached(&self) -> &'static str {
+        if self.thing.is_some() { "true" } else { "false" }
+    }
+
+    fn value(&self, variable: &Variable) -> Option<&Value> {
+        match variable {
+            Variable::ClientId => Some(&self.client_id),
+            Variable::SourceIp => Some(&self.source_ip_text),
+            Variable::CertificateId => Some(&self.certificate.id),
+            Variable::CertificateSerialNumber => self.certificate.serial_number.as_ref(),
+            Variable::Name {
+                value: Which::Nth(index),
+                ..
+            }
+            | Variable::Alternative {
+                value: Which::Nth(index),
+                ..
+            } => self.certificate_values(variable).nth(*index),
+            Variable::ThingName => self.thing.as_ref().map(|thing| &thing.name),
+            Variable::ThingTypeName => self.thing.as_ref()?.type_name.as_ref(),
+            Variable::ThingAttribute(name) => {
+                let mut attributes = self.thing.as_ref()?.attributes.iter();
+                attributes
+                    .find(|(known, _)| known == name)
+                    .map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
+    /// The values of a certificate's attribute, however many it has.
+    fn certificate_values(&self, variable: &Variable) -> impl Iterator<Item = &Value> {
+        let (names, wanted) = match variable {
+            Variable::Name {
+                whose: Whose::Subject,
+                kind,
+                ..
+            } => (&*self.certificate.subject, Some(kind)),
+            Variable::Name {
+                whose: Whose::Issuer,
+                kind,
+                ..
+            } => (&*self.certificate.issuer, Some(kind)),
+            _ => (&[][..], None),
+        };
+        let (alternatives, alternative) = match variable {
+            Variable::Alternative { kind, .. } => (&*self.certificate.alternative_names, Some(*kind)),
+            _ => (&[][..], None),
+        };
+        let names = names
+            .iter()
+            .filter(move |(kind, _)| Some(kind) == wanted)
+            .map(|(_, value)| value);
+        let alternatives = alternatives
+            .iter()
+            .filter(move |(kind, _)| Some(*kind) == alternative);
+        names
+            .chain(alternatives.map(|(_, value)| value))
+            .take(ATTRIBUTE_VALUES_MAX)
+    }
+
+    /// All values of a condition key; none: the key is absent.
+    pub(crate) fn facts(&self, key: &Variable, now: UnixMillis) -> Vec<Cow<'_, str>> {
+        let one = |text| vec![Cow::Borrowed(text)];
+        match key {
+            Variable::IsAttached => one(self.is_attached()),
+            Variable::SecureTransport => one("true"),
+            Variable::CurrentTime => vec![Cow::Owned(now.to_rfc3339())],
+            Variable::EpochTime => vec![Cow::Owned(now.seconds().to_string())],
+            Variable::ConnectAttributes => self.connect_attributes().map(Cow::Borrowed).collect(),
+            Variable::LastWillTopic => self.last_will_topic.as_deref().map(one).unwrap_or_default(),
+            Variable::Name {
+                value: Which::List, ..
+            }
+            | Variable::Alternative {
+                value: Which::List, ..
+            } => self
+                .certificate_values(key)
+                .map(|value| Cow::Borrowed(&*value.text))
+                .collect(),
+            _ => self.value(key).map(|value| one(&*value.text)).unwrap_or_default(),
+        }
+    }
+
+    fn connect_attributes(&self) -> impl Iterator<Item = &'static str> {
+        let persistent = self.persistent_session.then_some("PersistentConnect");
+        let will = self.last_will_topic.is_some().then_some("LastWill");
+        persistent.into_iter().chain(will)
+    }
+}
