@@ -91,6 +91,12 @@ impl ErrorCode {
     pub const ACCESS: Self = Self(0x07);
     /// Beyond the object's size; while reading, the end.
     pub const BOUNDARY: Self = Self(0x08);
+    /// The application is not open, as after a reset.
+    pub const UNAVAILABLE: Self = Self(0x0C);
+    /// There is no memory for this.
+    pub const MEMORY: Self = Self(0x0D);
+    /// The key's usage does not allow this.
+    pub const USAGE: Self = Self(0x24);
     /// The signature does not verify.
     pub const SIGNATURE: Self = Self(0x2C);
 
@@ -249,6 +255,30 @@ impl<E> Error<E> {
             Self::Answer(_) => "ask again; if it stays so, this is another chip or a broken one",
             Self::Refused { code, .. } => code.advice(),
             Self::Misuse(_) => "correct the call",
+        }
+    }
+
+    /// The same error with the bus's own error turned into another type.
+    pub fn map_bus<F>(self, turn: impl FnOnce(E) -> F) -> Error<F> {
+        match self {
+            Self::Absent { address, cause } => Error::Absent {
+                address,
+                cause: turn(cause),
+            },
+            Self::Bus(cause) => Error::Bus(turn(cause)),
+            Self::Link(error) => Error::Link(error),
+            Self::Negotiation { wanted, offered } => Error::Negotiation { wanted, offered },
+            Self::Answer(malformed) => Error::Answer(malformed),
+            Self::Refused {
+                command,
+                object,
+                code,
+            } => Error::Refused {
+                command,
+                object,
+                code,
+            },
+            Self::Misuse(misuse) => Error::Misuse(misuse),
         }
     }
 

@@ -1,0 +1,75 @@
+//! The wall between PKCS #11's rules and the thing that keeps keys.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use identity::key::{Curve, PublicKey};
+
+use crate::error::Error;
+use crate::object::Object;
+
+/// Where a backend keeps an object; only the backend knows what the number means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place(pub u16);
+
+/// What a token says about itself (`C_GetTokenInfo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenDescription {
+    /// Who made it, at most 32 bytes.
+    pub manufacturer: &'static str,
+    /// What it is, at most 16 bytes.
+    pub model: &'static str,
+    /// Sixteen characters that no other token of this model has.
+    pub serial: String,
+}
+
+/// Something on the token that can not be shown because it makes no sense, such as a certificate torn by a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The label of what should be there.
+    pub label: &'static str,
+    /// What is wrong.
+    pub why: &'static str,
+}
+
+/// What a token holds.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Every object that exists. An empty key slot does not.
+    pub objects: Vec<Object>,
+    /// What is there but can not be used.
+    pub damaged: Vec<Damage>,
+}
+
+/// A keeper of keys and certificates.
+///
+/// A backend does not check who may do what and holds no cache: [`crate::Token`] does both. It opens its device when it is
+/// first asked for something, so that a dead device is a token that is absent and not a module that fails.
+pub trait Backend: Send {
+    /// What the token says about itself.
+    fn describe(&mut self) -> Result<TokenDescription, Error>;
+
+    /// Everything that exists, with all that is public about it.
+    fn load(&mut self) -> Result<Contents, Error>;
+
+    /// Signs a digest, no longer than the curve, with the private key at `place`; `r ‖ s`, both of the curve's size.
+    fn sign_digest(&mut self, place: Place, curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Error>;
+
+    /// The place for a private key with this label or alias.
+    fn key_place(&self, label: &str) -> Option<Place>;
+
+    /// Generates a key pair at `place`, over whatever was there, and keeps the public half where [`Backend::load`] finds it.
+    fn generate(&mut self, place: Place, curve: Curve, sign: bool, derive: bool) -> Result<PublicKey, Error>;
+
+    /// The place for a certificate with this label or alias.
+    fn certificate_place(&self, label: &str) -> Option<Place>;
+
+    /// The private key whose certificate lies at `place`, if it is not a place for authorities.
+    fn key_of_certificate(&self, place: Place) -> Option<Place>;
+
+    /// Writes a certificate to `place`, over whatever was there, and makes sure that it can be read again.
+    fn store_certificate(&mut self, place: Place, der: &[u8]) -> Result<(), Error>;
+
+    /// Fills `bytes` with the token's own randomness.
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), Error>;
+}

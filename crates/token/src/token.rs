@@ -1,0 +1,247 @@
+//! One token: PKCS #11's rules about objects, over a backend that knows nothing of them.
+//!
+//! Objects are read once, at first use, and kept; what changes them goes through here. Handles are numbers that are never
+//! used twice, so that a handle to a key that was replaced can not be taken for the new one.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use identity::certificate::Certificate;
+use identity::key::Curve;
+
+use crate::attribute::{Attribute, AttributeKind, Class};
+use crate::backend::{Backend, Damage, TokenDescription};
+use crate::error::Error;
+use crate::limits;
+use crate::object::{Content, Handle, Object};
+
+/// A key pair to generate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPairTemplate<'a> {
+    /// Label or alias of the private key: it chooses the place.
+    pub label: &'a str,
+    /// On which curve.
+    pub curve: Curve,
+    /// `CKA_SIGN`.
+    pub sign: bool,
+    /// `CKA_DERIVE`.
+    pub derive: bool,
+    /// Whether a key that is there already may be lost.
+    pub overwrite: bool,
+}
+
+impl<'a> KeyPairTemplate<'a> {
+    /// A P-256 key that signs, in a place that must be empty.
+    #[must_use]
+    pub const fn signing(label: &'a str) -> Self {
+        Self {
+            label,
+            curve: Curve::P256,
+            sign: true,
+            derive: false,
+            overwrite: false,
+        }
+    }
+}
+
+/// A certificate to store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateTemplate<'a> {
+    /// Label or alias: it chooses the place. Whatever certificate was there is replaced.
+    pub label: &'a str,
+    /// The certificate, DER.
+    pub value: &'a [u8],
+}
+
+/// A token and what is known about it.
+pub struct Token {
+    backend: Box<dyn Backend>,
+    loaded: Option<Loaded>,
+    handles: u32,
+}
+
+struct Loaded {
+    objects: Vec<(Handle, Arc<Object>)>,
+    damaged: Vec<Damage>,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("loaded", &self.loaded.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Token {
+    /// A token behind this backend. Nothing is asked of it yet.
+    #[must_use]
+    pub fn new(backend: Box<dyn Backend>) -> Self {
+        Self {
+            backend,
+            loaded: None,
+            handles: 0,
+        }
+    }
+
+    /// What the token says about itself.
+    pub fn describe(&mut self) -> Result<TokenDescription, Error> {
+        self.backend.describe()
+    }
+
+    fn loaded(&mut self) -> Result<&Loaded, Error> {
+        if self.loaded.is_none() {
+            self.reload()?;
+        }
+        self.loaded
+            .as_ref()
+            .ok_or(Error::General("the token's objects are not loaded"))
+    }
+
+    /// Reads all objects again. Objects that are still the same keep their handle.
+    fn reload(&mut self) -> Result<(), Error> {
+        let old = self
+            .loaded
+            .take()
+            .map(|loaded| loaded.objects)
+            .unwrap_or_default();
+        let contents = self.backend.load()?;
+        let mut objects = Vec::with_capacity(contents.objects.len());
+        for object in contents.objects {
+            let same = old.iter().find(|(_, before)| before.is_same_as(&object));
+            let handle = same.map_or_else(|| self.next_handle(), |(handle, _)| *handle);
+            objects.push((handle, Arc::new(object)));
+        }
+        self.loaded = Some(Loaded {
+            objects,
+            damaged: contents.damaged,
+        });
+        Ok(())
+    }
+
+    const fn next_handle(&mut self) -> Handle {
+        self.handles += 1;
+        Handle(self.handles)
+    }
+
+    /// The objects that have every attribute of the template, in the token's order. None is an answer, not an error.
+    pub fn find(&mut self, template: &[Attribute<'_>]) -> Result<Vec<Handle>, Error> {
+        if template.len() > limits::TEMPLATE_ATTRIBUTES_MAX {
+            return Err(Error::ArgumentsBad("too many attributes in one template"));
+        }
+        let objects = &self.loaded()?.objects;
+        Ok(objects
+            .iter()
+            .filter(|(_, object)| object.matches(template))
+            .map(|(handle, _)| *handle)
+            .collect())
+    }
+
+    /// What is on the token but can not be used.
+    pub fn damaged(&mut self) -> Result<Vec<Damage>, Error> {
+        Ok(self.loaded()?.damaged.clone())
+    }
+
+    /// The object behind a handle.
+    pub fn object(&mut self, handle: Handle) -> Result<Arc<Object>, Error> {
+        let found = self.loaded()?.objects.iter().find(|(known, _)| *known == handle);
+        found
+            .map(|(_, object)| Arc::clone(object))
+            .ok_or(Error::ObjectHandleInvalid)
+    }
+
+    /// Signs a digest with `CKM_ECDSA`: `r ‖ s`. A digest longer than the curve is cut on the right (FIPS 186-4, 6.4).
+    pub fn sign_digest(&mut self, key: Handle, digest: &[u8]) -> Result<Vec<u8>, Error> {
+        let object = self.object(key).map_err(|_| Error::KeyHandleInvalid)?;
+        let Content::PrivateKey { curve, sign, .. } = object.content else {
+            return Err(Error::KeyHandleInvalid);
+        };
+        if !sign {
+            return Err(Error::KeyFunctionNotPermitted);
+        }
+        if digest.is_empty() || digest.len() > limits::DIGEST_BYTES_MAX {
+            return Err(Error::DataLengthRange { found: digest.len() });
+        }
+        let used = digest.get(..curve.coordinate_bytes()).unwrap_or(digest);
+        self.backend.sign_digest(object.place, curve, used)
+    }
+
+    /// Generates a key pair in the token (`CKM_EC_KEY_PAIR_GEN`); public key and private key.
+    pub fn generate_key_pair(&mut self, template: &KeyPairTemplate<'_>) -> Result<(Handle, Handle), Error> {
+        let no_place =
+            Error::TemplateInconsistent("the token has no place for a private key with this label");
+        let place = self.backend.key_place(template.label).ok_or(no_place)?;
+        let objects = &self.loaded()?.objects;
+        let occupant = objects
+            .iter()
+            .find(|(_, o)| o.place == place && o.class() == Class::PrivateKey);
+        if let Some((_, occupant)) = occupant.filter(|_| !template.overwrite) {
+            return Err(Error::Occupied {
+                label: occupant.label(),
+            });
+        }
+        // Even a generation that fails may have cost the old key: nothing with its handle may be used again.
+        if let Some(loaded) = &mut self.loaded {
+            loaded.objects.retain(|(_, object)| object.place != place);
+        }
+        let generated = self
+            .backend
+            .generate(place, template.curve, template.sign, template.derive);
+        self.reload()?;
+        let key = generated?;
+        let find = |class: Class| {
+            let objects = &self.loaded.as_ref()?.objects;
+            let same = |o: &Object| o.class() == class && o.public_key() == Some(&key);
+            objects
+                .iter()
+                .find(|(_, object)| same(object))
+                .map(|(handle, _)| *handle)
+        };
+        let missing = Error::DeviceContent {
+            what: "the key that it generated is not there",
+        };
+        find(Class::PublicKey).zip(find(Class::PrivateKey)).ok_or(missing)
+    }
+
+    /// Stores a certificate (`C_CreateObject`). A device certificate must be for the key in the slot that it belongs to.
+    pub fn create_certificate(&mut self, template: &CertificateTemplate<'_>) -> Result<Handle, Error> {
+        let no_place =
+            Error::TemplateInconsistent("the token has no place for a certificate with this label");
+        let place = self.backend.certificate_place(template.label).ok_or(no_place)?;
+        let certificate = Certificate::parse(template.value).map_err(|_| Error::AttributeValueInvalid {
+            kind: AttributeKind::Value,
+            why: "it is not a certificate in DER",
+        })?;
+        if let Some(key_place) = self.backend.key_of_certificate(place) {
+            let objects = &self.loaded()?.objects;
+            let key = objects
+                .iter()
+                .find(|(_, o)| o.place == key_place && o.class() == Class::PrivateKey);
+            let known = key.and_then(|(_, object)| object.public_key());
+            if known.is_some_and(|known| known != certificate.public_key()) {
+                return Err(Error::TemplateInconsistent(
+                    "the certificate is for another key than the one in its slot",
+                ));
+            }
+        }
+        self.backend.store_certificate(place, template.value)?;
+        self.reload()?;
+        let objects = &self.loaded()?.objects;
+        let stored = objects.iter().find(|(_, object)| {
+            object.place == place && object.certificate().is_some_and(|c| c.der() == template.value)
+        });
+        stored.map(|(handle, _)| *handle).ok_or(Error::DeviceContent {
+            what: "the certificate that was stored is not there",
+        })
+    }
+
+    /// Fills `bytes` with the token's randomness.
+    pub fn random(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        if bytes.len() > limits::RANDOM_BYTES_MAX {
+            return Err(Error::ArgumentsBad("too many random bytes at once"));
+        }
+        self.backend.random(bytes)
+    }
+}
