@@ -1,0 +1,167 @@
+//! What was refused and why, in words: each becomes an attempt record that `explain` shows.
+//!
+//! The client sees a return code or a closed connection, as at AWS. The person who runs the fleet sees this.
+
+use std::fmt;
+use std::sync::Arc;
+
+use identity::{Blame, CertificateId, Explained, Tenant};
+use mqtt::server::Violation;
+use mqtt::{Malformed, PacketType};
+use policy::Verdict;
+
+use crate::event::ConnectionId;
+
+/// Something that a client asked for and did not get.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// Whose certificate.
+    pub tenant: Tenant,
+    /// Which certificate.
+    pub certificate: CertificateId,
+    /// The client id it connected with.
+    pub client_id: Arc<str>,
+    /// What was asked for.
+    pub attempt: Attempt,
+    /// Why it was refused.
+    pub reason: Reason,
+}
+
+/// What a client asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// To connect under its client id.
+    Connect,
+    /// To leave a will on this topic.
+    Will(Box<str>),
+    /// To publish on this topic.
+    Publish(Box<str>),
+    /// To subscribe to this filter.
+    Subscribe(Box<str>),
+    /// To receive a message from this topic that a subscription of its own matches.
+    Receive(Box<str>),
+    /// To send this packet, where the rest of it does not matter.
+    Packet(PacketType),
+    /// To send these bytes.
+    Bytes,
+}
+
+/// Why something was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    // Refused: by policy.
+    /// No policy allows it, or one denies it.
+    Policy {
+        /// The verdict.
+        verdict: Verdict,
+        /// The verdict in words, with the statement that decided or the one that is missing.
+        explanation: String,
+    },
+
+    // Peer: the client broke a rule.
+    /// A limit of the message broker.
+    Limit {
+        /// The limit's name in [`crate::limits`].
+        name: &'static str,
+        /// How much or many there was.
+        found: usize,
+        /// How much or many there may be.
+        limit: usize,
+    },
+    /// A client id that is empty without a clean session, or begins with a dollar sign.
+    ClientId(&'static str),
+    /// A topic that begins with a dollar sign and is not the client's to use.
+    ReservedTopic,
+    /// A packet that has no place here.
+    Violation(Violation),
+    /// Bytes that are not MQTT.
+    Malformed(Malformed),
+
+    // State: the server does not offer it.
+    /// A part of MQTT that this server does not serve yet; what instead.
+    NotServed(&'static str),
+    /// The client reads more slowly than messages come for it; this and further messages were dropped.
+    QueueFull {
+        /// How many messages wait.
+        messages: usize,
+        /// How many bytes they are.
+        bytes: usize,
+    },
+}
+
+impl Explained for Reason {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Policy { .. } => "broker.policy",
+            Self::Limit { .. } => "broker.limit",
+            Self::ClientId(_) => "broker.client_id",
+            Self::ReservedTopic => "broker.topic.reserved",
+            Self::Violation(violation) => violation.code(),
+            Self::Malformed(malformed) => malformed.code(),
+            Self::NotServed(_) => "broker.not_served",
+            Self::QueueFull { .. } => "broker.queue.full",
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Policy { .. } => Blame::Refused,
+            Self::NotServed(_) | Self::QueueFull { .. } => Blame::State,
+            _ => Blame::Peer,
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => f.write_str("connect"),
+            Self::Will(topic) => write!(f, "leave a will on {topic:?}"),
+            Self::Publish(topic) => write!(f, "publish on {topic:?}"),
+            Self::Subscribe(filter) => write!(f, "subscribe to {filter:?}"),
+            Self::Receive(topic) => write!(f, "receive from {topic:?}"),
+            Self::Packet(kind) => write!(f, "send {kind}"),
+            Self::Bytes => f.write_str("send bytes"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy { explanation, .. } => f.write_str(explanation),
+            Self::Limit { name, found, limit } => write!(f, "{found} is more than the limit of {limit} ({name})"),
+            Self::ClientId(rule) => write!(f, "client id {rule}"),
+            Self::ReservedTopic => {
+                f.write_str("topics that begin with $ are reserved: clients may subscribe to $aws/events/... and publish to none")
+            }
+            Self::Violation(violation) => violation.fmt(f),
+            Self::Malformed(malformed) => malformed.fmt(f),
+            Self::NotServed(what) => f.write_str(what),
+            Self::QueueFull { messages, bytes } => {
+                write!(f, "client reads too slowly: {messages} messages of {bytes} bytes wait for it, further ones are dropped")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Reason {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            client_id,
+            certificate,
+            attempt,
+            reason,
+            ..
+        } = self;
+        write!(
+            f,
+            "client {client_id:?} with certificate {certificate} may not {attempt}: {reason}"
+        )
+    }
+}
