@@ -64,8 +64,14 @@ pub(crate) fn run(name: Option<&str>, seconds: u64) -> Outcome<ExitCode> {
 pub(crate) fn smoke(seconds_sum: u64) -> Outcome<Ending> {
     let fuzzer = Fuzzer::build()?;
     let targets = fuzzer.targets()?;
+    let unreached = fuzzer.unreached()?;
+    print!("{unreached}");
     let each = (seconds_sum / targets.len().max(1) as u64).clamp(1, FUZZ_SECONDS);
-    let mut ending = Ending::Passed;
+    let mut ending = if unreached.is_empty() {
+        Ending::Passed
+    } else {
+        Ending::Failed
+    };
     for target in &targets {
         if fuzzer.run(target, each)? != Ending::Passed {
             ending = Ending::Failed;
@@ -101,6 +107,15 @@ impl Fuzzer {
     fn targets(&self) -> Outcome<Vec<String>> {
         let list = Run::new(&self.binary).env(TARGET, "list").caught_well()?;
         Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// The variants of decoded types that no seed reaches, a line each.
+    fn unreached(&self) -> Outcome<String> {
+        let seeds = folder().join("seeds");
+        Run::new(&self.binary)
+            .env(TARGET, "seeds")
+            .env("BIRTHMARK_FUZZ_SEEDS", seeds)
+            .caught_well()
     }
 
     fn run(&self, target: &str, seconds: u64) -> Outcome<Ending> {
