@@ -23,8 +23,8 @@ use crate::limits::{
 use crate::names::PolicyName;
 use crate::policies;
 use crate::record::{
-    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
-    PolicyAttachment, PolicyTarget, PrincipalType, RegistrationCode, Thing, ThingPrincipal, Uuid, Versioned,
+    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, PolicyAttachment,
+    PolicyTarget, PrincipalType, RegistrationCode, Thing, ThingPrincipal, Uuid, Versioned,
 };
 use crate::refusal::{Exception, Refusal};
 use crate::template::{Override, Parameters, Plan, PolicyPlan, Template, ThingPlan};
@@ -121,7 +121,7 @@ pub struct Facts {
     /// The certificates attached to that thing.
     pub holders: Vec<Holder>,
     /// Those of [`Needs::policies`] that exist.
-    pub policies: Vec<Versioned<Policy>>,
+    pub policies: Vec<Versioned<PolicyName>>,
     /// The tenant's registration code: a verification certificate is never a device.
     pub code: Option<RegistrationCode>,
 }
@@ -630,9 +630,9 @@ fn demand_policy(call: &Call, facts: &Facts, policy: &PolicyPlan, batch: &mut Ba
     let existing = facts
         .policies
         .iter()
-        .find(|existing| existing.record.name == *policy.name());
+        .find(|existing| existing.record == *policy.name());
     match (existing, policy) {
-        (Some(existing), _) => batch.check(Key::Policy(existing.record.name.clone()), existing.version),
+        (Some(existing), _) => batch.check(Key::Policy(existing.record.clone()), existing.version),
         (None, PolicyPlan::Inline { name, document }) => {
             batch
                 .audit

@@ -1,1 +1,26 @@
-//! store
+//! Records that survive: what `fleet` decides is kept here before anybody is told.
+//!
+//! [`Records`] and [`Attempts`] are the promises; [`LocalRecords`] and [`LocalAttempts`] keep them on one machine with
+//! SQLite, and [`conformance`] is the suite that every implementation passes. All SQL of the cloud lives in this crate. It
+//! decides nothing: a batch is kept whole or not at all, and a conflict is told to the caller, who looks and decides again.
+//!
+//! The traits name no runtime: their futures are woken from the engine's own threads and can be awaited anywhere
+//! ([`wait`] awaits one on a plain thread).
+#![forbid(unsafe_code)]
+
+mod attempts;
+pub mod conformance;
+mod directory;
+mod error;
+pub mod limits;
+mod oneshot;
+mod queue;
+mod records;
+mod sqlite;
+
+pub use attempts::{Attempts, Filter, Recorded, What};
+pub use directory::DataDirectory;
+pub use error::{CommitError, Conflict, Error};
+pub use oneshot::wait;
+pub use records::{AttachedPolicy, AuditLine, Committed, Holding, Page, Records, Trust};
+pub use sqlite::{AttemptReader, LocalAttempts, LocalRecords};

@@ -1,0 +1,1 @@
+//! The behaviour that every implementation of [`Records`](crate::Records) and [`Attempts`](crate::Attempts) has.

@@ -1,0 +1,46 @@
+//! Every maximum of the store, by name.
+
+/// Batches waiting for the writer; beyond it a commit is answered with [`crate::CommitError::Overloaded`].
+pub const COMMIT_QUEUE_MAX: usize = 4096;
+/// Batches in one transaction.
+pub const GROUP_BATCHES_MAX: usize = 1024;
+/// When batches come several at a time, the writer pauses this long to make one large group of them: a commit costs its
+/// fsync and some 50 µs of CPU however large it is.
+pub const GATHER_MICROS: u64 = 500;
+/// … or until this many wait.
+pub const GATHER_BATCHES: usize = 64;
+/// Writes, checks and audit entries in one batch.
+pub const BATCH_ITEMS_MAX: usize = 256;
+/// Reader connections that are kept open; more are opened when more threads read at once, and closed again.
+pub const READERS_KEPT_MAX: usize = 16;
+/// Things looked at for one page of a filtered list.
+pub const FILTER_SCAN_ROWS_MAX: usize = 5_000;
+/// Page cache of the writer connection.
+pub const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Page cache of each reader connection.
+pub const READER_CACHE_KIB: i64 = 4 * 1024;
+/// Pages in the write-ahead log before it is moved into the database file.
+pub const CHECKPOINT_PAGES: i64 = 4_000;
+/// How long a statement waits for a lock of another process.
+pub const BUSY_TIMEOUT_MILLIS: u64 = 5_000;
+
+/// Attempts waiting for their writer; beyond it they are dropped and counted.
+pub const ATTEMPT_QUEUE_MAX: usize = 8_192;
+/// Nobody waits for an attempt to be written, so their writer pauses this long to write many at once.
+pub const ATTEMPT_GATHER_MILLIS: u64 = 100;
+/// Attempts in one transaction.
+pub const ATTEMPT_GROUP_MAX: usize = 1_024;
+/// Attempts of peers that proved who they are, all CAs together.
+pub const ATTEMPTS_KNOWN_MAX: usize = 100_000;
+/// Attempts under one CA.
+pub const ATTEMPTS_PER_CA_MAX: usize = 50_000;
+/// Attempts of strangers, all sources together.
+pub const ATTEMPTS_STRANGERS_MAX: usize = 20_000;
+/// Attempts of one source address.
+pub const ATTEMPTS_PER_SOURCE_MAX: usize = 500;
+/// Storms followed at the same time; the one that has been silent longest is forgotten first.
+pub const STORMS_MAX: usize = 8_192;
+/// A failure this long after the last equal one is the first of a new storm.
+pub const STORM_SILENCE_MILLIS: i64 = 10 * 60 * 1000;
+/// Attempts that one read may give.
+pub const ATTEMPTS_READ_MAX: usize = 1_000;

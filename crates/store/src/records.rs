@@ -1,0 +1,257 @@
+//! The promise about records: looked up by tenant and key, kept in batches, listed page by page.
+//!
+//! `cloud` looks through this trait and keeps through [`Records::commit`]; one machine and a cluster implement it alike.
+//! Every read sees a state in which each batch is there whole or not at all. A read never blocks on a write.
+
+use core::future::Future;
+
+use fleet::batch::Batch;
+use fleet::names::{PolicyName, PolicyVersionId};
+use fleet::onboarding::{Facts, Needs};
+use fleet::page::PageRequest;
+use fleet::record::{
+    CaCertificate, CertificateStatus, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim,
+    RegistrationCode, Thing, ThingPrincipal, Versioned,
+};
+use fleet::thing;
+use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
+use std::sync::Arc;
+
+use crate::error::{CommitError, Error};
+
+pub use fleet::page::Page;
+
+/// What a durable batch got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The number of the commit: the version of every record it wrote.
+    pub version: u64,
+    /// The tenant's trust epoch after it.
+    pub epoch: u64,
+}
+
+/// A policy attached to a certificate, as far as a grant needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedPolicy {
+    /// Name.
+    pub name: PolicyName,
+    /// The version that counts.
+    pub version: PolicyVersionId,
+    /// The commit that wrote the policy: together with the name it identifies a compiled policy in a cache.
+    pub record_version: u64,
+    /// The document that counts.
+    pub document: Arc<str>,
+}
+
+/// Everything that a grant for a registered certificate rests on, of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// The certificate.
+    pub certificate: Versioned<DeviceCertificate>,
+    /// Its policies.
+    pub policies: Vec<AttachedPolicy>,
+    /// The things it is attached to.
+    pub things: Vec<Thing>,
+    /// The tenant's trust epoch at that moment.
+    pub epoch: u64,
+}
+
+/// A certificate attached to a thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The attachment.
+    pub principal: Versioned<ThingPrincipal>,
+    /// The certificate's status.
+    pub status: CertificateStatus,
+}
+
+/// One line of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    /// Its place in the chain, from 1.
+    pub number: u64,
+    /// The commit it belongs to.
+    pub version: u64,
+    /// When.
+    pub at: UnixMillis,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To which thing.
+    pub subject: String,
+    /// Particulars.
+    pub detail: String,
+}
+
+/// What a look-up gives.
+pub(crate) type Looked<T> = Result<T, Error>;
+
+/// Records that survive.
+pub trait Records: Send + Sync {
+    /// Keeps a batch: all of it, durably, or nothing. Answers after it is on disk. An empty batch answers at once.
+    fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, CommitError>> + Send;
+
+    /// The tenant's trust epoch; 0 until something raises it.
+    fn trust_epoch(&self, tenant: &Tenant) -> impl Future<Output = Looked<u64>> + Send;
+
+    /// Everything a grant rests on, or `None` if the certificate is not registered.
+    fn trust(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+    ) -> impl Future<Output = Looked<Option<Trust>>> + Send;
+
+    /// Everything that the decision about a first connection needs, of one moment.
+    fn onboarding_facts(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+        needs: &Needs,
+    ) -> impl Future<Output = Looked<Facts>> + Send;
+
+    /// The tenant's registration code.
+    fn registration_code(
+        &self,
+        tenant: &Tenant,
+    ) -> impl Future<Output = Looked<Option<Versioned<RegistrationCode>>>> + Send;
+
+    /// A CA certificate.
+    fn ca(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+    ) -> impl Future<Output = Looked<Option<Versioned<CaCertificate>>>> + Send;
+
+    /// CA certificates with this subject (DER), oldest first, at most `fleet::limits::CAS_PER_SUBJECT_MAX`.
+    fn cas_by_subject(
+        &self,
+        tenant: &Tenant,
+        subject: &[u8],
+    ) -> impl Future<Output = Looked<Vec<Versioned<CaCertificate>>>> + Send;
+
+    /// Who holds a CA certificate in DEFAULT mode in a region.
+    fn region_claim(
+        &self,
+        region: &Region,
+        id: &CertificateId,
+    ) -> impl Future<Output = Looked<Option<Versioned<RegionClaim>>>> + Send;
+
+    /// A device certificate.
+    fn certificate(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+    ) -> impl Future<Output = Looked<Option<Versioned<DeviceCertificate>>>> + Send;
+
+    /// A thing.
+    fn thing(
+        &self,
+        tenant: &Tenant,
+        name: &ThingName,
+    ) -> impl Future<Output = Looked<Option<Versioned<Thing>>>> + Send;
+
+    /// A policy with all its versions.
+    fn policy(
+        &self,
+        tenant: &Tenant,
+        name: &PolicyName,
+    ) -> impl Future<Output = Looked<Option<Versioned<Policy>>>> + Send;
+
+    /// All policies attached to a target (at most `fleet::limits::POLICIES_PER_TARGET_MAX`).
+    fn policies_of(
+        &self,
+        tenant: &Tenant,
+        target: &PolicyTarget,
+    ) -> impl Future<Output = Looked<Vec<Versioned<PolicyAttachment>>>> + Send;
+
+    /// All things that a certificate is attached to (at most `fleet::limits::THINGS_PER_CERTIFICATE_MAX`).
+    fn things_of(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+    ) -> impl Future<Output = Looked<Vec<Versioned<ThingPrincipal>>>> + Send;
+
+    /// All certificates attached to a thing (at most `fleet::limits::CERTIFICATES_PER_THING_MAX`).
+    fn principals_of(
+        &self,
+        tenant: &Tenant,
+        thing: &ThingName,
+    ) -> impl Future<Output = Looked<Vec<Holding>>> + Send;
+
+    /// CA certificates.
+    fn list_cas(
+        &self,
+        tenant: &Tenant,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<CaCertificate>>> + Send;
+
+    /// Device certificates.
+    fn list_certificates(
+        &self,
+        tenant: &Tenant,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<DeviceCertificate>>> + Send;
+
+    /// Device certificates that a CA signed.
+    fn list_certificates_by_ca(
+        &self,
+        tenant: &Tenant,
+        ca: &CertificateId,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<DeviceCertificate>>> + Send;
+
+    /// Things that pass the filter. With a filter a page may hold fewer items than asked, and still have a next one.
+    fn list_things(
+        &self,
+        tenant: &Tenant,
+        filter: &thing::Filter,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<Thing>>> + Send;
+
+    /// Names of policies.
+    fn list_policies(
+        &self,
+        tenant: &Tenant,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<PolicyName>>> + Send;
+
+    /// Names of the policies attached to a target.
+    fn list_attached_policies(
+        &self,
+        tenant: &Tenant,
+        target: &PolicyTarget,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<PolicyName>>> + Send;
+
+    /// What a policy is attached to.
+    fn list_targets(
+        &self,
+        tenant: &Tenant,
+        policy: &PolicyName,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<PolicyTarget>>> + Send;
+
+    /// Certificates attached to a thing.
+    fn list_thing_principals(
+        &self,
+        tenant: &Tenant,
+        thing: &ThingName,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<ThingPrincipal>>> + Send;
+
+    /// Things that a certificate is attached to.
+    fn list_principal_things(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<ThingPrincipal>>> + Send;
+
+    /// The audit log of a tenant.
+    fn list_audit(
+        &self,
+        tenant: &Tenant,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<AuditLine>>> + Send;
+}

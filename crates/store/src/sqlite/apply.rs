@@ -1,0 +1,536 @@
+//! One batch inside the writer's transaction: first every fact is checked, then everything is written.
+//!
+//! Because all checks come before the first write, a batch that conflicts has written nothing and needs no savepoint. Row
+//! numbers that a check has seen are remembered for the writes of the same batch.
+
+use fleet::batch::{Batch, Check, Expect, Key, Record, Relation, Write};
+use fleet::names::PolicyName;
+use fleet::record::{
+    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim, RegistrationCode,
+    Thing, ThingPrincipal,
+};
+use identity::{CertificateId, Tenant, ThingName};
+use rusqlite::{Connection, Params, params};
+
+use super::codec::{attributes_text, registration_text, tags_text};
+use super::issuers::Issuers;
+use super::read::{column, count, one};
+use crate::error::{CommitError, Conflict, Error};
+
+/// A row that was found: its number and its version.
+#[derive(Clone, Copy)]
+struct Row {
+    id: i64,
+    version: u64,
+}
+
+/// The state of one batch while it is applied.
+pub(super) struct Applying<'a> {
+    connection: &'a Connection,
+    issuers: &'a mut Issuers,
+    tenant: &'a Tenant,
+    tenant_id: i64,
+    /// The number of this commit.
+    version: u64,
+    certificates: Vec<(CertificateId, Option<Row>)>,
+    things: Vec<(ThingName, Option<Row>)>,
+    policies: Vec<(PolicyName, Option<Row>)>,
+}
+
+impl<'a> Applying<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        issuers: &'a mut Issuers,
+        tenant: (&'a Tenant, i64),
+        version: u64,
+    ) -> Self {
+        let (tenant, tenant_id) = tenant;
+        let (certificates, things, policies) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            connection,
+            issuers,
+            tenant,
+            tenant_id,
+            version,
+            certificates,
+            things,
+            policies,
+        }
+    }
+
+    /// Checks and writes the batch, without its audit entries and its epoch.
+    pub(super) fn run(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        self.check_batch(batch)?;
+        self.write_batch(batch).map_err(CommitError::Fault)
+    }
+
+    fn check_batch(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        for write in &batch.writes {
+            match write {
+                Write::Put { record, expect } => self.check(&record.key(), *expect)?,
+                Write::Delete { key, version } => self.check(key, Expect::Version(*version))?,
+            }
+        }
+        for check in &batch.checks {
+            match check {
+                Check::Is { key, expect } => self.check(key, *expect)?,
+                Check::AtMost { relation, count } => self.check_count(relation, *count)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, key: &Key, expect: Expect) -> Result<(), CommitError> {
+        let found = self.find(key).map_err(CommitError::Fault)?;
+        let holds = match (expect, found) {
+            (Expect::Absent, None) => true,
+            (Expect::Version(wanted), Some(row)) => row.version == wanted,
+            _ => false,
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(CommitError::Conflict(Conflict::Record(key.clone())))
+        }
+    }
+
+    fn find(&mut self, key: &Key) -> Result<Option<Row>, Error> {
+        match key {
+            Key::RegistrationCode => self.row(
+                "SELECT tenant, version FROM registration_code WHERE tenant = ?1",
+                params![self.tenant_id],
+            ),
+            Key::Ca(id) => self.row(
+                "SELECT id, version FROM ca WHERE tenant = ?1 AND fingerprint = ?2",
+                params![self.tenant_id, id.0],
+            ),
+            Key::RegionClaim(id) => self.row(
+                "SELECT 0, version FROM region_claim WHERE region = ?1 AND fingerprint = ?2",
+                params![self.tenant.region.as_str(), id.0],
+            ),
+            Key::Certificate(id) => self.certificate(id),
+            Key::Thing(name) => self.thing(name),
+            Key::Policy(name) => self.policy(name),
+            Key::Attachment {
+                policy,
+                target: PolicyTarget::Certificate(id),
+            } => {
+                let (Some(certificate), Some(policy)) = (self.certificate(id)?, self.policy(policy)?) else {
+                    return Ok(None);
+                };
+                let sql = "SELECT 0, version FROM policy_attachment WHERE certificate = ?1 AND policy = ?2";
+                self.row(sql, params![certificate.id, policy.id])
+            }
+            Key::ThingPrincipal { thing, certificate } => {
+                let (Some(certificate), Some(thing)) = (self.certificate(certificate)?, self.thing(thing)?)
+                else {
+                    return Ok(None);
+                };
+                let sql = "SELECT 0, version FROM thing_principal WHERE certificate = ?1 AND thing = ?2";
+                self.row(sql, params![certificate.id, thing.id])
+            }
+        }
+    }
+
+    fn certificate(&mut self, id: &CertificateId) -> Result<Option<Row>, Error> {
+        if let Some((_, row)) = self.certificates.iter().find(|(known, _)| known == id) {
+            return Ok(*row);
+        }
+        let sql = "SELECT id, version FROM certificate WHERE tenant = ?1 AND fingerprint = ?2";
+        let row = self.row(sql, params![self.tenant_id, id.0])?;
+        self.certificates.push((*id, row));
+        Ok(row)
+    }
+
+    fn thing(&mut self, name: &ThingName) -> Result<Option<Row>, Error> {
+        if let Some((_, row)) = self.things.iter().find(|(known, _)| known == name) {
+            return Ok(*row);
+        }
+        let sql = "SELECT id, version FROM thing WHERE tenant = ?1 AND name = ?2";
+        let row = self.row(sql, params![self.tenant_id, name.as_str()])?;
+        self.things.push((name.clone(), row));
+        Ok(row)
+    }
+
+    fn policy(&mut self, name: &PolicyName) -> Result<Option<Row>, Error> {
+        if let Some((_, row)) = self.policies.iter().find(|(known, _)| known == name) {
+            return Ok(*row);
+        }
+        let sql = "SELECT id, version FROM policy WHERE tenant = ?1 AND name = ?2";
+        let row = self.row(sql, params![self.tenant_id, name.as_str()])?;
+        self.policies.push((name.clone(), row));
+        Ok(row)
+    }
+
+    fn row(&self, sql: &str, params: impl Params) -> Result<Option<Row>, Error> {
+        one(self.connection, sql, params, |row| {
+            Ok(Row {
+                id: column(row, 0)?,
+                version: column(row, 1)?,
+            })
+        })
+    }
+
+    fn check_count(&mut self, relation: &Relation, most: u32) -> Result<(), CommitError> {
+        let found = self
+            .count(relation, most.saturating_add(1))
+            .map_err(CommitError::Fault)?;
+        if found <= most {
+            Ok(())
+        } else {
+            Err(CommitError::Conflict(Conflict::Relation(relation.clone())))
+        }
+    }
+
+    /// How many there are, counted up to `limit`.
+    fn count(&mut self, relation: &Relation, limit: u32) -> Result<u32, Error> {
+        let (sql, row) = match relation {
+            Relation::TargetsOf(name) => (
+                "SELECT count(*) FROM (SELECT 1 FROM policy_attachment WHERE policy = ?1 LIMIT ?2)",
+                self.policy(name)?,
+            ),
+            Relation::PoliciesOf(PolicyTarget::Certificate(id)) => (
+                "SELECT count(*) FROM (SELECT 1 FROM policy_attachment WHERE certificate = ?1 LIMIT ?2)",
+                self.certificate(id)?,
+            ),
+            Relation::ThingsOf(id) => (
+                "SELECT count(*) FROM (SELECT 1 FROM thing_principal WHERE certificate = ?1 LIMIT ?2)",
+                self.certificate(id)?,
+            ),
+            Relation::PrincipalsOf(name) => (
+                "SELECT count(*) FROM (SELECT 1 FROM thing_principal WHERE thing = ?1 LIMIT ?2)",
+                self.thing(name)?,
+            ),
+            Relation::CasWithSubject(subject) => {
+                let sql =
+                    "SELECT count(*) FROM (SELECT 1 FROM ca WHERE tenant = ?1 AND subject = ?2 LIMIT ?3)";
+                return count(
+                    self.connection,
+                    sql,
+                    params![self.tenant_id, subject.as_ref(), limit],
+                );
+            }
+        };
+        row.map_or(Ok(0), |row| count(self.connection, sql, params![row.id, limit]))
+    }
+
+    /// Attachments rest on rows, so they go first when deleted and last when made.
+    fn write_batch(&mut self, batch: &Batch) -> Result<(), Error> {
+        let deletes = || {
+            batch.writes.iter().filter_map(|write| match write {
+                Write::Delete { key, .. } => Some(key),
+                Write::Put { .. } => None,
+            })
+        };
+        let puts = || {
+            batch.writes.iter().filter_map(|write| match write {
+                Write::Put { record, expect } => Some((record, *expect)),
+                Write::Delete { .. } => None,
+            })
+        };
+        deletes()
+            .filter(|key| is_attachment(key))
+            .try_for_each(|key| self.delete(key))?;
+        deletes()
+            .filter(|key| !is_attachment(key))
+            .try_for_each(|key| self.delete(key))?;
+        puts()
+            .filter(|(record, _)| !is_attached(record))
+            .try_for_each(|(record, expect)| self.put(record, expect))?;
+        puts()
+            .filter(|(record, _)| is_attached(record))
+            .try_for_each(|(record, expect)| self.put(record, expect))
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<(), Error> {
+        match key {
+            Key::RegistrationCode => self.execute(
+                "DELETE FROM registration_code WHERE tenant = ?1",
+                params![self.tenant_id],
+            ),
+            Key::Ca(id) => self.execute(
+                "DELETE FROM ca WHERE tenant = ?1 AND fingerprint = ?2",
+                params![self.tenant_id, id.0],
+            ),
+            Key::RegionClaim(id) => self.execute(
+                "DELETE FROM region_claim WHERE region = ?1 AND fingerprint = ?2",
+                params![self.tenant.region.as_str(), id.0],
+            ),
+            Key::Certificate(id) => {
+                let row = self.certificate(id)?;
+                self.certificates.retain(|(known, _)| known != id);
+                self.delete_row("DELETE FROM certificate WHERE id = ?1", row)
+            }
+            Key::Thing(name) => {
+                let row = self.thing(name)?;
+                self.things.retain(|(known, _)| known != name);
+                self.delete_row("DELETE FROM thing WHERE id = ?1", row)
+            }
+            Key::Policy(name) => {
+                let row = self.policy(name)?;
+                self.policies.retain(|(known, _)| known != name);
+                self.delete_row("DELETE FROM policy_version WHERE policy = ?1", row)?;
+                self.delete_row("DELETE FROM policy WHERE id = ?1", row)
+            }
+            Key::Attachment {
+                policy,
+                target: PolicyTarget::Certificate(id),
+            } => {
+                let sql = "DELETE FROM policy_attachment WHERE certificate = ?1 AND policy = ?2";
+                let (certificate, policy) = (self.certificate(id)?, self.policy(policy)?);
+                self.execute(sql, params![number(certificate), number(policy)])
+            }
+            Key::ThingPrincipal { thing, certificate } => {
+                let sql = "DELETE FROM thing_principal WHERE certificate = ?1 AND thing = ?2";
+                let (certificate, thing) = (self.certificate(certificate)?, self.thing(thing)?);
+                self.execute(sql, params![number(certificate), number(thing)])
+            }
+        }
+    }
+
+    fn delete_row(&self, sql: &str, row: Option<Row>) -> Result<(), Error> {
+        self.execute(sql, params![number(row)])
+    }
+
+    fn put(&mut self, record: &Record, expect: Expect) -> Result<(), Error> {
+        match record {
+            Record::RegistrationCode(code) => self.put_code(code),
+            Record::Ca(ca) => self.put_ca(ca),
+            Record::RegionClaim(claim) => self.put_claim(claim),
+            Record::Certificate(certificate) => self.put_certificate(certificate, expect),
+            Record::Thing(thing) => self.put_thing(thing, expect),
+            Record::Policy(policy) => self.put_policy(policy, expect),
+            Record::Attachment(attachment) => self.put_attachment(attachment),
+            Record::ThingPrincipal(principal) => self.put_principal(principal),
+        }
+    }
+
+    fn put_code(&self, record: &RegistrationCode) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO registration_code VALUES (?1, ?2, ?3, ?4)",
+            params![self.tenant_id, record.code.0, record.created.0, self.version],
+        )
+    }
+
+    fn put_ca(&self, ca: &CaCertificate) -> Result<(), Error> {
+        self.execute(
+            "INSERT INTO ca (tenant, fingerprint, der, subject, key_id, status, auto_registration, mode, registration,
+                not_before, not_after, created, modified, customer_version, tags, version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+             ON CONFLICT (tenant, fingerprint) DO UPDATE SET status = excluded.status,
+                auto_registration = excluded.auto_registration, mode = excluded.mode,
+                registration = excluded.registration, modified = excluded.modified,
+                customer_version = excluded.customer_version, tags = excluded.tags, version = excluded.version",
+            params![
+                self.tenant_id,
+                ca.id.0,
+                ca.der.as_ref(),
+                ca.subject.as_ref(),
+                ca.key_id,
+                ca.status.name(),
+                ca.auto_registration,
+                ca.mode.name(),
+                ca.registration.as_ref().map(registration_text),
+                ca.not_before.0,
+                ca.not_after.0,
+                ca.created.0,
+                ca.modified.0,
+                ca.customer_version,
+                tags_text(&ca.tags),
+                self.version,
+            ],
+        )
+    }
+
+    fn put_claim(&self, claim: &RegionClaim) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO region_claim VALUES (?1, ?2, ?3, ?4)",
+            params![
+                self.tenant.region.as_str(),
+                claim.ca.0,
+                claim.owner.as_str(),
+                self.version
+            ],
+        )
+    }
+
+    fn put_certificate(&mut self, record: &DeviceCertificate, expect: Expect) -> Result<(), Error> {
+        let issuer = self.issuers.number(self.connection, record.ca.as_ref())?;
+        if expect == Expect::Absent {
+            self.execute(
+                "INSERT INTO certificate (tenant, fingerprint, issuer, origin, status, mode, not_before, not_after,
+                    created, modified, customer_version, version, der)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                params![
+                    self.tenant_id,
+                    record.id.0,
+                    issuer,
+                    record.origin.name(),
+                    record.status.name(),
+                    record.mode.name(),
+                    record.not_before.0,
+                    record.not_after.0,
+                    record.created.0,
+                    record.modified.0,
+                    record.customer_version,
+                    self.version,
+                    record.der.as_ref(),
+                ],
+            )?;
+            self.certificates.retain(|(known, _)| *known != record.id);
+            self.certificates.push((record.id, Some(self.inserted())));
+            return Ok(());
+        }
+        let row = self.certificate(&record.id)?;
+        self.execute(
+            "UPDATE certificate SET issuer = ?2, status = ?3, mode = ?4, modified = ?5, customer_version = ?6,
+                version = ?7 WHERE id = ?1",
+            params![
+                number(row),
+                issuer,
+                record.status.name(),
+                record.mode.name(),
+                record.modified.0,
+                record.customer_version,
+                self.version,
+            ],
+        )
+    }
+
+    fn put_thing(&mut self, thing: &Thing, expect: Expect) -> Result<(), Error> {
+        let type_name = thing.type_name.as_ref().map(|name| name.as_str());
+        let attributes = attributes_text(&thing.attributes);
+        if expect == Expect::Absent {
+            let born_under = self.issuers.number(self.connection, thing.born_under.as_ref())?;
+            self.execute(
+                "INSERT INTO thing (tenant, name, uuid, type_name, attributes, thing_version, born_under, simulated,
+                    created, modified, version)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                params![
+                    self.tenant_id,
+                    thing.name.as_str(),
+                    thing.id.0,
+                    type_name,
+                    attributes,
+                    thing.version,
+                    born_under,
+                    thing.simulated,
+                    thing.created.0,
+                    thing.modified.0,
+                    self.version,
+                ],
+            )?;
+            self.things.retain(|(known, _)| *known != thing.name);
+            self.things.push((thing.name.clone(), Some(self.inserted())));
+            return Ok(());
+        }
+        let row = self.thing(&thing.name)?;
+        self.execute(
+            "UPDATE thing SET type_name = ?2, attributes = ?3, thing_version = ?4, modified = ?5, version = ?6
+             WHERE id = ?1",
+            params![number(row), type_name, attributes, thing.version, thing.modified.0, self.version],
+        )
+    }
+
+    fn put_policy(&mut self, policy: &Policy, expect: Expect) -> Result<(), Error> {
+        let row = match expect {
+            Expect::Absent => {
+                self.execute(
+                    "INSERT INTO policy (tenant, name, default_version, last_version, created, modified, tags, version)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    params![
+                        self.tenant_id,
+                        policy.name.as_str(),
+                        policy.default_version.0,
+                        policy.last_version.0,
+                        policy.created.0,
+                        policy.modified.0,
+                        tags_text(&policy.tags),
+                        self.version,
+                    ],
+                )?;
+                let row = self.inserted();
+                self.policies.retain(|(known, _)| *known != policy.name);
+                self.policies.push((policy.name.clone(), Some(row)));
+                row.id
+            }
+            Expect::Version(_) => {
+                let row = number(self.policy(&policy.name)?);
+                self.execute(
+                    "UPDATE policy SET default_version = ?2, last_version = ?3, modified = ?4, tags = ?5, version = ?6
+                     WHERE id = ?1",
+                    params![
+                        row,
+                        policy.default_version.0,
+                        policy.last_version.0,
+                        policy.modified.0,
+                        tags_text(&policy.tags),
+                        self.version,
+                    ],
+                )?;
+                self.execute("DELETE FROM policy_version WHERE policy = ?1", params![row])?;
+                row
+            }
+        };
+        policy.versions.iter().try_for_each(|version| {
+            self.execute(
+                "INSERT INTO policy_version VALUES (?1, ?2, ?3, ?4)",
+                params![row, version.id.0, version.document.as_ref(), version.created.0],
+            )
+        })
+    }
+
+    fn put_attachment(&mut self, attachment: &PolicyAttachment) -> Result<(), Error> {
+        let PolicyTarget::Certificate(id) = &attachment.target;
+        let (certificate, policy) = (self.certificate(id)?, self.policy(&attachment.policy)?);
+        self.execute(
+            "INSERT OR REPLACE INTO policy_attachment VALUES (?1, ?2, ?3)",
+            params![number(certificate), number(policy), self.version],
+        )
+    }
+
+    fn put_principal(&mut self, principal: &ThingPrincipal) -> Result<(), Error> {
+        let (certificate, thing) = (
+            self.certificate(&principal.certificate)?,
+            self.thing(&principal.thing)?,
+        );
+        self.execute(
+            "INSERT OR REPLACE INTO thing_principal VALUES (?1, ?2, ?3, ?4)",
+            params![
+                number(certificate),
+                number(thing),
+                principal.kind.name(),
+                self.version
+            ],
+        )
+    }
+
+    /// The row that was inserted last.
+    fn inserted(&self) -> Row {
+        Row {
+            id: self.connection.last_insert_rowid(),
+            version: self.version,
+        }
+    }
+
+    fn execute(&self, sql: &str, params: impl Params) -> Result<(), Error> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .map(drop)
+            .map_err(Error::database("write a record"))
+    }
+}
+
+/// The number of a row; of one that is not there a number that no row has, which a foreign key then refuses.
+fn number(row: Option<Row>) -> i64 {
+    row.map_or(-1, |row| row.id)
+}
+
+fn is_attachment(key: &Key) -> bool {
+    matches!(key, Key::Attachment { .. } | Key::ThingPrincipal { .. })
+}
+
+fn is_attached(record: &Record) -> bool {
+    matches!(record, Record::Attachment(_) | Record::ThingPrincipal(_))
+}

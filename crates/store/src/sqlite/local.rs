@@ -1,0 +1,363 @@
+//! [`LocalRecords`]: the promises of [`Records`] kept by one SQLite file.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use fleet::batch::Batch;
+use fleet::names::PolicyName;
+use fleet::onboarding::{Facts, Holder, Needs};
+use fleet::page::PageRequest;
+use fleet::record::{
+    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim, RegistrationCode,
+    Thing, ThingPrincipal, Versioned,
+};
+use fleet::thing;
+use identity::{CertificateId, Region, Tenant, ThingName};
+use rusqlite::Connection;
+
+use super::readers::Readers;
+use super::schema::{Durability, RECORDS, open_writer};
+use super::writer::{Job, Writer};
+use super::{audit, lists, read};
+use crate::directory::DataDirectory;
+use crate::error::{CommitError, Error};
+use crate::limits::{COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
+use crate::oneshot;
+use crate::queue::{Queue, Refused};
+use crate::records::{AuditLine, Committed, Holding, Looked, Page, Records, Trust};
+
+/// The records of one machine. When it is dropped, what was submitted is kept before the drop returns.
+pub struct LocalRecords {
+    queue: Arc<Queue<Job>>,
+    readers: Readers,
+    writer: Option<JoinHandle<()>>,
+    /// Holds the lock for as long as the records are open.
+    _directory: DataDirectory,
+}
+
+impl LocalRecords {
+    /// Opens the records in a data directory, makes them if there are none, and brings an older format up to date.
+    pub fn open(directory: &DataDirectory) -> Result<Self, Error> {
+        let path = directory.records();
+        let connection = open_writer(&path, RECORDS, Durability::PowerLoss, WRITER_CACHE_KIB)?;
+        let writer = Writer::new(connection)?;
+        let queue = Arc::new(Queue::new(COMMIT_QUEUE_MAX));
+        let (taken, failed) = (queue.clone(), |cause| Error::Directory {
+            path: path.clone(),
+            action: "start the writer of",
+            cause: Arc::new(cause),
+        });
+        let writer = std::thread::Builder::new()
+            .name("records-writer".to_owned())
+            .spawn(move || writer.run(&taken))
+            .map_err(failed)?;
+        Ok(Self {
+            queue,
+            readers: Readers::new(path),
+            writer: Some(writer),
+            _directory: directory.clone(),
+        })
+    }
+
+    /// How many batches wait for the writer (limit: [`COMMIT_QUEUE_MAX`]).
+    pub fn queue_depth(&self) -> usize {
+        self.queue.depth()
+    }
+
+    /// Reads the whole audit log and checks every link; gives the number of lines and the last hash.
+    pub fn verify_audit(&self) -> Result<(u64, [u8; 32]), Error> {
+        self.readers.look_at_once(audit::verify)
+    }
+
+    /// A look-up inside a tenant: of nothing, if nothing was ever kept for it.
+    fn look<T: Default>(
+        &self,
+        tenant: &Tenant,
+        look: impl FnOnce(&Connection, i64) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.readers
+            .look(|connection| match self.readers.tenant(connection, tenant)? {
+                Some(id) => look(connection, id),
+                None => Ok(T::default()),
+            })
+    }
+
+    fn look_at_once<T: Default>(
+        &self,
+        tenant: &Tenant,
+        look: impl FnOnce(&Connection, i64) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.readers
+            .look_at_once(|connection| match self.readers.tenant(connection, tenant)? {
+                Some(id) => look(connection, id),
+                None => Ok(T::default()),
+            })
+    }
+
+    fn list<T>(
+        &self,
+        tenant: &Tenant,
+        list: impl FnOnce(&Connection, i64) -> Result<Page<T>, Error>,
+    ) -> Result<Page<T>, Error> {
+        let page = self.look(tenant, |connection, tenant| list(connection, tenant).map(Some))?;
+        Ok(page.unwrap_or(Page {
+            items: Vec::new(),
+            next: None,
+        }))
+    }
+}
+
+impl Drop for LocalRecords {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // A panic of the writer was already seen by everyone who waited for an answer.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Records for LocalRecords {
+    async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        if batch.is_empty() {
+            let epoch = self
+                .trust_epoch(&batch.tenant)
+                .await
+                .map_err(CommitError::Fault)?;
+            return Ok(Committed { version: 0, epoch });
+        }
+        let (answer, awaited) = oneshot::channel();
+        self.queue
+            .put(Job { batch, answer })
+            .map_err(|refused| match refused {
+                Refused::Full => CommitError::Overloaded,
+                Refused::Closed => CommitError::Fault(Error::Stopped),
+            })?;
+        awaited.await.unwrap_or(Err(CommitError::Fault(Error::Stopped)))
+    }
+
+    async fn trust_epoch(&self, tenant: &Tenant) -> Looked<u64> {
+        self.look(tenant, read::epoch)
+    }
+
+    async fn trust(&self, tenant: &Tenant, id: &CertificateId) -> Looked<Option<Trust>> {
+        self.look_at_once(tenant, |connection, tenant| trust(connection, tenant, id))
+    }
+
+    async fn onboarding_facts(&self, tenant: &Tenant, id: &CertificateId, needs: &Needs) -> Looked<Facts> {
+        self.look_at_once(tenant, |connection, tenant| {
+            onboarding_facts(connection, tenant, id, needs)
+        })
+    }
+
+    async fn registration_code(&self, tenant: &Tenant) -> Looked<Option<Versioned<RegistrationCode>>> {
+        self.look(tenant, read::registration_code)
+    }
+
+    async fn ca(&self, tenant: &Tenant, id: &CertificateId) -> Looked<Option<Versioned<CaCertificate>>> {
+        self.look(tenant, |connection, tenant| read::ca(connection, tenant, id))
+    }
+
+    async fn cas_by_subject(&self, tenant: &Tenant, subject: &[u8]) -> Looked<Vec<Versioned<CaCertificate>>> {
+        self.look(tenant, |connection, tenant| {
+            read::cas_by_subject(connection, tenant, subject)
+        })
+    }
+
+    async fn region_claim(
+        &self,
+        region: &Region,
+        id: &CertificateId,
+    ) -> Looked<Option<Versioned<RegionClaim>>> {
+        self.readers
+            .look(|connection| read::region_claim(connection, region, id))
+    }
+
+    async fn certificate(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+    ) -> Looked<Option<Versioned<DeviceCertificate>>> {
+        let found = self.look(tenant, |connection, tenant| {
+            read::certificate(connection, tenant, id)
+        })?;
+        Ok(found.map(|(_, certificate)| certificate))
+    }
+
+    async fn thing(&self, tenant: &Tenant, name: &ThingName) -> Looked<Option<Versioned<Thing>>> {
+        let found = self.look(tenant, |connection, tenant| read::thing(connection, tenant, name))?;
+        Ok(found.map(|(_, thing)| thing))
+    }
+
+    async fn policy(&self, tenant: &Tenant, name: &PolicyName) -> Looked<Option<Versioned<Policy>>> {
+        self.look_at_once(tenant, |connection, tenant| {
+            read::policy(connection, tenant, name)
+        })
+    }
+
+    async fn policies_of(
+        &self,
+        tenant: &Tenant,
+        target: &PolicyTarget,
+    ) -> Looked<Vec<Versioned<PolicyAttachment>>> {
+        self.look(tenant, |connection, tenant| {
+            read::policies_of(connection, tenant, target)
+        })
+    }
+
+    async fn things_of(&self, tenant: &Tenant, id: &CertificateId) -> Looked<Vec<Versioned<ThingPrincipal>>> {
+        self.look(tenant, |connection, tenant| {
+            read::things_of(connection, tenant, id)
+        })
+    }
+
+    async fn principals_of(&self, tenant: &Tenant, thing: &ThingName) -> Looked<Vec<Holding>> {
+        self.look(tenant, |connection, tenant| {
+            read::principals_of(connection, tenant, thing)
+        })
+    }
+
+    async fn list_cas(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<CaCertificate>> {
+        self.list(tenant, |connection, tenant| lists::cas(connection, tenant, page))
+    }
+
+    async fn list_certificates(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<DeviceCertificate>> {
+        self.list(tenant, |connection, tenant| {
+            lists::certificates(connection, tenant, page)
+        })
+    }
+
+    async fn list_certificates_by_ca(
+        &self,
+        tenant: &Tenant,
+        ca: &CertificateId,
+        page: PageRequest,
+    ) -> Looked<Page<DeviceCertificate>> {
+        self.list(tenant, |connection, tenant| {
+            lists::certificates_by_ca(connection, tenant, ca, page)
+        })
+    }
+
+    async fn list_things(
+        &self,
+        tenant: &Tenant,
+        filter: &thing::Filter,
+        page: PageRequest,
+    ) -> Looked<Page<Thing>> {
+        self.list(tenant, |connection, tenant| {
+            lists::things(connection, tenant, filter, page)
+        })
+    }
+
+    async fn list_policies(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<PolicyName>> {
+        self.list(tenant, |connection, tenant| {
+            lists::policies(connection, tenant, page)
+        })
+    }
+
+    async fn list_attached_policies(
+        &self,
+        tenant: &Tenant,
+        target: &PolicyTarget,
+        page: PageRequest,
+    ) -> Looked<Page<PolicyName>> {
+        self.list(tenant, |connection, tenant| {
+            lists::attached_policies(connection, tenant, target, page)
+        })
+    }
+
+    async fn list_targets(
+        &self,
+        tenant: &Tenant,
+        policy: &PolicyName,
+        page: PageRequest,
+    ) -> Looked<Page<PolicyTarget>> {
+        self.list(tenant, |connection, tenant| {
+            lists::targets(connection, tenant, policy, page)
+        })
+    }
+
+    async fn list_thing_principals(
+        &self,
+        tenant: &Tenant,
+        thing: &ThingName,
+        page: PageRequest,
+    ) -> Looked<Page<ThingPrincipal>> {
+        self.list(tenant, |connection, tenant| {
+            lists::thing_principals(connection, tenant, thing, page)
+        })
+    }
+
+    async fn list_principal_things(
+        &self,
+        tenant: &Tenant,
+        id: &CertificateId,
+        page: PageRequest,
+    ) -> Looked<Page<ThingPrincipal>> {
+        self.list(tenant, |connection, tenant| {
+            lists::principal_things(connection, tenant, id, page)
+        })
+    }
+
+    async fn list_audit(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<AuditLine>> {
+        self.list(tenant, |connection, tenant| {
+            lists::audit(connection, tenant, page)
+        })
+    }
+}
+
+fn trust(connection: &Connection, tenant: i64, id: &CertificateId) -> Result<Option<Trust>, Error> {
+    let Some((row, certificate)) = read::certificate(connection, tenant, id)? else {
+        return Ok(None);
+    };
+    Ok(Some(Trust {
+        certificate,
+        policies: read::attached_policies(connection, row)?,
+        things: read::attached_things(connection, row)?,
+        epoch: read::epoch(connection, tenant)?,
+    }))
+}
+
+fn onboarding_facts(
+    connection: &Connection,
+    tenant: i64,
+    id: &CertificateId,
+    needs: &Needs,
+) -> Result<Facts, Error> {
+    let mut facts = Facts {
+        existing: read::certificate(connection, tenant, id)?.map(|(_, certificate)| certificate),
+        code: read::registration_code(connection, tenant)?.map(|code| code.record),
+        ..Facts::default()
+    };
+    if facts.existing.is_some() {
+        let policies = read::policies_of(connection, tenant, &PolicyTarget::Certificate(*id))?;
+        facts.attached_policies = policies
+            .into_iter()
+            .map(|attachment| attachment.record.policy)
+            .collect();
+        let things = read::things_of(connection, tenant, id)?;
+        facts.attached_things = things
+            .into_iter()
+            .map(|principal| principal.record.thing)
+            .collect();
+    }
+    if let Some(name) = &needs.thing {
+        facts.thing = read::thing(connection, tenant, name)?.map(|(_, thing)| thing);
+        if facts.thing.is_some() {
+            let holder = |holding: Holding| Holder {
+                certificate: holding.principal.record.certificate,
+                status: holding.status,
+            };
+            facts.holders = read::principals_of(connection, tenant, name)?
+                .into_iter()
+                .map(holder)
+                .collect();
+        }
+    }
+    for name in &needs.policies {
+        facts
+            .policies
+            .extend(read::policy_version(connection, tenant, name)?);
+    }
+    Ok(facts)
+}

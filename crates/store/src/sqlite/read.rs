@@ -1,0 +1,481 @@
+//! Rows become records: every look-up by key, on any connection.
+//!
+//! The writer uses these inside its transaction and the readers inside theirs. A row that no version of this program
+//! writes is told as damage, never guessed at.
+
+use std::sync::Arc;
+
+use fleet::limits::{CAS_PER_SUBJECT_MAX, CERTIFICATES_PER_THING_MAX};
+use fleet::names::{CodeValue, PolicyName, PolicyVersionId, ThingTypeName};
+use fleet::record::{
+    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
+    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, RegionClaim, RegistrationCode, Thing,
+    ThingPrincipal, Uuid, Versioned,
+};
+use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+
+use super::codec::{bytes, read_attributes, read_registration, read_tags, word};
+use crate::error::Error;
+use crate::records::{AttachedPolicy, Holding};
+
+type Read<T> = Result<T, Error>;
+
+macro_rules! certificate_columns {
+    () => {
+        "c.id, c.fingerprint, issuer.fingerprint, c.origin, c.status, c.mode, \
+    c.not_before, c.not_after, c.created, c.modified, c.customer_version, c.version, c.der \
+    FROM certificate c LEFT JOIN issuer ON issuer.id = c.issuer"
+    };
+}
+macro_rules! thing_columns {
+    () => {
+        "t.id, t.name, t.uuid, t.type_name, t.attributes, t.thing_version, \
+    issuer.fingerprint, t.simulated, t.created, t.modified, t.version \
+    FROM thing t LEFT JOIN issuer ON issuer.id = t.born_under"
+    };
+}
+macro_rules! ca_columns {
+    () => {
+        "id, fingerprint, der, subject, key_id, status, auto_registration, mode, registration, \
+    not_before, not_after, created, modified, customer_version, tags, version FROM ca"
+    };
+}
+macro_rules! policy_columns {
+    () => {
+        "id, name, default_version, last_version, created, modified, tags, version FROM policy"
+    };
+}
+
+/// One row, if there is one, turned into a record.
+pub(super) fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> Read<T>,
+) -> Read<Option<T>> {
+    let failed = Error::database("look up a record");
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let mut rows = statement.query(params).map_err(&failed)?;
+    rows.next().map_err(&failed)?.map(read).transpose()
+}
+
+/// All rows, turned into records.
+pub(super) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    mut read: impl FnMut(&Row<'_>) -> Read<T>,
+) -> Read<Vec<T>> {
+    let failed = Error::database("list records");
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let mut rows = statement.query(params).map_err(&failed)?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next().map_err(&failed)? {
+        items.push(read(row)?);
+    }
+    Ok(items)
+}
+
+/// A column of a row.
+pub(super) fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Read<T> {
+    row.get(at).map_err(Error::database("read a column"))
+}
+
+fn text<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a str> {
+    row.get_ref(at)
+        .map_err(Error::database("read a column"))?
+        .as_str()
+        .map_err(|_| Error::corrupt("a text column", "not a text"))
+}
+
+fn blob<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a [u8]> {
+    row.get_ref(at)
+        .map_err(Error::database("read a column"))?
+        .as_blob()
+        .map_err(|_| Error::corrupt("a blob column", "not a blob"))
+}
+
+fn millis(row: &Row<'_>, at: usize) -> Read<UnixMillis> {
+    column(row, at).map(UnixMillis)
+}
+
+pub(super) fn id(row: &Row<'_>, at: usize) -> Read<CertificateId> {
+    bytes("fingerprint", blob(row, at)?).map(CertificateId)
+}
+
+fn optional_id(row: &Row<'_>, at: usize) -> Read<Option<CertificateId>> {
+    let value = row.get_ref(at).map_err(Error::database("read a column"))?;
+    match value.as_blob_or_null() {
+        Ok(None) => Ok(None),
+        Ok(Some(blob)) => bytes("fingerprint", blob).map(CertificateId).map(Some),
+        Err(_) => Err(Error::corrupt("fingerprint", "not a blob")),
+    }
+}
+
+pub(super) fn thing_name(row: &Row<'_>, at: usize) -> Read<ThingName> {
+    word("thing.name", text(row, at)?, |text| text.parse().ok())
+}
+
+pub(super) fn policy_name(row: &Row<'_>, at: usize) -> Read<PolicyName> {
+    word("policy.name", text(row, at)?, |text| PolicyName::parse(text).ok())
+}
+
+/// The number of a tenant, if anything was ever kept for it.
+pub(super) fn tenant_id(connection: &Connection, tenant: &Tenant) -> Read<Option<i64>> {
+    let sql = "SELECT id FROM tenant WHERE account = ?1 AND region = ?2";
+    one(
+        connection,
+        sql,
+        params![tenant.account.as_str(), tenant.region.as_str()],
+        |row| column(row, 0),
+    )
+}
+
+pub(super) fn epoch(connection: &Connection, tenant: i64) -> Read<u64> {
+    let found = one(
+        connection,
+        "SELECT epoch FROM tenant WHERE id = ?1",
+        [tenant],
+        |row| column(row, 0),
+    )?;
+    Ok(found.unwrap_or(0))
+}
+
+pub(super) fn registration_code(
+    connection: &Connection,
+    tenant: i64,
+) -> Read<Option<Versioned<RegistrationCode>>> {
+    let sql = "SELECT code, created, version FROM registration_code WHERE tenant = ?1";
+    one(connection, sql, [tenant], |row| {
+        let code = CodeValue(bytes("registration_code.code", blob(row, 0)?)?);
+        let record = RegistrationCode {
+            code,
+            created: millis(row, 1)?,
+        };
+        Ok(Versioned {
+            version: column(row, 2)?,
+            record,
+        })
+    })
+}
+
+pub(super) fn ca(
+    connection: &Connection,
+    tenant: i64,
+    id: &CertificateId,
+) -> Read<Option<Versioned<CaCertificate>>> {
+    let sql = concat!(
+        "SELECT ",
+        ca_columns!(),
+        " WHERE tenant = ?1 AND fingerprint = ?2"
+    );
+    one(connection, sql, params![tenant, id.0], ca_row).map(|found| found.map(|(_, ca)| ca))
+}
+
+pub(super) fn cas_by_subject(
+    connection: &Connection,
+    tenant: i64,
+    subject: &[u8],
+) -> Read<Vec<Versioned<CaCertificate>>> {
+    let sql = concat!(
+        "SELECT ",
+        ca_columns!(),
+        " WHERE tenant = ?1 AND subject = ?2 ORDER BY id LIMIT ?3"
+    );
+    all(
+        connection,
+        sql,
+        params![tenant, subject, CAS_PER_SUBJECT_MAX],
+        |row| ca_row(row).map(|(_, ca)| ca),
+    )
+}
+
+pub(super) fn ca_row(row: &Row<'_>) -> Read<(u64, Versioned<CaCertificate>)> {
+    let registration = row.get_ref(8).map_err(Error::database("read a column"))?;
+    let registration = match registration.as_str_or_null() {
+        Ok(None) => None,
+        Ok(Some(text)) => Some(read_registration(text)?),
+        Err(_) => return Err(Error::corrupt("ca.registration", "not a text")),
+    };
+    let record = CaCertificate {
+        id: id(row, 1)?,
+        der: Arc::from(blob(row, 2)?),
+        subject: Arc::from(blob(row, 3)?),
+        key_id: bytes("ca.key_id", blob(row, 4)?)?,
+        status: word("ca.status", text(row, 5)?, CaStatus::parse)?,
+        auto_registration: column(row, 6)?,
+        mode: word("ca.mode", text(row, 7)?, CertificateMode::parse)?,
+        registration,
+        not_before: millis(row, 9)?,
+        not_after: millis(row, 10)?,
+        created: millis(row, 11)?,
+        modified: millis(row, 12)?,
+        customer_version: column(row, 13)?,
+        tags: read_tags(text(row, 14)?)?,
+    };
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 15)?,
+            record,
+        },
+    ))
+}
+
+pub(super) fn region_claim(
+    connection: &Connection,
+    region: &Region,
+    ca: &CertificateId,
+) -> Read<Option<Versioned<RegionClaim>>> {
+    let sql = "SELECT account, version FROM region_claim WHERE region = ?1 AND fingerprint = ?2";
+    one(connection, sql, params![region.as_str(), ca.0], |row| {
+        let owner = word("region_claim.account", text(row, 0)?, |text| text.parse().ok())?;
+        Ok(Versioned {
+            version: column(row, 1)?,
+            record: RegionClaim { ca: *ca, owner },
+        })
+    })
+}
+
+/// The certificate with its row number.
+pub(super) fn certificate(
+    connection: &Connection,
+    tenant: i64,
+    id: &CertificateId,
+) -> Read<Option<(u64, Versioned<DeviceCertificate>)>> {
+    let sql = concat!(
+        "SELECT ",
+        certificate_columns!(),
+        " WHERE c.tenant = ?1 AND c.fingerprint = ?2"
+    );
+    one(connection, sql, params![tenant, id.0], certificate_row)
+}
+
+pub(super) fn certificate_row(row: &Row<'_>) -> Read<(u64, Versioned<DeviceCertificate>)> {
+    let record = DeviceCertificate {
+        id: id(row, 1)?,
+        der: Arc::from(blob(row, 12)?),
+        ca: optional_id(row, 2)?,
+        origin: word("certificate.origin", text(row, 3)?, Origin::parse)?,
+        status: word("certificate.status", text(row, 4)?, CertificateStatus::parse)?,
+        mode: word("certificate.mode", text(row, 5)?, CertificateMode::parse)?,
+        not_before: millis(row, 6)?,
+        not_after: millis(row, 7)?,
+        created: millis(row, 8)?,
+        modified: millis(row, 9)?,
+        customer_version: column(row, 10)?,
+    };
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 11)?,
+            record,
+        },
+    ))
+}
+
+/// The thing with its row number.
+pub(super) fn thing(
+    connection: &Connection,
+    tenant: i64,
+    name: &ThingName,
+) -> Read<Option<(u64, Versioned<Thing>)>> {
+    let sql = concat!(
+        "SELECT ",
+        thing_columns!(),
+        " WHERE t.tenant = ?1 AND t.name = ?2"
+    );
+    one(connection, sql, params![tenant, name.as_str()], thing_row)
+}
+
+pub(super) fn thing_row(row: &Row<'_>) -> Read<(u64, Versioned<Thing>)> {
+    let type_name: Option<String> = column(row, 3)?;
+    let type_name =
+        type_name.map(|name| word("thing.type_name", &name, |name| ThingTypeName::parse(name).ok()));
+    let record = Thing {
+        name: thing_name(row, 1)?,
+        id: Uuid(bytes("thing.uuid", blob(row, 2)?)?),
+        type_name: type_name.transpose()?,
+        attributes: read_attributes(text(row, 4)?)?,
+        version: column(row, 5)?,
+        born_under: optional_id(row, 6)?,
+        simulated: column(row, 7)?,
+        created: millis(row, 8)?,
+        modified: millis(row, 9)?,
+    };
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 10)?,
+            record,
+        },
+    ))
+}
+
+pub(super) fn policy(
+    connection: &Connection,
+    tenant: i64,
+    name: &PolicyName,
+) -> Read<Option<Versioned<Policy>>> {
+    let sql = concat!("SELECT ", policy_columns!(), " WHERE tenant = ?1 AND name = ?2");
+    let found = one(connection, sql, params![tenant, name.as_str()], policy_row)?;
+    found
+        .map(|(row, policy)| with_versions(connection, row, policy))
+        .transpose()
+}
+
+/// A policy without its versions, and its row number.
+pub(super) fn policy_row(row: &Row<'_>) -> Read<(u64, Versioned<Policy>)> {
+    let record = Policy {
+        name: policy_name(row, 1)?,
+        versions: Vec::new(),
+        default_version: PolicyVersionId(column(row, 2)?),
+        last_version: PolicyVersionId(column(row, 3)?),
+        created: millis(row, 4)?,
+        modified: millis(row, 5)?,
+        tags: read_tags(text(row, 6)?)?,
+    };
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 7)?,
+            record,
+        },
+    ))
+}
+
+pub(super) fn with_versions(
+    connection: &Connection,
+    row: u64,
+    mut policy: Versioned<Policy>,
+) -> Read<Versioned<Policy>> {
+    let sql = "SELECT id, document, created FROM policy_version WHERE policy = ?1 ORDER BY id";
+    policy.record.versions = all(connection, sql, [row], |row| {
+        Ok(PolicyVersion {
+            id: PolicyVersionId(column(row, 0)?),
+            document: Arc::from(text(row, 1)?),
+            created: millis(row, 2)?,
+        })
+    })?;
+    Ok(policy)
+}
+
+pub(super) fn policies_of(
+    connection: &Connection,
+    tenant: i64,
+    target: &PolicyTarget,
+) -> Read<Vec<Versioned<PolicyAttachment>>> {
+    let PolicyTarget::Certificate(id) = target;
+    let sql = "SELECT p.name, a.version FROM certificate c
+         JOIN policy_attachment a ON a.certificate = c.id JOIN policy p ON p.id = a.policy
+         WHERE c.tenant = ?1 AND c.fingerprint = ?2 ORDER BY a.policy";
+    all(connection, sql, params![tenant, id.0], |row| {
+        let record = PolicyAttachment {
+            policy: policy_name(row, 0)?,
+            target: target.clone(),
+        };
+        Ok(Versioned {
+            version: column(row, 1)?,
+            record,
+        })
+    })
+}
+
+pub(super) fn attached_policies(connection: &Connection, certificate: u64) -> Read<Vec<AttachedPolicy>> {
+    let sql = "SELECT p.name, p.default_version, p.version, v.document FROM policy_attachment a
+         JOIN policy p ON p.id = a.policy
+         JOIN policy_version v ON v.policy = p.id AND v.id = p.default_version
+         WHERE a.certificate = ?1 ORDER BY a.policy";
+    all(connection, sql, [certificate], |row| {
+        Ok(AttachedPolicy {
+            name: policy_name(row, 0)?,
+            version: PolicyVersionId(column(row, 1)?),
+            record_version: column(row, 2)?,
+            document: Arc::from(text(row, 3)?),
+        })
+    })
+}
+
+pub(super) fn attached_things(connection: &Connection, certificate: u64) -> Read<Vec<Thing>> {
+    let sql = concat!(
+        "SELECT ",
+        thing_columns!(),
+        " JOIN thing_principal p ON p.thing = t.id WHERE p.certificate = ?1 ORDER BY p.thing"
+    );
+    all(connection, sql, [certificate], |row| {
+        thing_row(row).map(|(_, thing)| thing.record)
+    })
+}
+
+pub(super) fn things_of(
+    connection: &Connection,
+    tenant: i64,
+    id: &CertificateId,
+) -> Read<Vec<Versioned<ThingPrincipal>>> {
+    let sql = "SELECT t.name, p.kind, p.version FROM certificate c
+         JOIN thing_principal p ON p.certificate = c.id JOIN thing t ON t.id = p.thing
+         WHERE c.tenant = ?1 AND c.fingerprint = ?2 ORDER BY p.thing";
+    all(connection, sql, params![tenant, id.0], |row| {
+        let kind = word("thing_principal.kind", text(row, 1)?, PrincipalType::parse)?;
+        let record = ThingPrincipal {
+            thing: thing_name(row, 0)?,
+            certificate: *id,
+            kind,
+        };
+        Ok(Versioned {
+            version: column(row, 2)?,
+            record,
+        })
+    })
+}
+
+pub(super) fn principals_of(connection: &Connection, tenant: i64, thing: &ThingName) -> Read<Vec<Holding>> {
+    let sql = "SELECT c.fingerprint, p.kind, p.version, c.status FROM thing t
+         JOIN thing_principal p ON p.thing = t.id JOIN certificate c ON c.id = p.certificate
+         WHERE t.tenant = ?1 AND t.name = ?2 ORDER BY p.certificate LIMIT ?3";
+    all(
+        connection,
+        sql,
+        params![tenant, thing.as_str(), CERTIFICATES_PER_THING_MAX],
+        |row| {
+            let kind = word("thing_principal.kind", text(row, 1)?, PrincipalType::parse)?;
+            let record = ThingPrincipal {
+                thing: thing.clone(),
+                certificate: id(row, 0)?,
+                kind,
+            };
+            Ok(Holding {
+                principal: Versioned {
+                    version: column(row, 2)?,
+                    record,
+                },
+                status: word("certificate.status", text(row, 3)?, CertificateStatus::parse)?,
+            })
+        },
+    )
+}
+
+/// How many rows a query finds, counted no further than one more than `most`.
+pub(super) fn count(connection: &Connection, sql: &str, params: impl Params) -> Read<u32> {
+    let found = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row(params, |row| row.get(0)).optional())
+        .map_err(Error::database("count records"))?;
+    Ok(found.unwrap_or(0))
+}
+
+/// A policy's name with the version of its record.
+pub(super) fn policy_version(
+    connection: &Connection,
+    tenant: i64,
+    name: &PolicyName,
+) -> Read<Option<Versioned<PolicyName>>> {
+    let sql = "SELECT version FROM policy WHERE tenant = ?1 AND name = ?2";
+    one(connection, sql, params![tenant, name.as_str()], |row| {
+        Ok(Versioned {
+            version: column(row, 0)?,
+            record: name.clone(),
+        })
+    })
+}

@@ -1,0 +1,119 @@
+//! Opening a database file: numbered migrations, forward only, and a clear answer to a file from the future.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+
+use crate::directory::make_private;
+use crate::error::Error;
+use crate::limits::{BUSY_TIMEOUT_MILLIS, CHECKPOINT_PAGES};
+
+/// How much a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// A commit survives the loss of power (synchronous=FULL).
+    PowerLoss,
+    /// A commit survives the end of the process (synchronous=NORMAL).
+    ProcessEnd,
+}
+
+/// Migrations of the records, oldest first; the number of a migration is its place, from 1.
+pub(super) const RECORDS: &[&str] = &[include_str!("migrations/records_1.sql")];
+/// Migrations of the attempts.
+pub(super) const ATTEMPTS: &[&str] = &[include_str!("migrations/attempts_1.sql")];
+
+/// Opens the one connection that writes, and brings the file up to date.
+pub(super) fn open_writer(
+    path: &Path,
+    migrations: &[&str],
+    durability: Durability,
+    cache_kib: i64,
+) -> Result<Connection, Error> {
+    make_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(path, flags).map_err(Error::database("open its file"))?;
+    prepare(&connection, cache_kib)?;
+    check_version(path, found_version(&connection)?, migrations)?;
+    let synchronous = match durability {
+        Durability::PowerLoss => "FULL",
+        Durability::ProcessEnd => "NORMAL",
+    };
+    let configure = || -> rusqlite::Result<()> {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "foreign_keys", true)
+    };
+    configure().map_err(Error::database("configure its file"))?;
+    migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path, migrations: &[&str], cache_kib: i64) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Error::database("open its file"))?;
+    prepare(&connection, cache_kib)?;
+    check_version(path, found_version(&connection)?, migrations)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection, cache_kib: i64) -> Result<(), Error> {
+    connection.set_prepared_statement_cache_capacity(128);
+    connection
+        .busy_timeout(core::time::Duration::from_millis(BUSY_TIMEOUT_MILLIS))
+        .and_then(|()| connection.pragma_update(None, "cache_size", -cache_kib))
+        .map_err(Error::database("configure its file"))
+}
+
+/// The number in the file; 0 for an empty one.
+fn found_version(connection: &Connection) -> Result<i64, Error> {
+    let read = || -> rusqlite::Result<i64> {
+        let exists = connection
+            .query_row(
+                "SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'",
+                [],
+                |_| Ok(()),
+            )
+            .optional()?;
+        match exists {
+            None => Ok(0),
+            Some(()) => connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0)),
+        }
+    };
+    read().map_err(Error::database("read the version of its file"))
+}
+
+fn check_version(path: &Path, found: i64, migrations: &[&str]) -> Result<(), Error> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(Error::Newer {
+            path: path.into(),
+            found,
+            known,
+        });
+    }
+    Ok(())
+}
+
+/// Applies what is missing, all in one transaction.
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
+    let mut run = || -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(
+            "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT;
+             INSERT INTO schema_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version);",
+        )?;
+        let found: usize =
+            transaction.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?;
+        for migration in migrations.iter().skip(found) {
+            transaction.execute_batch(migration)?;
+        }
+        if found < migrations.len() {
+            transaction.execute("UPDATE schema_version SET version = ?1", [migrations.len()])?;
+        }
+        transaction.commit()
+    };
+    run().map_err(Error::database("bring its file up to date"))
+}
