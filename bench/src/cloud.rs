@@ -1,0 +1,171 @@
+//! The product: the release binary, started as a user starts it, with a CA registered for just-in-time provisioning.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::Outcome;
+use crate::devices::Signer;
+
+/// When a server that does not listen is given up.
+const START_SECONDS_MAX: u64 = 30;
+
+/// What each first connection makes: a thing, an ACTIVE certificate, a policy of its own.
+fn template() -> String {
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Action": "iot:Connect",
+            "Resource": "arn:aws:iot:us-east-1:123456789012:client/${iot:Connection.Thing.ThingName}"
+        }]
+    });
+    json!({
+        "Parameters": {
+            "AWS::IoT::Certificate::CommonName": { "Type": "String" },
+            "AWS::IoT::Certificate::Id": { "Type": "String" }
+        },
+        "Resources": {
+            "thing": {
+                "Type": "AWS::IoT::Thing",
+                "Properties": { "ThingName": { "Ref": "AWS::IoT::Certificate::CommonName" } }
+            },
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": { "CertificateId": { "Ref": "AWS::IoT::Certificate::Id" }, "Status": "ACTIVE" }
+            },
+            "policy": { "Type": "AWS::IoT::Policy", "Properties": { "PolicyDocument": policy.to_string() } }
+        }
+    })
+    .to_string()
+}
+
+/// A server process that ends when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// Where it takes devices.
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// The process whose CPU time counts.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A bare acceptor with the files of a folder.
+    pub(crate) fn bare(check: &str, folder: &Path) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["bare", check])
+            .arg(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        Ok(Self {
+            child,
+            address: line.trim().parse()?,
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A cloud and a factory whose signer CA it knows.
+pub(crate) struct Cloud {
+    pub(crate) server: Server,
+    pub(crate) signer: Signer,
+    /// The folder of the server's own certificate and key.
+    pub(crate) identity: PathBuf,
+    pub(crate) server_root: PathBuf,
+}
+
+impl Cloud {
+    /// Starts both in a folder that exists.
+    pub(crate) fn start(binary: &Path, folder: &Path) -> Outcome<Self> {
+        let (data, factory) = (folder.join("cloud"), folder.join("factory"));
+        let mut serve = Command::new(binary);
+        serve.arg("serve").arg("--data-dir").arg(&data).args([
+            "--listen-mqtt",
+            "127.0.0.1:0",
+            "--listen-api",
+            "127.0.0.1:0",
+        ]);
+        let child = serve
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut server = Server {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        let ready = ready(&data.join("ready.json"))?;
+        let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+        server.address = text("mqtt").parse()?;
+        well(
+            Command::new(binary)
+                .args(["factory", "init", "--customer", "bench", "--dir"])
+                .arg(&factory),
+        )?;
+        let template_file = folder.join("template.json");
+        fs::write(&template_file, template())?;
+        let mut register = Command::new(binary);
+        register
+            .args(["factory", "register-ca", "--dir"])
+            .arg(&factory)
+            .arg("--template")
+            .arg(&template_file);
+        register.args(["--endpoint-url", &format!("https://{}", text("api"))]);
+        well(register.args([
+            "--ca-bundle",
+            &text("server_ca"),
+            "--credentials",
+            &text("credentials"),
+        ]))?;
+        let signer = Signer::open(&factory.join("signer-ca.pem"), &factory.join("signer-ca.key"))?;
+        let server_root = PathBuf::from(text("server_ca"));
+        let identity = server_root
+            .parent()
+            .ok_or("the server root is in no folder")?
+            .to_path_buf();
+        Ok(Self {
+            server,
+            signer,
+            identity,
+            server_root,
+        })
+    }
+}
+
+fn ready(file: &Path) -> Outcome<Value> {
+    let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+    while Instant::now() < deadline {
+        if let Ok(text) = fs::read(file) {
+            return Ok(serde_json::from_slice(&text)?);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err("serve does not listen".into())
+}
+
+fn well(command: &mut Command) -> Outcome<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+}

@@ -1,0 +1,46 @@
+//! Side-by-side load: what a first connection costs the cloud, against a bare TLS server with the same certificates.
+//!
+//! It stands outside the product and measures the real binary: each server is a process of its own, the same client drives
+//! them one after the other, and what counts is the CPU time that the kernel charged to each server. `cargo xtask bench
+//! story` builds and runs it. It must never judge: it prints numbers, and targets stand in xtask.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that talks to xtask and to people"
+)]
+
+mod bare;
+mod client;
+mod cloud;
+mod cpu;
+mod devices;
+mod first_connection;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Everything that can go wrong ends the bench; there is nobody to handle it.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const HELP: &str = "\
+bench first-connection BIRTHMARK     compare; prints one JSON object
+bench bare chain|possession DIR      a bare acceptor with the files of DIR; prints its address";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
+        ["bare", check, folder] => bare::run(check, &PathBuf::from(folder)),
+        _ => Err(HELP.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
