@@ -13,11 +13,19 @@ pub mod limits;
 
 mod action;
 mod event;
+mod index;
 mod message;
+mod node;
+mod outbound;
+mod presence;
 mod refusal;
+mod session;
+mod tenant;
+mod topics;
 
 pub use action::{Action, Actions, CloseReason, Outgoing};
 pub use event::{Attach, ConnectionId, Departure, Event, SessionId, ThingChange, Trust};
 pub use limits::Limits;
 pub use message::Message;
+pub use node::{Config, Counters, Node, client_id};
 pub use refusal::{Attempt, Reason, Refusal};

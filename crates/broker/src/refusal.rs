@@ -42,6 +42,8 @@ pub enum Attempt {
     Subscribe(Box<str>),
     /// To receive a message from this topic that a subscription of its own matches.
     Receive(Box<str>),
+    /// To stay connected.
+    Stay,
     /// To send this packet, where the rest of it does not matter.
     Packet(PacketType),
     /// To send these bytes.
@@ -60,6 +62,8 @@ pub enum Reason {
         /// The verdict in words, with the statement that decided or the one that is missing.
         explanation: String,
     },
+    /// The certificate is not trusted any more.
+    TrustWithdrawn,
 
     // Peer: the client broke a rule.
     /// A limit of the message broker.
@@ -96,6 +100,7 @@ impl Explained for Reason {
     fn code(&self) -> &'static str {
         match self {
             Self::Policy { .. } => "broker.policy",
+            Self::TrustWithdrawn => "broker.trust_withdrawn",
             Self::Limit { .. } => "broker.limit",
             Self::ClientId(_) => "broker.client_id",
             Self::ReservedTopic => "broker.topic.reserved",
@@ -108,7 +113,7 @@ impl Explained for Reason {
 
     fn blame(&self) -> Blame {
         match self {
-            Self::Policy { .. } => Blame::Refused,
+            Self::Policy { .. } | Self::TrustWithdrawn => Blame::Refused,
             Self::NotServed(_) | Self::QueueFull { .. } => Blame::State,
             _ => Blame::Peer,
         }
@@ -123,6 +128,7 @@ impl fmt::Display for Attempt {
             Self::Publish(topic) => write!(f, "publish on {topic:?}"),
             Self::Subscribe(filter) => write!(f, "subscribe to {filter:?}"),
             Self::Receive(topic) => write!(f, "receive from {topic:?}"),
+            Self::Stay => f.write_str("stay connected"),
             Self::Packet(kind) => write!(f, "send {kind}"),
             Self::Bytes => f.write_str("send bytes"),
         }
@@ -133,6 +139,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Policy { explanation, .. } => f.write_str(explanation),
+            Self::TrustWithdrawn => f.write_str("the certificate is not active any more"),
             Self::Limit { name, found, limit } => write!(f, "{found} is more than the limit of {limit} ({name})"),
             Self::ClientId(rule) => write!(f, "client id {rule}"),
             Self::ReservedTopic => {

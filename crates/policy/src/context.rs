@@ -156,16 +156,23 @@ impl Context {
         thing: Option<&ThingFacts>,
     ) -> Self {
         let source_ip = source_ip.to_canonical();
-        let attached = thing.filter(|thing| thing.is_attached && thing.name.as_str() == client_id);
-        Self {
+        let mut context = Self {
             client_id: Value::new(client_id),
             source_ip,
             source_ip_text: Value::new(source_ip.to_string()),
             certificate,
-            thing: attached.map(Thing::new),
+            thing: None,
             persistent_session: false,
             last_will_topic: None,
-        }
+        };
+        context.set_thing(thing);
+        context
+    }
+
+    /// What is known of the thing has changed, or which certificates are attached to it.
+    pub fn set_thing(&mut self, thing: Option<&ThingFacts>) {
+        let attached = thing.filter(|thing| thing.is_attached && thing.name.as_str() == self.client_id());
+        self.thing = attached.map(Thing::new);
     }
 
     /// The same connection asking for a persistent session or with a will: the condition keys `iot:ConnectAttributes` and

@@ -1,0 +1,120 @@
+//! Filters with wildcards as a tree of levels. A branch is cut off when its last subscription ends.
+//!
+//! Depth is bounded by the limit on slashes, which is checked before a filter comes here; so is the recursion.
+
+use std::collections::BTreeMap;
+
+use mqtt::{Matching, QoS, TopicName};
+
+use crate::event::ConnectionId;
+
+use super::subscribers::Subscribers;
+
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    children: BTreeMap<Box<str>, Self>,
+    any_level: Option<Box<Self>>,
+    /// Filters that end with this level.
+    here: Subscribers,
+    /// Filters that end with `#` after this level.
+    beneath: Subscribers,
+}
+
+impl Tree {
+    /// The place of a filter, made if it is not there.
+    pub(crate) fn at(&mut self, filter: &str) -> &mut Subscribers {
+        let mut tree = self;
+        for level in filter.split('/') {
+            tree = match level {
+                "#" => return &mut tree.beneath,
+                "+" => tree.any_level.get_or_insert_default(),
+                _ => tree.children.entry(level.into()).or_default(),
+            };
+        }
+        &mut tree.here
+    }
+
+    pub(crate) fn remove(&mut self, filter: &str, connection: ConnectionId) {
+        let (level, rest) = match filter.split_once('/') {
+            Some((level, rest)) => (level, Some(rest)),
+            None => (filter, None),
+        };
+        if level == "#" {
+            return self.beneath.remove(connection);
+        }
+        let Some(child) = self.child_mut(level) else {
+            return;
+        };
+        match rest {
+            Some(rest) => child.remove(rest, connection),
+            None => child.here.remove(connection),
+        }
+        if child.is_empty() {
+            match level {
+                "+" => self.any_level = None,
+                _ => drop(self.children.remove(level)),
+            }
+        }
+    }
+
+    fn child_mut(&mut self, level: &str) -> Option<&mut Self> {
+        match level {
+            "+" => self.any_level.as_deref_mut(),
+            _ => self.children.get_mut(level),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.children.is_empty()
+            && self.any_level.is_none()
+            && self.here.is_empty()
+            && self.beneath.is_empty()
+    }
+
+    /// Adds every subscription that a message on `topic` matches, in no order, one connection perhaps more than once.
+    pub(crate) fn matches(
+        &self,
+        topic: TopicName<'_>,
+        matching: Matching,
+        found: &mut Vec<(ConnectionId, QoS)>,
+    ) {
+        if !topic.is_reserved() {
+            return self.collect(topic.as_str(), matching, found);
+        }
+        // A filter that begins with a wildcard does not match a topic that begins with $ ([MQTT-4.7.2-1]).
+        let (level, rest) = split(topic.as_str());
+        if let Some(child) = self.children.get(level) {
+            child.collect_rest(rest, matching, found);
+        }
+    }
+
+    fn collect(&self, levels: &str, matching: Matching, found: &mut Vec<(ConnectionId, QoS)>) {
+        found.extend(self.beneath.iter());
+        let (level, rest) = split(levels);
+        for child in [self.children.get(level), self.any_level.as_deref()]
+            .into_iter()
+            .flatten()
+        {
+            child.collect_rest(rest, matching, found);
+        }
+    }
+
+    fn collect_rest(&self, rest: Option<&str>, matching: Matching, found: &mut Vec<(ConnectionId, QoS)>) {
+        match rest {
+            Some(rest) => self.collect(rest, matching, found),
+            None => {
+                found.extend(self.here.iter());
+                if matching == Matching::Standard {
+                    found.extend(self.beneath.iter());
+                }
+            }
+        }
+    }
+}
+
+fn split(levels: &str) -> (&str, Option<&str>) {
+    match levels.split_once('/') {
+        Some((level, rest)) => (level, Some(rest)),
+        None => (levels, None),
+    }
+}
