@@ -57,7 +57,7 @@ pub fn update(
     }
     let mut batch = call.batch();
     if let Some(config) = request.registration {
-        ca.registration = Some(check_config(config, facts, &mut batch)?);
+        ca.registration = Some(check_config(config, facts)?);
     }
     if request.remove_auto_registration {
         ca.registration = None;

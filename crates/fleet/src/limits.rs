@@ -13,10 +13,6 @@ pub const POLICIES_PER_TARGET_MAX: u32 = 10;
 pub const THINGS_PER_CERTIFICATE_MAX: u32 = 10;
 /// Certificates attached to one thing; ours, so that a list stays bounded.
 pub const CERTIFICATES_PER_THING_MAX: u32 = 250;
-/// Characters of a policy document, white space not counted (AWS IoT quotas).
-pub const POLICY_DOCUMENT_CHARACTERS_MAX: usize = 2048;
-/// Bytes of a policy document as sent, white space included; ours.
-pub const POLICY_DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a PEM certificate (AWS IoT API reference, CertificatePem).
 pub const CERTIFICATE_PEM_BYTES_MAX: usize = 65_536;
 /// Bytes of a PEM certification request (AWS IoT API reference, CertificateSigningRequest).

@@ -1,32 +1,36 @@
 //! One check of a policy document, whoever brings it: an API call or a template.
 
-use crate::limits::{POLICY_DOCUMENT_BYTES_MAX, POLICY_DOCUMENT_CHARACTERS_MAX};
 use crate::refusal::{Exception, Refusal};
 
 /// Refuses a document that is too long or that the policy language does not know.
 pub fn check(document: &str) -> Result<(), Refusal> {
-    let characters = document
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .take(POLICY_DOCUMENT_CHARACTERS_MAX + 1)
-        .count();
-    if characters > POLICY_DOCUMENT_CHARACTERS_MAX || document.len() > POLICY_DOCUMENT_BYTES_MAX {
-        return Err(malformed(
-            "fleet.policy.length",
-            format!(
-                "the policy document is longer than {POLICY_DOCUMENT_CHARACTERS_MAX} characters (white space not counted)"
-            ),
-        ));
-    }
-    match serde_json::from_str::<serde_json::Value>(document) {
+    match policy::Policy::parse(document) {
         Ok(_) => Ok(()),
-        Err(fault) => Err(malformed(
+        Err(fault) => Err(Refusal::new(
+            Exception::MalformedPolicy,
             "fleet.policy.document",
-            format!("the policy document is malformed: {fault}"),
-        )),
+            fault.to_string(),
+        )
+        .hint("see the AWS IoT developer guide, \"AWS IoT Core policies\"")),
     }
 }
 
-fn malformed(code: &'static str, reason: String) -> Refusal {
-    Refusal::new(Exception::MalformedPolicy, code, reason)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_the_policy_language_pass_and_others_do_not() {
+        let good =
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
+        check(good).unwrap();
+        let long = good.replace("iot:*", &format!("iot:{}", "x".repeat(2048)));
+        for bad in ["", "{}", "[]", "{\"Version\":\"2012-10-17\"", &long] {
+            assert_eq!(
+                check(bad).unwrap_err().exception(),
+                Exception::MalformedPolicy,
+                "{bad}"
+            );
+        }
+    }
 }

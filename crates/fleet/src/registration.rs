@@ -177,7 +177,7 @@ pub fn decide(call: &Call, examined: &Examined, facts: &Facts) -> Decided<Regist
         None => None,
         Some(config) => {
             warnings = unknown_policies(&config, &facts.config);
-            Some(check_config(config, &facts.config, &mut batch)?)
+            Some(check_config(config, &facts.config)?)
         }
     };
     let ca = ca_record(call, examined, registration);
@@ -218,7 +218,6 @@ pub fn decide(call: &Call, examined: &Examined, facts: &Facts) -> Decided<Regist
 pub(crate) fn check_config(
     config: ConfigRequest,
     facts: &ConfigFacts,
-    _batch: &mut Batch,
 ) -> Result<RegistrationConfig, Refusal> {
     let wrong = |reason: &str| Refusal::new(Exception::InvalidRequest, "fleet.ca.config", reason);
     if let Some(role) = &config.role_arn {
@@ -252,15 +251,15 @@ pub(crate) fn check_config(
     if let Some(sample) = &facts.sample {
         template.check_against(sample)?;
     }
-    if facts.strict {
-        if let Some(warning) = unknown_policies(&config, facts).into_iter().next() {
-            return Err(Refusal::new(
-                Exception::ResourceNotFound,
-                "fleet.template.policy_missing",
-                warning,
-            )
-            .hint("create the policy first (CreatePolicy)"));
-        }
+    if facts.strict
+        && let Some(warning) = unknown_policies(&config, facts).into_iter().next()
+    {
+        return Err(Refusal::new(
+            Exception::ResourceNotFound,
+            "fleet.template.policy_missing",
+            warning,
+        )
+        .hint("create the policy first (CreatePolicy)"));
     }
     Ok(RegistrationConfig {
         template_body: config.template_body,

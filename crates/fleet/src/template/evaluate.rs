@@ -3,6 +3,7 @@
 //! A value that goes into a policy document comes from whoever wrote the certificate's subject. It is refused if it holds
 //! anything that means something to a policy or to JSON, so no subject can widen a policy.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -41,7 +42,7 @@ impl Template {
             in_policy: false,
         };
         for name in self.required_parameters() {
-            scope.resolve(name)?;
+            scope.check(name)?;
         }
         let activate = self
             .certificate
@@ -103,6 +104,8 @@ impl Scope<'_> {
                 let name = self.text("PolicyName", name)?;
                 return Ok(PolicyPlan::Named(PolicyName::parse(&name)?));
             }
+            // A constant document was checked when the CA was registered.
+            PolicyContent::Document(Expression::Text(document)) => return inline(document.clone()),
             PolicyContent::Document(document) => strict.text("PolicyDocument", document)?,
             PolicyContent::Tree(tree) => strict.tree(tree)?.to_string(),
         };
@@ -149,7 +152,7 @@ impl Scope<'_> {
     fn value(&self, expression: &Expression) -> Evaluated<Outcome> {
         let text = match expression {
             Expression::Text(text) => text.clone(),
-            Expression::Ref(name) => self.resolve(name)?.to_owned(),
+            Expression::Ref(name) => self.resolve(name)?.into_owned(),
             Expression::Join(delimiter, list) => self.list("Fn::Join", list)?.join(delimiter),
             Expression::Select(index, list) => self.select(index, list)?,
             Expression::Sub(pieces, variables) => self.substitute(pieces, variables)?,
@@ -209,7 +212,7 @@ impl Scope<'_> {
                 Piece::Text(plain) => text.push_str(plain),
                 Piece::Variable(name) => match variables.get(name) {
                     Some(value) => text.push_str(&self.text("Fn::Sub", value)?),
-                    None => text.push_str(self.resolve(name)?),
+                    None => text.push_str(&self.resolve(name)?),
                 },
             }
         }
@@ -232,18 +235,32 @@ impl Scope<'_> {
         })
     }
 
+    /// A declared parameter without a default has to be there, whether or not it is used.
+    fn check(&self, name: &str) -> Evaluated<()> {
+        self.resolve(name).map(drop)
+    }
+
     /// The value of a parameter: from the certificate, else its default.
-    fn resolve(&self, name: &str) -> Evaluated<&str> {
-        let default = || self.template.parameters.get(name).and_then(Option::as_deref);
+    fn resolve(&self, name: &str) -> Evaluated<Cow<'_, str>> {
         let value = self.parameters.value(name);
-        if let (true, Some(foreign)) = (self.in_policy, value) {
+        if let (true, Some(foreign)) = (self.in_policy, &value) {
             refuse_injection(name, foreign)?;
         }
+        let default = || {
+            self.template
+                .parameters
+                .get(name)
+                .and_then(Option::as_deref)
+                .map(Cow::Borrowed)
+        };
         value.or_else(default).ok_or_else(|| {
             let attribute = name.rsplit("::").next().unwrap_or(name);
             failed(
                 "fleet.template.parameter",
-                format!("the template needs {name}, but the subject \"{}\" has no {attribute}", self.parameters.subject()),
+                format!(
+                    "the template needs {name}, but the subject \"{}\" has no {attribute}",
+                    self.parameters.subject()
+                ),
             )
             .hint("issue certificates whose subject carries it, or give the parameter a Default in the template")
         })
@@ -279,6 +296,13 @@ fn refuse_injection(name: &str, value: &str) -> Evaluated<()> {
         )
         .hint("subjects that feed policies must not hold * ? $ + # \" \\ or control characters")),
     }
+}
+
+fn inline(document: String) -> Evaluated<PolicyPlan> {
+    Ok(PolicyPlan::Inline {
+        name: hashed_name(&document)?,
+        document,
+    })
 }
 
 /// The name of an inline policy: the first 160 bits of the SHA-256 of its document, 40 hexadecimal digits as at AWS.

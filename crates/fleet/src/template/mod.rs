@@ -24,11 +24,14 @@ pub struct Template {
     /// Declared parameters and their defaults.
     parameters: BTreeMap<String, Option<String>>,
     /// Two-level tables for `Fn::FindInMap`.
-    mappings: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+    mappings: Mappings,
     thing: Option<ThingResource>,
     certificate: Option<CertificateResource>,
     policies: Vec<PolicyResource>,
 }
+
+/// Map, first key, second key.
+type Mappings = BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>;
 
 /// An expression: text, or one of the intrinsic functions.
 #[derive(Debug, Clone, PartialEq)]

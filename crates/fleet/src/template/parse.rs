@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    CertificateResource, Expression, Override, Piece, PolicyContent, PolicyResource, Template, ThingResource,
-    Tree,
+    CertificateResource, Expression, Mappings, Override, Piece, PolicyContent, PolicyResource, Template,
+    ThingResource, Tree,
 };
 use crate::limits::{
     TEMPLATE_BYTES_MAX, TEMPLATE_DEPTH_MAX, TEMPLATE_LIST_MAX, TEMPLATE_PARAMETERS_MAX,
@@ -130,7 +130,7 @@ fn parameter(name: &str, value: &Value) -> Parsed<Option<String>> {
     }
 }
 
-fn mappings(value: &Value) -> Parsed<BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>> {
+fn mappings(value: &Value) -> Parsed<Mappings> {
     let text = |place: &str, value: &Value| {
         value
             .as_str()

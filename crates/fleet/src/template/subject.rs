@@ -3,8 +3,10 @@
 //! AWS IoT developer guide, "Just-in-time provisioning": seven attributes of the subject, of which the first value counts,
 //! and the id of the certificate. SerialNumber is the subject's attribute, not the serial number of the certificate.
 
+use std::borrow::Cow;
+
 use identity::certificate::Certificate;
-use identity::name::{AttributeKind, Name};
+use identity::name::AttributeKind;
 
 /// Prefix of every parameter name.
 const PREFIX: &str = "AWS::IoT::Certificate::";
@@ -24,21 +26,19 @@ pub const PARAMETERS: [&str; 8] = [
 /// The parameters of one certificate.
 #[derive(Debug, Clone)]
 pub struct Parameters {
-    subject: Name,
-    id: String,
+    certificate: Certificate,
 }
 
 impl Parameters {
     /// The parameters that a certificate carries.
     pub fn of(certificate: &Certificate) -> Self {
         Self {
-            subject: certificate.subject().clone(),
-            id: certificate.id().to_string(),
+            certificate: certificate.clone(),
         }
     }
 
     /// The value of a parameter; `None` when the subject has no such attribute or there is no such parameter.
-    pub fn value(&self, parameter: &str) -> Option<&str> {
+    pub fn value(&self, parameter: &str) -> Option<Cow<'_, str>> {
         let kind = match parameter.strip_prefix(PREFIX)? {
             "Country" => AttributeKind::Country,
             "Organization" => AttributeKind::Organization,
@@ -47,15 +47,15 @@ impl Parameters {
             "StateName" => AttributeKind::State,
             "CommonName" => AttributeKind::CommonName,
             "SerialNumber" => AttributeKind::SerialNumber,
-            "Id" => return Some(&self.id),
+            "Id" => return Some(Cow::Owned(self.certificate.id().to_string())),
             _ => return None,
         };
-        self.subject.first(&kind)
+        self.certificate.subject().first(&kind).map(Cow::Borrowed)
     }
 
     /// The subject, for people.
     pub fn subject(&self) -> String {
-        self.subject.to_string()
+        self.certificate.subject().to_string()
     }
 }
 

@@ -145,17 +145,16 @@ impl Ring {
             return (1, attempt.at);
         };
         let at = attempt.at;
-        if let Some(storm) = self.storms.get_mut(&key) {
-            if at.0.saturating_sub(storm.last_at.0) <= STORM_SILENCE_MILLIS {
-                storm.count += 1;
-                storm.last_at = at;
-                let (count, first_at) = (storm.count, storm.first_at);
-                if let Some(before) = storm.newest.replace(place) {
-                    self.remove(before);
-                    gone.push(before);
-                }
-                return (count, first_at);
+        let going_on = |storm: &&mut Storm| at.0.saturating_sub(storm.last_at.0) <= STORM_SILENCE_MILLIS;
+        if let Some(storm) = self.storms.get_mut(&key).filter(going_on) {
+            storm.count += 1;
+            storm.last_at = at;
+            let (count, first_at) = (storm.count, storm.first_at);
+            if let Some(before) = storm.newest.replace(place) {
+                self.remove(before);
+                gone.push(before);
             }
+            return (count, first_at);
         }
         self.make_room_for_storm(at);
         self.storms.insert(
@@ -200,11 +199,11 @@ impl Ring {
             gone.push(oldest);
         }
         let side = self.side(share);
-        if side.order.len() > side.limit {
-            if let Some((&oldest, _)) = side.order.first_key_value() {
-                self.remove(oldest);
-                gone.push(oldest);
-            }
+        let too_many = side.order.len() > side.limit;
+        let oldest = side.order.first_key_value().map(|(place, _)| *place);
+        if let Some(oldest) = oldest.filter(|_| too_many) {
+            self.remove(oldest);
+            gone.push(oldest);
         }
     }
 
