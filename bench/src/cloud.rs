@@ -136,7 +136,7 @@ impl Cloud {
             "--credentials",
             &text("credentials"),
         ]))?;
-        let signer = Signer::open(&factory.join("signer-ca.pem"), &factory.join("signer-ca.key"))?;
+        let signer = Signer::open(&factory.join("signer.pem"), &factory.join("signer.key.pem"))?;
         let server_root = PathBuf::from(text("server_ca"));
         let identity = server_root
             .parent()
