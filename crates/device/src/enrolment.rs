@@ -1,0 +1,50 @@
+//! How one device gets its identity by hand: a key born in the token, a request that the token signs, and the certificate
+//! that comes back. A production line does the same by the thousand, without this crate.
+
+use identity::key::SignatureAlgorithm;
+use identity::name::Name;
+use identity::request;
+use token::{CertificateTemplate, KeyPairTemplate, Mechanism, Session};
+
+use crate::key::KeyError;
+use crate::token_key::{Labels, signature_der};
+
+/// Generates a key in the token and gives a certification request for it (PKCS #10, DER), signed by the token. A key that is
+/// there already is only replaced if `replace` says so: with it, the identity that it stands for is lost.
+pub fn request(
+    session: &Session,
+    labels: &Labels,
+    subject: &Name,
+    replace: bool,
+) -> Result<Vec<u8>, KeyError> {
+    let template = KeyPairTemplate {
+        overwrite: replace,
+        ..KeyPairTemplate::signing(&labels.key)
+    };
+    let (public, private) = session.generate_key_pair(&template)?;
+    let object = session.object(public)?;
+    let key = object
+        .public_key()
+        .ok_or(KeyError::Malformed("a public key object without public key"))?;
+    let to_be_signed = request::to_be_signed(subject, key);
+    let signature = session.sign(private, Mechanism::EcdsaSha256, &to_be_signed)?;
+    Ok(request::assemble(
+        &to_be_signed,
+        SignatureAlgorithm::EcdsaSha256,
+        &signature_der(&signature)?,
+    ))
+}
+
+/// Writes the certificate that came back, and the root that servers must have, into the token. The token refuses a
+/// certificate for another key.
+pub fn store(session: &Session, labels: &Labels, certificate: &[u8], root: &[u8]) -> Result<(), KeyError> {
+    session.create_certificate(&CertificateTemplate {
+        label: &labels.certificate,
+        value: certificate,
+    })?;
+    session.create_certificate(&CertificateTemplate {
+        label: &labels.root,
+        value: root,
+    })?;
+    Ok(())
+}
