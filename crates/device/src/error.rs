@@ -145,7 +145,10 @@ fn trust_hint(cause: &CertificateError) -> &'static str {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "the certificate is for another name than the one asked for"
         }
-        CertificateError::UnknownIssuer => "its chain does not end in the root that this device was given",
+        // A stranger that calls itself like our root is only found out by the signature.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its chain does not end in the root that this device was given"
+        }
         _ => "the certificate can not be used",
     }
 }
