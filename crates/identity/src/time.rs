@@ -30,6 +30,15 @@ impl UnixMillis {
         Self(self.0.saturating_add(days.saturating_mul(Self::DAY)))
     }
 
+    /// The same date and time of day `years` later; 29 February becomes the 28th where there is none.
+    pub fn plus_years(self, years: i32) -> Self {
+        let civil = self.civil();
+        let year = civil.year.saturating_add(years);
+        let day = civil.day.min(days_of_month(year, civil.month));
+        let moved = Self::from_civil(Civil { year, day, ..civil });
+        moved.map_or(self, |moved| moved.plus_millis(self.0.rem_euclid(1_000)))
+    }
+
     /// This moment and `millis` more; it stays at the end of the range instead of wrapping.
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
@@ -173,6 +182,25 @@ mod tests {
         for day in -80_000..160_000 {
             let moment = UnixMillis::from_seconds(day * 86_400 + 86_399);
             assert_eq!(UnixMillis::from_civil(moment.civil()), Some(moment));
+        }
+    }
+
+    #[test]
+    fn years_are_added_by_the_calendar() {
+        for (from, years, to) in [
+            ("2026-11-22", 20, "2046-11-22"),
+            ("2028-02-29", 20, "2048-02-29"),
+            ("2028-02-29", 1, "2029-02-28"),
+        ] {
+            let days = (0..80_000).map(|day| UnixMillis::from_seconds(day * 86_400).plus_millis(7));
+            let start = days
+                .clone()
+                .find(|day| day.to_rfc3339().starts_with(from))
+                .unwrap();
+            assert_eq!(
+                start.plus_years(years).to_rfc3339(),
+                alloc::format!("{to}T00:00:00.007Z")
+            );
         }
     }
 

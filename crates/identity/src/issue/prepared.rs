@@ -69,6 +69,11 @@ impl Prepared {
     pub fn to_be_signed(&self) -> &[u8] {
         &self.tbs
     }
+
+    /// The key that is to be certified.
+    pub fn public_key(&self) -> Result<PublicKey, Error> {
+        PublicKey::from_spki_der(Fields::read(&self.tbs)?.spki)
+    }
 }
 
 /// Lays out the certificate of `profile` for this key and subject.
