@@ -5,6 +5,7 @@ mod fleet;
 mod identity;
 mod mqtt;
 mod optiga;
+mod optiga_sim;
 
 /// What one target does with the bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -21,4 +22,6 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("vi2c-request", bus::request),
     ("optiga-formats", optiga::formats),
     ("optiga-driver", optiga::driver),
+    ("optiga-sim-bus", optiga_sim::bus),
+    ("optiga-sim-commands", optiga_sim::commands),
 ];
