@@ -1,1 +1,37 @@
-//! cloud
+//! The cloud: sockets, TLS, the AWS IoT API over HTTPS, and the shards that carry MQTT connections.
+//!
+//! It stands at the end of the story: devices come in through the front door, where it is found out who they are, and live
+//! on a shard; operators and factories call the API. What is decided, `fleet`, `policy` and `broker` decide; what is kept,
+//! `store` keeps; this crate brings the bytes, the clock and the threads. It must never tell anybody anything before the
+//! record that explains it is durable.
+//!
+//! ```no_run
+//! let config = cloud::Config { listen_mqtt: "127.0.0.1:0".into(), listen_api: "127.0.0.1:0".into(), ..Default::default() };
+//! let running = cloud::Server::start(&config)?;
+//! assert_ne!(running.mqtt.port(), 0);
+//! running.shutdown();
+//! # Ok::<(), cloud::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod arrival;
+mod clock;
+mod config;
+mod control;
+mod error;
+mod events;
+mod files;
+mod front_door;
+pub mod limits;
+mod pki;
+mod server;
+mod shard;
+mod shutdown;
+mod tenancy;
+pub mod tls;
+mod trust;
+
+pub use config::{Config, FirstConnect, Profile};
+pub use error::Error;
+pub use server::{Running, Server};

@@ -1,0 +1,75 @@
+//! Why an API request was not done, before it is turned into an HTTP answer.
+//!
+//! It stands between the operations and [`super::render`], which alone knows statuses and headers.
+
+use core::fmt;
+
+use fleet::{Exception, Refusal};
+
+use super::sigv4::Denied;
+
+/// An API request that is not done.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ApiFault {
+    /// The signature does not admit the caller.
+    Denied(Denied),
+    /// A decision says no.
+    Refused(Refusal),
+    /// There is no such operation.
+    UnknownOperation {
+        /// What was asked for.
+        asked: String,
+    },
+    /// The body is longer than any operation takes.
+    TooLarge {
+        /// How many bytes it may have.
+        bytes_max: usize,
+    },
+    /// Too much is going on; try again.
+    Busy(&'static str),
+    /// Something of ours failed; the cause is in the log, not in the answer.
+    Failed(String),
+}
+
+impl ApiFault {
+    /// Something of ours failed.
+    pub(crate) fn failed(cause: impl fmt::Display) -> Self {
+        Self::Failed(cause.to_string())
+    }
+
+    /// A request that cannot be understood.
+    pub(crate) fn invalid(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refused(Refusal::new(Exception::InvalidRequest, code, reason))
+    }
+}
+
+impl From<Denied> for ApiFault {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<Refusal> for ApiFault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<store::Error> for ApiFault {
+    fn from(error: store::Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl fmt::Display for ApiFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(denied) => denied.fmt(f),
+            Self::Refused(refusal) => f.write_str(&refusal.message()),
+            Self::UnknownOperation { asked } => write!(f, "{asked} is not an operation of this server"),
+            Self::TooLarge { bytes_max } => write!(f, "the request body is longer than {bytes_max} bytes"),
+            Self::Busy(what) => write!(f, "{what}; try again in a moment"),
+            Self::Failed(_) => f.write_str("the server could not complete the request; its log says why"),
+        }
+    }
+}

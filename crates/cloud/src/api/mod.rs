@@ -1,0 +1,189 @@
+//! The HTTPS API: the operations of AWS IoT, as unmodified AWS tools call them.
+//!
+//! It stands between operators, factories and `fleet`. A request is read whole, its signature is checked, its operation is
+//! found in a table, and its answer is rendered in one place. A request never runs on a shard. What must never happen:
+//! an operation that runs for a caller whose signature was not checked, or an answer before the change is durable.
+
+mod authorities;
+mod certificates;
+mod encoding;
+mod fault;
+mod operation;
+mod policies;
+mod publish;
+mod render;
+mod server;
+pub mod sigv4;
+mod table;
+mod things;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fleet::attempt::{Attempt, Kind, TraceId, Verdict};
+use fleet::audit::Actor;
+use fleet::record::Tag;
+use fleet::text::Text;
+use fleet::{Call, Decision, Profile};
+use http::HeaderMap;
+use identity::{Blame, Tenant, UnixMillis};
+use serde::Deserialize;
+use serde_json::{Number, Value};
+
+pub(crate) use fault::ApiFault;
+pub(crate) use server::serve;
+pub use sigv4::AccessKey;
+
+use self::operation::{bind, route};
+use self::render::Answer;
+use self::sigv4::{Incoming, hex};
+use crate::clock;
+use crate::control::Control;
+
+/// One request whose caller is known.
+pub(crate) struct Request<'a> {
+    pub(crate) control: &'a Arc<Control>,
+    pub(crate) call: Call,
+    body: &'a [u8],
+}
+
+impl Request<'_> {
+    fn store(&self) -> &store::LocalRecords {
+        &self.control.records
+    }
+
+    /// Looks, decides and keeps until nobody else came in between, tells, and answers.
+    async fn decide<R>(&self, look: impl AsyncFn() -> Result<Decision<R>, ApiFault>) -> Result<R, ApiFault> {
+        let (reply, told) = self.control.keep(look).await?;
+        self.control.tell(&self.call.tenant, told).await?;
+        Ok(reply)
+    }
+}
+
+/// A request as it came, and where from.
+pub(crate) struct Received {
+    pub(crate) method: http::Method,
+    pub(crate) uri: http::Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: hyper::body::Bytes,
+    pub(crate) peer: SocketAddr,
+    pub(crate) trace: TraceId,
+}
+
+/// Does what the request asks for. A refusal that matters for trust leaves an attempt record.
+pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Result<Answer, ApiFault> {
+    let now = clock::now();
+    let incoming = Incoming {
+        method: received.method.as_str(),
+        path: received.uri.path(),
+        query: received.uri.query().unwrap_or_default(),
+        headers: &received.headers,
+        body: &received.body,
+    };
+    let found = route(&table::TABLE, incoming.method, incoming.path);
+    let name = found.as_ref().map(|(operation, _)| operation.name);
+    let caller = match sigv4::verify(&incoming, |id| control.access_key(id), now) {
+        Ok(caller) => caller,
+        Err(denied) => {
+            let fault = ApiFault::from(denied);
+            record(control, received, &control.plan.tenant, name, now, &fault);
+            return Err(fault);
+        }
+    };
+    let tenant = Tenant {
+        account: *caller.account(),
+        region: *caller.region(),
+    };
+    let Some((operation, input)) = found else {
+        return Err(ApiFault::UnknownOperation {
+            asked: format!("{} {}", incoming.method, incoming.path),
+        });
+    };
+    let outcome = async {
+        let input = bind(operation.members, &incoming, input, |header| {
+            caller.signed(header)
+        })?;
+        let actor = Actor::AccessKey(Text::short(format!(
+            "{} from {}",
+            caller.access_key(),
+            received.peer.ip()
+        )));
+        let call = Call {
+            tenant,
+            now,
+            actor,
+            profile: Profile::Aws,
+        };
+        let request = Request {
+            control,
+            call,
+            body: &received.body,
+        };
+        (operation.handler)(&request, input).await
+    }
+    .await;
+    outcome.inspect_err(|fault| record(control, received, &tenant, name, now, fault))
+}
+
+/// Leaves an attempt record of a refusal: of every one that is a matter of trust, and of our own faults. A name that is
+/// taken or missing is the caller's own business.
+fn record(
+    control: &Control,
+    received: &Received,
+    tenant: &Tenant,
+    operation: Option<&'static str>,
+    now: UnixMillis,
+    fault: &ApiFault,
+) {
+    let mut attempt = Attempt::begin(received.trace, Kind::Api, *tenant, now);
+    match fault {
+        ApiFault::Refused(refusal) if identity::Explained::blame(refusal) != Blame::State => {
+            attempt.refuse(refusal)
+        }
+        ApiFault::Denied(denied) => {
+            let hint = "check access key, secret and clock of the caller";
+            attempt.end(Verdict::Refused, "cloud.api.signature", denied.to_string(), hint);
+        }
+        ApiFault::Failed(cause) => attempt.end(Verdict::Faulted, "cloud.api.fault", cause.as_str(), ""),
+        _ => return,
+    }
+    attempt.peer = Some(received.peer);
+    attempt.operation = operation.map(Text::short);
+    attempt.elapsed_micros = u64::try_from(clock::now().since(now).max(0)).unwrap_or(0) * 1000;
+    store::Attempts::record(&control.attempts, attempt);
+}
+
+/// A member that the operation cannot do without.
+fn missing(member: &str) -> ApiFault {
+    ApiFault::invalid("cloud.api.member", format!("missing field `{member}`"))
+}
+
+/// A time as AWS writes it in JSON: seconds since 1970, with milliseconds behind the point.
+fn timestamp(at: UnixMillis) -> Value {
+    match at.0 % 1000 {
+        0 => Value::from(at.0 / 1000),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of any date fit into 53 bits"
+        )]
+        _ => Number::from_f64(at.0 as f64 / 1000.0).map_or(Value::Null, Value::Number),
+    }
+}
+
+/// A tag on the wire.
+#[derive(Deserialize)]
+struct TagInput {
+    #[serde(rename = "Key")]
+    key: String,
+    #[serde(rename = "Value", default)]
+    value: String,
+}
+
+impl From<TagInput> for Tag {
+    fn from(input: TagInput) -> Self {
+        Self {
+            key: input.key,
+            value: input.value,
+        }
+    }
+}

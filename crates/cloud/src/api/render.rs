@@ -1,0 +1,202 @@
+//! Turns answers and faults into HTTP: the only place that knows statuses and error headers.
+//!
+//! It stands at the very edge. Statuses are those of the AWS IoT API reference ("Errors" of each action); clients find the
+//! exception's name in `x-amzn-ErrorType`.
+
+use fleet::Exception;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::fault::ApiFault;
+use super::sigv4::Denied;
+
+/// What an operation answers.
+pub(super) type Answer = Value;
+
+/// A granted request.
+pub(super) fn answer(answer: &Answer, request_id: &str) -> Response<Full<Bytes>> {
+    respond(StatusCode::OK, None, answer, request_id)
+}
+
+/// A request that was not done.
+pub(super) fn fault(fault: &ApiFault, request_id: &str) -> Response<Full<Bytes>> {
+    let mut body = Map::new();
+    body.insert("message".into(), fault.to_string().into());
+    if let ApiFault::Refused(refusal) = fault
+        && let Some(existing) = refusal.existing_resource()
+    {
+        body.insert("resourceId".into(), existing.id.as_str().into());
+        body.insert("resourceArn".into(), existing.arn.as_str().into());
+    }
+    respond(
+        status_of(fault),
+        Some(exception_of(fault)),
+        &Value::Object(body),
+        request_id,
+    )
+}
+
+fn respond(
+    status: StatusCode,
+    exception: Option<&'static str>,
+    body: &Value,
+    request_id: &str,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if let Some(exception) = exception {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
+    }
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-amzn-requestid", request_id);
+    }
+    response
+}
+
+/// The name that AWS gives this fault.
+pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
+    match fault {
+        ApiFault::Denied(denied) => denied.exception(),
+        ApiFault::Refused(refusal) => refusal.exception().name(),
+        ApiFault::UnknownOperation { .. } => "InvalidRequestException",
+        ApiFault::TooLarge { .. } => "RequestEntityTooLargeException",
+        ApiFault::Busy(_) => "ServiceUnavailableException",
+        ApiFault::Failed(_) => "InternalFailureException",
+    }
+}
+
+/// The table of statuses.
+fn status_of(fault: &ApiFault) -> StatusCode {
+    match fault {
+        ApiFault::Denied(Denied::Incomplete(_)) => StatusCode::BAD_REQUEST,
+        ApiFault::Denied(_) => StatusCode::FORBIDDEN,
+        ApiFault::Refused(refusal) => status_of_exception(refusal.exception()),
+        ApiFault::UnknownOperation { .. } => StatusCode::NOT_FOUND,
+        ApiFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        ApiFault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ApiFault::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn status_of_exception(exception: Exception) -> StatusCode {
+    match exception {
+        Exception::CertificateConflict
+        | Exception::ConflictingResourceUpdate
+        | Exception::DeleteConflict
+        | Exception::ResourceAlreadyExists
+        | Exception::VersionConflict
+        | Exception::VersionsLimitExceeded => StatusCode::CONFLICT,
+        Exception::CertificateState => StatusCode::NOT_ACCEPTABLE,
+        Exception::CertificateValidation
+        | Exception::InvalidRequest
+        | Exception::MalformedPolicy
+        | Exception::RegistrationCodeValidation
+        | Exception::ResourceRegistrationFailure => StatusCode::BAD_REQUEST,
+        Exception::LimitExceeded => StatusCode::GONE,
+        Exception::ResourceNotFound => StatusCode::NOT_FOUND,
+        Exception::Unauthorized => StatusCode::UNAUTHORIZED,
+    }
+}
+
+/// Leaves out members that have no value, as AWS does.
+pub(super) fn object(members: Value) -> Answer {
+    match members {
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+/// An answer without members.
+pub(super) fn nothing() -> Answer {
+    json!({})
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Refusal;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn parts(fault: &ApiFault) -> (u16, String, Value) {
+        let response = super::fault(fault, "id-1");
+        assert_eq!(response.headers()["x-amzn-requestid"], "id-1");
+        let exception = response.headers()["x-amzn-errortype"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, exception, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn faults_have_the_statuses_of_aws() {
+        let refused = |exception| ApiFault::Refused(Refusal::new(exception, "a.b", "why"));
+        let cases = [
+            (refused(Exception::LimitExceeded), 410, "LimitExceededException"),
+            (
+                refused(Exception::CertificateState),
+                406,
+                "CertificateStateException",
+            ),
+            (refused(Exception::DeleteConflict), 409, "DeleteConflictException"),
+            (
+                refused(Exception::ResourceNotFound),
+                404,
+                "ResourceNotFoundException",
+            ),
+            (
+                refused(Exception::RegistrationCodeValidation),
+                400,
+                "RegistrationCodeValidationException",
+            ),
+            (
+                ApiFault::Denied(Denied::Unsigned),
+                403,
+                "MissingAuthenticationTokenException",
+            ),
+            (ApiFault::Denied(Denied::Mismatch), 403, "SignatureDoesNotMatch"),
+            (
+                ApiFault::UnknownOperation {
+                    asked: "GET /x".into(),
+                },
+                404,
+                "InvalidRequestException",
+            ),
+            (
+                ApiFault::TooLarge { bytes_max: 1 },
+                413,
+                "RequestEntityTooLargeException",
+            ),
+            (ApiFault::Failed("secret".into()), 500, "InternalFailureException"),
+        ];
+        for (fault, status, exception) in cases {
+            let (found, name, body) = parts(&fault).await;
+            assert_eq!((found, name.as_str()), (status, exception));
+            assert!(!body["message"].as_str().unwrap().contains("secret"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_exists_is_named() {
+        let refusal = Refusal::new(Exception::ResourceAlreadyExists, "a.b", "there").existing("id", "arn");
+        let (status, _, body) = parts(&ApiFault::Refused(refusal)).await;
+        assert_eq!(
+            (status, &body["resourceId"], &body["resourceArn"]),
+            (409, &json!("id"), &json!("arn"))
+        );
+    }
+}

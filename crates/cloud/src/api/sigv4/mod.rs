@@ -1,0 +1,241 @@
+//! Checks AWS Signature Version 4: who signed this request, for which region, and that nobody changed it.
+//!
+//! It stands before everything else on the API listener. Both forms are known: the `Authorization` header, and the
+//! presigned query. It follows "Signature Version 4 signing process" (AWS General Reference) with the rules that hold for
+//! every service but S3: the path is normalised and encoded a second time. It must never compare a signature in time
+//! that depends on where they differ, and never tell more about a key than that it is not known.
+
+mod canonical;
+mod claim;
+
+use core::fmt;
+
+use aws_lc_rs::{digest, hmac};
+use http::HeaderMap;
+use identity::{AccountId, Region, UnixMillis};
+use zeroize::Zeroizing;
+
+use self::claim::{Claim, Scope};
+use crate::limits::CLOCK_SKEW;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const TERMINATOR: &str = "aws4_request";
+/// The service names that clients of AWS IoT sign with.
+const SERVICES: [&str; 5] = [
+    "iot",
+    "iotdata",
+    "iot-jobs-data",
+    "iotdevicegateway",
+    "execute-api",
+];
+
+/// A key that may sign requests.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// Its public name.
+    pub id: String,
+    /// Its secret.
+    pub secret: Zeroizing<String>,
+    /// The account that it acts for.
+    pub account: AccountId,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request as it came over the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The method, upper case.
+    pub method: &'a str,
+    /// The path, encoded as it was sent.
+    pub path: &'a str,
+    /// The query without its question mark, encoded as it was sent.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Who signed a request. Only [`verify`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    access_key: String,
+    account: AccountId,
+    region: Region,
+    service: String,
+    signed_headers: String,
+}
+
+impl Caller {
+    /// The access key that signed.
+    pub fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
+    /// The account of that key.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The region of the credential scope.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The service of the credential scope.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Whether the signature covers this header (lower case).
+    pub fn signed(&self, header: &str) -> bool {
+        self.signed_headers.split(';').any(|name| name == header)
+    }
+}
+
+/// Why a request is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It carries no signature at all.
+    Unsigned,
+    /// A part of the signature is missing or malformed.
+    Incomplete(&'static str),
+    /// The access key is not known here.
+    UnknownKey,
+    /// The credential scope names another service, day or end.
+    Scope(&'static str),
+    /// The clocks differ too much, or a presigned request has expired.
+    Time {
+        /// What the request says.
+        signed: String,
+    },
+    /// The signature is not that of this request.
+    Mismatch,
+}
+
+impl Denied {
+    /// The exception that AWS answers with.
+    pub fn exception(&self) -> &'static str {
+        match self {
+            Self::Unsigned => "MissingAuthenticationTokenException",
+            Self::Incomplete(_) => "IncompleteSignatureException",
+            Self::UnknownKey => "UnrecognizedClientException",
+            Self::Scope(_) | Self::Mismatch => "SignatureDoesNotMatch",
+            Self::Time { .. } => "InvalidSignatureException",
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned => f.write_str("Missing Authentication Token"),
+            Self::Incomplete(what) => write!(f, "the request signature is incomplete: {what}"),
+            Self::UnknownKey => f.write_str("The security token included in the request is invalid."),
+            Self::Scope(what) => write!(f, "Credential should be scoped to {what}."),
+            Self::Time { signed } => write!(
+                f,
+                "Signature expired or not yet valid: {signed} is more than {} minutes from the server's time",
+                CLOCK_SKEW.as_secs() / 60
+            ),
+            Self::Mismatch => f.write_str(
+                "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
+                 Access Key and signing method.",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Denied {}
+
+/// Checks the signature of `request`; `key_of` finds an access key by its id.
+///
+/// # Errors
+/// The request is unsigned, malformed, signed by an unknown key, too old, or its signature is wrong.
+pub fn verify<'k>(
+    request: &Incoming<'_>,
+    key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
+    now: UnixMillis,
+) -> Result<Caller, Denied> {
+    let claim = Claim::read(request)?;
+    let key = key_of(&claim.scope.access_key).ok_or(Denied::UnknownKey)?;
+    if claim.has_session_token {
+        return Err(Denied::UnknownKey);
+    }
+    if !SERVICES.contains(&claim.scope.service.as_str()) {
+        return Err(Denied::Scope("a correct service: iot, iotdata, iot-jobs-data"));
+    }
+    if claim.timestamp.get(..8) != Some(claim.scope.date.as_str()) {
+        return Err(Denied::Scope("the date of the request"));
+    }
+    claim.check_time(now)?;
+    check_signature(request, &claim, &key.secret)?;
+    let region = claim
+        .scope
+        .region
+        .parse()
+        .map_err(|_| Denied::Scope("a valid region"))?;
+    Ok(Caller {
+        access_key: claim.scope.access_key,
+        account: key.account,
+        region,
+        service: claim.scope.service,
+        signed_headers: claim.signed_headers,
+    })
+}
+
+/// Whether the request, as it came, was signed with this secret.
+fn check_signature(request: &Incoming<'_>, claim: &Claim, secret: &str) -> Result<(), Denied> {
+    let canonical = canonical::request(request, claim)?;
+    let text = string_to_sign(claim, &canonical);
+    hmac::verify(
+        &signing_key(secret, &claim.scope),
+        text.as_bytes(),
+        &claim.signature,
+    )
+    .map_err(|_| Denied::Mismatch)
+}
+
+fn string_to_sign(claim: &Claim, canonical: &[u8]) -> String {
+    let Scope {
+        date,
+        region,
+        service,
+        ..
+    } = &claim.scope;
+    let hash = hex(digest::digest(&digest::SHA256, canonical).as_ref());
+    format!(
+        "{ALGORITHM}\n{}\n{date}/{region}/{service}/{TERMINATOR}\n{hash}",
+        claim.timestamp
+    )
+}
+
+fn signing_key(secret: &str, scope: &Scope) -> hmac::Key {
+    let secret = Zeroizing::new(format!("AWS4{secret}"));
+    let mut key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    for part in [scope.date.as_str(), &scope.region, &scope.service, TERMINATOR] {
+        key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
+    }
+    key
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Every operation that is served, one row each.
+//!
+//! Names, paths and members are those of the AWS IoT API reference. Rows of the same method whose paths can match the same
+//! request do not exist: a test holds the table to that.
+
+use core::future::Future;
+use core::pin::Pin;
+
+use super::fault::ApiFault;
+use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
+use super::render::Answer;
+use super::{Request, authorities, certificates, policies, publish, things};
+
+/// What an operation's row calls.
+pub(super) type Handler =
+    for<'a> fn(&'a Request<'a>, Input) -> Pin<Box<dyn Future<Output = Result<Answer, ApiFault>> + 'a>>;
+
+macro_rules! row {
+    ($name:literal, $method:literal $path:literal, $members:expr, $handler:path) => {
+        Operation {
+            name: $name,
+            method: $method,
+            path: $path,
+            members: &$members,
+            handler: |request, input| Box::pin($handler(request, input)),
+        }
+    };
+}
+
+const NONE: [Member; 0] = [];
+const PAGE: [Member; 3] = [number("pageSize"), query("marker"), flag("isAscendingOrder")];
+const RESULTS: [Member; 2] = [number("maxResults"), query("nextToken")];
+const PRINCIPAL: Member = header("x-amzn-principal", "principal");
+const IOT_PRINCIPAL: Member = header("x-amzn-iot-principal", "principal");
+const POLICY: Member = header("x-amzn-iot-policy", "policyName");
+const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
+
+/// The table.
+pub(super) static TABLE: [Operation<Handler>; 46] = [
+    row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
+    row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
+    row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
+    row!("DescribeCACertificate", "GET" "/cacertificate/{caCertificateId}", NONE, authorities::describe),
+    row!("UpdateCACertificate", "PUT" "/cacertificate/{caCertificateId}", [query("newStatus"), query("newAutoRegistrationStatus")], authorities::update),
+    row!("DeleteCACertificate", "DELETE" "/cacertificate/{caCertificateId}", NONE, authorities::delete),
+    row!("ListCACertificates", "GET" "/cacertificates", [number("pageSize"), query("marker"), flag("isAscendingOrder"), query("templateName")], authorities::list),
+    row!("ListCertificatesByCA", "GET" "/certificates-by-ca/{caCertificateId}", PAGE, certificates::list),
+    row!("DescribeEndpoint", "GET" "/endpoint", [query("endpointType")], authorities::describe_endpoint),
+    row!("CreateKeysAndCertificate", "POST" "/keys-and-certificate", [flag("setAsActive")], certificates::create_keys),
+    row!("CreateCertificateFromCsr", "POST" "/certificates", [flag("setAsActive")], certificates::create_from_csr),
+    row!("RegisterCertificate", "POST" "/certificate/register", [flag("setAsActive")], certificates::register),
+    row!("RegisterCertificateWithoutCA", "POST" "/certificate/register-no-ca", NONE, certificates::register_without_ca),
+    row!("DescribeCertificate", "GET" "/certificates/{certificateId}", NONE, certificates::describe),
+    row!("UpdateCertificate", "PUT" "/certificates/{certificateId}", [query("newStatus")], certificates::update),
+    row!("DeleteCertificate", "DELETE" "/certificates/{certificateId}", [flag("forceDelete")], certificates::delete),
+    row!("ListCertificates", "GET" "/certificates", PAGE, certificates::list),
+    row!("CreateThing", "POST" "/things/{thingName}", NONE, things::create),
+    row!("DescribeThing", "GET" "/things/{thingName}", NONE, things::describe),
+    row!("UpdateThing", "PATCH" "/things/{thingName}", NONE, things::update),
+    row!("DeleteThing", "DELETE" "/things/{thingName}", [number("expectedVersion")], things::delete),
+    row!("ListThings", "GET" "/things", [number("maxResults"), query("nextToken"), query("attributeName"), query("attributeValue"), query("thingTypeName"), flag("usePrefixAttributeValue")], things::list),
+    row!("AttachThingPrincipal", "PUT" "/things/{thingName}/principals", [PRINCIPAL, PRINCIPAL_TYPE], things::attach),
+    row!("DetachThingPrincipal", "DELETE" "/things/{thingName}/principals", [PRINCIPAL], things::detach),
+    row!("ListThingPrincipals", "GET" "/things/{thingName}/principals", RESULTS, things::principals),
+    row!("ListThingPrincipalsV2", "GET" "/things/{thingName}/principals-v2", [number("maxResults"), query("nextToken"), PRINCIPAL_TYPE], things::principals_v2),
+    row!("ListPrincipalThings", "GET" "/principals/things", [number("maxResults"), query("nextToken"), PRINCIPAL], things::things_of),
+    row!("ListPrincipalThingsV2", "GET" "/principals/things-v2", [number("maxResults"), query("nextToken"), PRINCIPAL, PRINCIPAL_TYPE], things::things_of_v2),
+    row!("CreatePolicy", "POST" "/policies/{policyName}", NONE, policies::create),
+    row!("GetPolicy", "GET" "/policies/{policyName}", NONE, policies::fetch),
+    row!("ListPolicies", "GET" "/policies", PAGE, policies::list),
+    row!("DeletePolicy", "DELETE" "/policies/{policyName}", NONE, policies::delete),
+    row!("CreatePolicyVersion", "POST" "/policies/{policyName}/version", [flag("setAsDefault")], policies::create_version),
+    row!("GetPolicyVersion", "GET" "/policies/{policyName}/version/{policyVersionId}", NONE, policies::fetch_version),
+    row!("ListPolicyVersions", "GET" "/policies/{policyName}/version", NONE, policies::versions),
+    row!("SetDefaultPolicyVersion", "PATCH" "/policies/{policyName}/version/{policyVersionId}", NONE, policies::set_default_version),
+    row!("DeletePolicyVersion", "DELETE" "/policies/{policyName}/version/{policyVersionId}", NONE, policies::delete_version),
+    row!("AttachPolicy", "PUT" "/target-policies/{policyName}", NONE, policies::attach),
+    row!("DetachPolicy", "POST" "/target-policies/{policyName}", NONE, policies::detach),
+    row!("ListAttachedPolicies", "POST" "/attached-policies/{target+}", PAGE, policies::attached),
+    row!("ListTargetsForPolicy", "POST" "/policy-targets/{policyName}", PAGE, policies::targets),
+    row!("AttachPrincipalPolicy", "PUT" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::attach),
+    row!("DetachPrincipalPolicy", "DELETE" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::detach),
+    row!("ListPrincipalPolicies", "GET" "/principal-policies", [number("pageSize"), query("marker"), flag("isAscendingOrder"), IOT_PRINCIPAL], policies::attached),
+    row!("ListPolicyPrincipals", "GET" "/policy-principals", [number("pageSize"), query("marker"), flag("isAscendingOrder"), POLICY], policies::policy_principals),
+    row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), PAYLOAD], publish::publish),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::operation::route;
+
+    #[test]
+    fn every_row_finds_itself_and_names_are_unique() {
+        for (index, operation) in TABLE.iter().enumerate() {
+            let path = operation
+                .path
+                .replace("{target+}", "a/b")
+                .replace("{topic+}", "a/b")
+                .replace(['{', '}'], "");
+            let (found, _) = route(&TABLE, operation.method, &path).unwrap();
+            assert_eq!(found.name, operation.name);
+            assert!(
+                TABLE
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.name != operation.name),
+                "{}",
+                operation.name
+            );
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What an operator can set, with its defaults; nothing set at all is a valid configuration.
+//!
+//! It stands before the start of the server: [`Config::plan`] checks everything that can be checked without touching the
+//! disk or the network, so that a wrong value is named before anything has been written.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use identity::{AccountId, Region, Tenant};
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// What happens to a device at its very first connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstConnect {
+    /// It is provisioned and the connection is closed, as AWS does; its next connection is taken.
+    #[default]
+    Close,
+    /// It is provisioned and goes on, on the same connection.
+    Hold,
+}
+
+/// Whose semantics apply where AWS and the full standards part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// AWS's semantics and limits.
+    #[default]
+    Aws,
+}
+
+/// The configuration of the cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Where MQTT over TLS listens, HOST:PORT; port 0 is any free one.
+    pub listen_mqtt: String,
+    /// Where the HTTPS API listens, HOST:PORT; port 0 is any free one.
+    pub listen_api: String,
+    /// The names that devices and tools reach this server by; the first is the one that `DescribeEndpoint` tells.
+    pub hostnames: Vec<String>,
+    /// The account of everything that does not name another one.
+    pub account: String,
+    /// The region of everything that does not name another one.
+    pub region: String,
+    /// Whose semantics apply.
+    pub profile: Profile,
+    /// What happens at a first connection.
+    pub first_connect: FirstConnect,
+    /// Whether certificates of simulated chips are admitted.
+    pub allow_simulated: bool,
+    /// Threads that carry established connections; 0 is one per core.
+    pub shards: usize,
+    /// The host name that `DescribeEndpoint` answers, without scheme and port; `{account}` and `{region}` are filled in.
+    /// Empty: the first of `hostnames`.
+    pub endpoint: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("birthmark-data"),
+            listen_mqtt: "127.0.0.1:8883".into(),
+            listen_api: "127.0.0.1:8443".into(),
+            hostnames: vec!["localhost".into()],
+            account: AccountId::default().to_string(),
+            region: Region::default().to_string(),
+            profile: Profile::Aws,
+            first_connect: FirstConnect::Close,
+            allow_simulated: false,
+            shards: 0,
+            endpoint: String::new(),
+        }
+    }
+}
+
+/// A configuration whose values have been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen_mqtt: SocketAddr,
+    pub(crate) listen_api: SocketAddr,
+    pub(crate) hostnames: Vec<String>,
+    pub(crate) tenant: Tenant,
+    pub(crate) first_connect: FirstConnect,
+    pub(crate) allow_simulated: bool,
+    pub(crate) shards: usize,
+    pub(crate) endpoint: String,
+}
+
+impl Config {
+    /// Checks every value.
+    pub(crate) fn plan(&self) -> Result<Plan, Error> {
+        let Self {
+            data_dir,
+            hostnames,
+            first_connect,
+            allow_simulated,
+            ..
+        } = self.clone();
+        for name in &hostnames {
+            check_host_name("hostnames", name)?;
+        }
+        let first = hostnames.first().cloned().unwrap_or_else(|| "localhost".into());
+        let endpoint = if self.endpoint.is_empty() {
+            first
+        } else {
+            self.endpoint.clone()
+        };
+        check_host_name(
+            "endpoint",
+            &endpoint.replace("{account}", "0").replace("{region}", "r"),
+        )?;
+        Ok(Plan {
+            data_dir,
+            listen_mqtt: resolve("listen_mqtt", &self.listen_mqtt)?,
+            listen_api: resolve("listen_api", &self.listen_api)?,
+            hostnames,
+            tenant: self.tenant()?,
+            first_connect,
+            allow_simulated,
+            shards: shards_of(self.shards),
+            endpoint,
+        })
+    }
+
+    /// The tenant of everything that does not name another one.
+    fn tenant(&self) -> Result<Tenant, Error> {
+        let wrong = |key, value: &str, allowed| Error::Setting {
+            key,
+            value: value.to_owned(),
+            allowed,
+        };
+        Ok(Tenant {
+            account: self
+                .account
+                .parse()
+                .map_err(|_| wrong("account", &self.account, "exactly 12 digits"))?,
+            region: self
+                .region
+                .parse()
+                .map_err(|_| wrong("region", &self.region, "1 to 32 of a-z, 0-9 and -"))?,
+        })
+    }
+}
+
+impl Plan {
+    /// The bare host name by which devices of this tenant reach the server.
+    pub(crate) fn endpoint_of(&self, tenant: &Tenant) -> String {
+        self.endpoint
+            .replace("{account}", tenant.account.as_str())
+            .replace("{region}", tenant.region.as_str())
+    }
+}
+
+fn shards_of(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count.min(1024),
+    }
+}
+
+fn resolve(key: &'static str, value: &str) -> Result<SocketAddr, Error> {
+    let wrong = || Error::Setting {
+        key,
+        value: value.to_owned(),
+        allowed: "HOST:PORT, for example 127.0.0.1:8883",
+    };
+    value
+        .to_socket_addrs()
+        .map_err(|_| wrong())?
+        .next()
+        .ok_or_else(wrong)
+}
+
+/// A DNS name or an IP address: what may stand in a certificate.
+fn check_host_name(key: &'static str, name: &str) -> Result<(), Error> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let dns = name.len() <= crate::limits::SERVER_NAME_BYTES_MAX && name.split('.').all(label);
+    if dns || name.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        key,
+        value: name.to_owned(),
+        allowed: "host names without scheme and port, or IP addresses",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_set_is_valid() {
+        let plan = Config::default().plan().unwrap();
+        assert_eq!(plan.listen_mqtt.to_string(), "127.0.0.1:8883");
+        assert_eq!(plan.endpoint_of(&plan.tenant), "localhost");
+        assert!(plan.shards >= 1);
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        type Change = fn(&mut Config);
+        let cases: [(&str, Change); 6] = [
+            ("listen_mqtt", |config| config.listen_mqtt = "8883".into()),
+            ("listen_api", |config| {
+                config.listen_api = "127.0.0.1:99999".into()
+            }),
+            ("account", |config| config.account = "12345678901".into()),
+            ("region", |config| config.region = "US EAST".into()),
+            ("hostnames", |config| {
+                config.hostnames = vec!["https://example.com".into()]
+            }),
+            ("endpoint", |config| config.endpoint = "localhost:8883".into()),
+        ];
+        for (key, change) in cases {
+            let mut config = Config::default();
+            change(&mut config);
+            let error = config.plan().unwrap_err();
+            assert!(
+                matches!(&error, Error::Setting { key: named, .. } if *named == key),
+                "{error}"
+            );
+            assert!(error.to_string().contains(key));
+        }
+    }
+
+    #[test]
+    fn the_endpoint_is_filled_in() {
+        let config = Config {
+            endpoint: "{account}-ats.iot.{region}.example.com".into(),
+            ..Config::default()
+        };
+        let plan = config.plan().unwrap();
+        assert_eq!(
+            plan.endpoint_of(&plan.tenant),
+            "123456789012-ats.iot.us-east-1.example.com"
+        );
+    }
+}

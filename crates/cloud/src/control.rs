@@ -1,0 +1,220 @@
+//! What every part of the running server shares: configuration, records, keys, and the way to the shards.
+//!
+//! It stands beside front door, shards and API. Two things happen only here: a decision becomes durable ([`Control::keep`]),
+//! and a change of trust reaches every live connection before anybody hears that it is done ([`Control::tell`]).
+
+use core::future::Future;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use fleet::attempt::TraceId;
+use fleet::{Decision, Event};
+use identity::{CertificateId, Tenant, ThingName};
+use store::{Attempts as _, CommitError, LocalAttempts, LocalRecords, Records as _};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::spawn_local;
+
+use crate::api::{AccessKey, ApiFault};
+use crate::config::Plan;
+use crate::events;
+use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
+use crate::pki::DeviceIssuer;
+use crate::shard::{Shards, ThingNews, TrustChange};
+use crate::trust::{Grants, thing_facts};
+
+/// The shared state of one server.
+pub(crate) struct Control {
+    pub(crate) plan: Plan,
+    pub(crate) records: LocalRecords,
+    pub(crate) attempts: LocalAttempts,
+    pub(crate) issuer: DeviceIssuer,
+    pub(crate) shards: Shards,
+    pub(crate) traces: Traces,
+    pub(crate) grants: Grants,
+    pub(crate) rsa_turns: Semaphore,
+    key: AccessKey,
+    lingering: Arc<Semaphore>,
+    /// Changes of trust reach the shards in the order in which they were made.
+    telling: Mutex<()>,
+    /// Counts changes of registered CAs, so that what the front door remembers of them can be too old.
+    authorities: AtomicU64,
+}
+
+/// What has to be told of a durable decision.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) events: Vec<Event>,
+    pub(crate) epoch: u64,
+}
+
+impl Control {
+    pub(crate) fn new(
+        plan: Plan,
+        records: LocalRecords,
+        attempts: LocalAttempts,
+        issuer: DeviceIssuer,
+        key: AccessKey,
+        shards: Shards,
+    ) -> Result<Self, identity::Error> {
+        Ok(Self {
+            plan,
+            records,
+            attempts,
+            issuer,
+            shards,
+            traces: Traces::new()?,
+            grants: Grants::default(),
+            rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
+            key,
+            lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
+            telling: Mutex::new(()),
+            authorities: AtomicU64::new(0),
+        })
+    }
+
+    /// The access key with this id.
+    pub(crate) fn access_key(&self, id: &str) -> Option<&AccessKey> {
+        (self.key.id == id).then_some(&self.key)
+    }
+
+    /// Runs something that nobody waits for on this thread, if there is room for it.
+    pub(crate) fn beside(&self, work: impl Future<Output = ()> + 'static) {
+        if let Ok(place) = self.lingering.clone().try_acquire_owned() {
+            spawn_local(async move {
+                work.await;
+                drop(place);
+            });
+        }
+    }
+
+    /// A registered CA was added, changed or removed.
+    pub(crate) fn authorities_changed(&self) {
+        self.authorities.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often registered CAs have changed since the start.
+    pub(crate) fn authorities_generation(&self) -> u64 {
+        self.authorities.load(Ordering::Acquire)
+    }
+
+    /// Looks, decides and keeps; when somebody else changed what the decision rests on, again from the start.
+    pub(crate) async fn keep<R>(
+        &self,
+        look: impl AsyncFn() -> Result<Decision<R>, ApiFault>,
+    ) -> Result<(R, Told), ApiFault> {
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            let Decision { batch, events, reply } = look().await?;
+            if batch.is_empty() {
+                return Ok((reply, Told { events, epoch: 0 }));
+            }
+            match self.records.commit(batch).await {
+                Ok(committed) => {
+                    return Ok((
+                        reply,
+                        Told {
+                            events,
+                            epoch: committed.epoch,
+                        },
+                    ));
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Overloaded) => {
+                    return Err(ApiFault::Busy("too many changes wait for the disk"));
+                }
+                Err(CommitError::Fault(error)) => return Err(ApiFault::failed(error)),
+            }
+        }
+        Err(ApiFault::Busy("others keep changing the same records"))
+    }
+
+    /// Tells what follows from a durable decision; ends when every shard has acted on it.
+    pub(crate) async fn tell(&self, tenant: &Tenant, told: Told) -> Result<(), ApiFault> {
+        if told.events.is_empty() {
+            return Ok(());
+        }
+        let changes_trust = told
+            .events
+            .iter()
+            .any(|event| !matches!(event, Event::Registered { .. }));
+        let _turn = if changes_trust {
+            Some(self.telling.lock().await)
+        } else {
+            None
+        };
+        let mut affected: Vec<CertificateId> = Vec::new();
+        for event in &told.events {
+            match event {
+                Event::CertificateTrust(certificate) => affected.push(*certificate),
+                Event::PolicyTrust(policy) => {
+                    affected.extend(self.shards.holders(tenant, policy.as_str(), told.epoch).await?);
+                }
+                Event::ThingTrust(thing) => {
+                    let news = self.thing_news(tenant, thing, told.epoch).await?;
+                    self.shards.change_thing(news).await?;
+                }
+                Event::Registered { .. } => {
+                    events::registered(tenant, event)
+                        .map(|event| self.shards.announce(tenant, event))
+                        .unwrap_or(());
+                }
+            }
+        }
+        if affected.is_empty() {
+            return Ok(());
+        }
+        affected.sort_unstable();
+        affected.dedup();
+        let mut changes = Vec::with_capacity(affected.len());
+        for certificate in affected {
+            let grant = self.grants.current(&self.records, tenant, &certificate).await?;
+            changes.push(TrustChange { certificate, grant });
+        }
+        self.shards.change_trust(tenant, told.epoch, changes).await
+    }
+
+    /// What is known of a thing, and the certificates that it is attached to.
+    async fn thing_news(&self, tenant: &Tenant, name: &ThingName, epoch: u64) -> Result<ThingNews, ApiFault> {
+        let thing = self.records.thing(tenant, name).await?;
+        let holdings = self.records.principals_of(tenant, name).await?;
+        Ok(ThingNews {
+            tenant: *tenant,
+            name: name.clone(),
+            facts: thing.map(|thing| thing_facts(&thing.record)),
+            attached_to: holdings
+                .iter()
+                .map(|holding| holding.principal.record.certificate)
+                .collect(),
+            epoch,
+        })
+    }
+
+    /// Attempts that were dropped because they came faster than they could be written.
+    pub(crate) fn attempts_dropped(&self) -> u64 {
+        self.attempts.dropped()
+    }
+}
+
+/// Makes the names of attempts: random per start, then counted.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    start: [u8; 8],
+    count: AtomicU64,
+}
+
+impl Traces {
+    fn new() -> Result<Self, identity::Error> {
+        Ok(Self {
+            start: crate::clock::random()?,
+            count: AtomicU64::new(0),
+        })
+    }
+
+    /// A name that no other attempt has.
+    pub(crate) fn next(&self) -> TraceId {
+        let mut bytes = [0; 16];
+        let (start, count) = bytes.split_at_mut(8);
+        start.copy_from_slice(&self.start);
+        count.copy_from_slice(&self.count.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        TraceId(bytes)
+    }
+}

@@ -1,0 +1,225 @@
+//! First connections: an unknown certificate of a registered CA is registered and provisioned.
+//!
+//! It stands between the front door and `fleet::onboarding`. Simultaneous connections of one certificate share one run, and
+//! only so many runs go on at once: a wave of new devices waits here and not in front of known ones. A run is a task of its
+//! own, so a client that leaves does not leave it half done. Nothing is told before it is durable.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fleet::attempt::Trail;
+use fleet::audit::Actor;
+use fleet::onboarding::{Arrival, Onboarded, identify};
+use fleet::text::Text;
+use fleet::{Call, Decision, Profile, Refusal};
+use identity::certificate::Certificate;
+use identity::{CertificateId, Tenant};
+use store::{CommitError, Records as _};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::{FrontDoor, ShownOut};
+use crate::api::ApiFault;
+use crate::arrival::Record;
+use crate::clock;
+use crate::control::Told;
+use crate::limits::{CONFLICT_RETRIES_MAX, FIRST_CONNECTIONS_MAX, HOLD_DEADLINE};
+use crate::tenancy::Addressed;
+
+/// The runs that go on.
+pub(super) struct FirstConnections {
+    runs: RefCell<HashMap<Key, Awaited>>,
+    lane: Arc<Semaphore>,
+}
+
+impl Default for FirstConnections {
+    fn default() -> Self {
+        Self {
+            runs: RefCell::default(),
+            lane: Arc::new(Semaphore::new(FIRST_CONNECTIONS_MAX)),
+        }
+    }
+}
+
+/// Which certificate, and whose.
+type Key = (Tenant, CertificateId);
+type Awaited = watch::Receiver<Option<Run>>;
+
+/// How a run ended, for everybody who waits for it.
+type Run = Result<Outcome, (Ended, Trail)>;
+
+/// A first connection that was recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) onboarded: Onboarded,
+    pub(super) ca: CertificateId,
+    pub(super) trail: Trail,
+}
+
+/// A first connection that came to nothing.
+#[derive(Clone, Debug)]
+enum Ended {
+    Refused(Refusal),
+    Failed(ApiFault),
+}
+
+impl From<Refusal> for Ended {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Ended> for ShownOut {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Refused(refusal) => Self::Refused(refusal),
+            Ended::Failed(fault) => Self::Failed(fault),
+        }
+    }
+}
+
+impl From<ShownOut> for Ended {
+    fn from(shown_out: ShownOut) -> Self {
+        match shown_out {
+            ShownOut::Refused(refusal) => Self::Refused(refusal),
+            ShownOut::Failed(fault) => Self::Failed(fault),
+            ShownOut::Provisioned { .. } | ShownOut::Registered => {
+                Self::Failed(ApiFault::failed("a first connection ended before it began"))
+            }
+        }
+    }
+}
+
+impl FirstConnections {
+    /// Provisions this certificate, or waits for whoever does already.
+    pub(super) async fn run(
+        &self,
+        door: &Rc<FrontDoor>,
+        certificate: &Certificate,
+        addressed: Addressed,
+        record: &mut Record,
+    ) -> Result<Outcome, ShownOut> {
+        let key = (addressed.tenant, certificate.id());
+        let joined = self.runs.borrow().get(&key).cloned();
+        let mut receiver = match joined {
+            Some(receiver) => {
+                record.attempt.trail.passed(
+                    "first_connection.shared",
+                    "another connection of this certificate is ahead",
+                );
+                receiver
+            }
+            None => self.begin(door, key, certificate, addressed, record),
+        };
+        let late = || ShownOut::Failed(ApiFault::Busy("the provisioning of the device took too long"));
+        let ended = timeout(HOLD_DEADLINE, receiver.wait_for(Option::is_some))
+            .await
+            .map_err(|_| late())?;
+        let run = ended.ok().and_then(|run| run.clone()).ok_or_else(late)?;
+        run.map_err(|(ended, trail)| {
+            record.attempt.trail.extend(trail);
+            ended.into()
+        })
+    }
+
+    fn begin(
+        &self,
+        door: &Rc<FrontDoor>,
+        key: Key,
+        certificate: &Certificate,
+        addressed: Addressed,
+        record: &Record,
+    ) -> Awaited {
+        let (sender, receiver) = watch::channel(None);
+        self.runs.borrow_mut().insert(key, receiver.clone());
+        let (door, certificate, lane) = (door.clone(), certificate.clone(), self.lane.clone());
+        let peer = record
+            .attempt
+            .peer
+            .map(|peer| peer.ip().to_string())
+            .unwrap_or_default();
+        let actor = Actor::Device(Text::short(format!("{} from {peer}", certificate.id())));
+        spawn_local(async move {
+            let place = lane.acquire_owned().await;
+            let mut trail = Trail::default();
+            let run = onboard(&door, &certificate, addressed, actor, &mut trail).await;
+            drop(place);
+            door.first_connections.runs.borrow_mut().remove(&key);
+            let run = match run {
+                Ok((onboarded, ca)) => Ok(Outcome { onboarded, ca, trail }),
+                Err(ended) => Err((ended, trail)),
+            };
+            let _ = sender.send(Some(run));
+        });
+        receiver
+    }
+}
+
+/// Looks, decides, keeps and tells.
+async fn onboard(
+    door: &FrontDoor,
+    leaf: &Certificate,
+    addressed: Addressed,
+    actor: Actor,
+    trail: &mut Trail,
+) -> Result<(Onboarded, CertificateId), Ended> {
+    let control = &door.control;
+    let tenant = addressed.tenant;
+    let call = Call {
+        tenant,
+        now: clock::now(),
+        actor,
+        profile: Profile::Aws,
+    };
+    let arrival = Arrival {
+        leaf,
+        named_by_sni: addressed.by_name,
+        allow_simulated: control.plan.allow_simulated,
+    };
+    for _ in 0..CONFLICT_RETRIES_MAX {
+        *trail = Trail::default();
+        let candidates = door
+            .authorities
+            .with_subject(control, &tenant, leaf.issuer().der())
+            .await?;
+        let identified = identify(&call, arrival, &candidates, trail)?;
+        let failed = |error: &dyn core::fmt::Display| Ended::Failed(ApiFault::failed(error));
+        let facts = control
+            .records
+            .onboarding_facts(&tenant, &leaf.id(), &identified.needs())
+            .await;
+        let facts = facts.map_err(|error| failed(&error))?;
+        let thing_id = clock::uuid().map_err(|error| failed(&error))?;
+        let Decision { batch, events, reply } = identified.decide(&call, &facts, thing_id, trail)?;
+        let committed = match batch.is_empty() {
+            true => Ok(0),
+            false => control
+                .records
+                .commit(batch)
+                .await
+                .map(|committed| committed.epoch),
+        };
+        match committed {
+            Ok(epoch) => {
+                control
+                    .tell(&tenant, Told { events, epoch })
+                    .await
+                    .map_err(Ended::Failed)?;
+                return Ok((reply, *identified.ca()));
+            }
+            Err(CommitError::Conflict(_)) => door.authorities.forget(),
+            Err(CommitError::Overloaded) => {
+                return Err(Ended::Failed(ApiFault::Busy(
+                    "too many changes wait for the disk",
+                )));
+            }
+            Err(CommitError::Fault(error)) => return Err(failed(&error)),
+        }
+    }
+    Err(Ended::Failed(ApiFault::Busy(
+        "others keep changing the same records",
+    )))
+}

@@ -1,0 +1,241 @@
+//! The front door: where devices come in, and where it is found out who they are.
+//!
+//! It stands between the MQTT listener and the shards, on threads of its own, so that a storm of handshakes cannot slow
+//! down established traffic. After the handshake the certificate is looked up: a known one that may connect goes on to its
+//! shard with a grant; an unknown one may be provisioned by this very connection; everybody else is shown out without a
+//! word, as AWS does, and the reason is in the attempt record. It must never hand a connection to a shard whose client has
+//! not proven possession of its key.
+
+mod authorities;
+mod first_connection;
+mod opening;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fleet::Refusal;
+use fleet::admission::{self, Admission};
+use fleet::attempt::{Standing, Verdict};
+use fleet::onboarding::Onboarded;
+use identity::certificate::Certificate;
+use policy::CertificateFacts;
+use store::{Records as _, Trust};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
+
+use self::authorities::Remembered;
+use self::first_connection::{FirstConnections, Outcome};
+use crate::api::ApiFault;
+use crate::arrival::{self, Handshaken, Record, linger};
+use crate::clock;
+use crate::config::FirstConnect;
+use crate::control::Control;
+use crate::limits::HANDSHAKES_MAX;
+use crate::shard::Clearance;
+use crate::shutdown::Shutdown;
+use crate::tenancy::Addressed;
+use crate::tls::{Settings, Stream};
+
+/// What one thread of the front door works with.
+pub(crate) struct FrontDoor {
+    control: Arc<Control>,
+    settings: Settings,
+    authorities: Remembered,
+    first_connections: FirstConnections,
+}
+
+/// Accepts devices until shutdown.
+pub(crate) async fn serve(
+    control: Arc<Control>,
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: Shutdown,
+) {
+    let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let door = Rc::new(FrontDoor {
+        control,
+        settings,
+        authorities: Remembered::default(),
+        first_connections: FirstConnections::default(),
+    });
+    loop {
+        let accepted = tokio::select! {
+            accepted = arrival::accept(&listener, &room) => accepted,
+            () = shutdown.begun() => None,
+        };
+        let Some((socket, peer, place)) = accepted else {
+            break;
+        };
+        let door = door.clone();
+        spawn_local(async move {
+            let handshaken = arrival::handshake(&door.control, socket, peer, &door.settings).await;
+            // Whoever proved possession no longer takes the place of a handshake.
+            drop(place);
+            if let Some(handshaken) = handshaken {
+                receive(&door, handshaken).await;
+            }
+        });
+    }
+}
+
+/// Why a client is shown out.
+enum ShownOut {
+    /// A decision says no.
+    Refused(Refusal),
+    /// It was provisioned by this connection, and AWS closes it then.
+    Provisioned { active: bool },
+    /// It was registered and awaits somebody's decision.
+    Registered,
+    /// Something of ours failed.
+    Failed(ApiFault),
+}
+
+impl From<Refusal> for ShownOut {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<store::Error> for ShownOut {
+    fn from(error: store::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ApiFault> for ShownOut {
+    fn from(fault: ApiFault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+/// Finds out who came, and leads him to his shard or out.
+async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
+    let Handshaken {
+        stream,
+        certificate,
+        addressed,
+        mut record,
+    } = handshaken;
+    let Some(certificate) = certificate else { return };
+    match clear(door, &certificate, addressed, &mut record).await {
+        Ok(clearance) => opening::await_connect(door, stream, clearance, record).await,
+        Err(shown_out) => show_out(door, stream, record, shown_out),
+    }
+}
+
+/// What a certificate may do, or why it may not come in.
+async fn clear(
+    door: &Rc<FrontDoor>,
+    certificate: &Certificate,
+    addressed: Addressed,
+    record: &mut Record,
+) -> Result<Clearance, ShownOut> {
+    if let Some(clearance) = look_up(&door.control, certificate, addressed, record).await? {
+        return Ok(clearance);
+    }
+    let outcome = door
+        .first_connections
+        .run(door, certificate, addressed, record)
+        .await?;
+    let Outcome { onboarded, ca, trail } = outcome;
+    record.attempt.trail.extend(trail);
+    record.attempt.standing = Standing::Known { ca: Some(ca) };
+    match (onboarded, door.control.plan.first_connect) {
+        (Onboarded::Failed(refusal), _) => Err(refusal.into()),
+        (Onboarded::Registered, _) => Err(ShownOut::Registered),
+        (Onboarded::Provisioned { thing, active, .. }, first_connect) => {
+            record.attempt.thing = thing;
+            if first_connect == FirstConnect::Close || !active {
+                return Err(ShownOut::Provisioned { active });
+            }
+            record
+                .attempt
+                .trail
+                .passed("first_connection.hold", "goes on; AWS would have closed here");
+            let clearance = look_up(&door.control, certificate, addressed, record).await?;
+            clearance.ok_or_else(|| {
+                ShownOut::Failed(ApiFault::failed(
+                    "a certificate vanished while it was provisioned",
+                ))
+            })
+        }
+    }
+}
+
+/// Looks a certificate up. `None`: it is not known, or awaits activation by its first connection.
+async fn look_up(
+    control: &Control,
+    certificate: &Certificate,
+    addressed: Addressed,
+    record: &mut Record,
+) -> Result<Option<Clearance>, ShownOut> {
+    let Addressed { tenant, by_name } = addressed;
+    let Some(trust) = control.records.trust(&tenant, &certificate.id()).await? else {
+        record.attempt.trail.passed(
+            "certificate.found",
+            "not registered: this is its first connection",
+        );
+        return Ok(None);
+    };
+    record.attempt.standing = Standing::Known {
+        ca: trust.certificate.record.ca,
+    };
+    let trail = &mut record.attempt.trail;
+    match admission::decide(&trust.certificate.record, clock::now(), by_name, trail)? {
+        Admission::Onboard => Ok(None),
+        Admission::Admitted => cleared(control, certificate, addressed, trust).map(Some),
+    }
+}
+
+fn cleared(
+    control: &Control,
+    certificate: &Certificate,
+    addressed: Addressed,
+    trust: Trust,
+) -> Result<Clearance, ShownOut> {
+    Ok(Clearance {
+        grant: control.grants.grant(&addressed.tenant, &trust)?,
+        facts: Arc::new(CertificateFacts::of(certificate.id(), certificate)),
+        things: trust.things,
+        by_name: addressed.by_name,
+    })
+}
+
+/// Closes without a word, as AWS does, and writes down why.
+fn show_out(door: &FrontDoor, stream: Stream, mut record: Record, shown_out: ShownOut) {
+    let attempt = &mut record.attempt;
+    match shown_out {
+        ShownOut::Refused(refusal) => attempt.refuse(&refusal),
+        ShownOut::Provisioned { active: true } => attempt.end(
+            Verdict::Accepted,
+            "cloud.first_connection.provisioned",
+            "the device was provisioned by this first connection, which is closed then as AWS does",
+            "connect again: the next connection is taken",
+        ),
+        ShownOut::Provisioned { active: false } => attempt.end(
+            Verdict::Refused,
+            "cloud.first_connection.inactive",
+            "the device was provisioned, and the template leaves its certificate INACTIVE",
+            "activate it (UpdateCertificate --new-status ACTIVE)",
+        ),
+        ShownOut::Registered => attempt.end(
+            Verdict::Refused,
+            "cloud.first_connection.registered",
+            "the certificate was registered by this first connection and awaits activation: its CA has no template",
+            "activate it (UpdateCertificate --new-status ACTIVE), or give the CA a template",
+        ),
+        ShownOut::Failed(ApiFault::Busy(what)) => {
+            attempt.end(Verdict::Faulted, "cloud.first_connection.busy", what, "the device's next connection tries again");
+        }
+        ShownOut::Failed(fault) => {
+            let cause = match &fault {
+                ApiFault::Failed(cause) => cause.clone(),
+                other => other.to_string(),
+            };
+            attempt.end(Verdict::Faulted, "cloud.front_door.fault", cause, "look at the server's disk and log");
+        }
+    }
+    record.keep(&door.control);
+    door.control.beside(linger(stream));
+}

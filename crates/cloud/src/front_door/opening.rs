@@ -1,0 +1,186 @@
+//! The first packet of a client that may come in: it names the client, and the name chooses the shard.
+//!
+//! It stands between admission and the shards. Only so many bytes are read, and only so long; what was read goes along,
+//! so nothing a client sent right after its CONNECT is lost.
+
+use std::rc::Rc;
+
+use core::future::poll_fn;
+use fleet::attempt::Verdict;
+use fleet::text::Text;
+use mqtt::server::{Opening, opening};
+use mqtt::{Decoded, decode};
+use tokio::time::timeout;
+
+use super::FrontDoor;
+use crate::arrival::{Record, linger};
+use crate::limits::{CONNECT_BYTES_MAX, CONNECT_DEADLINE, PACKET_BYTES_MAX};
+use crate::shard::{Arrival, Clearance};
+use crate::tls::Stream;
+
+/// What the first bytes of a client turned out to be.
+enum First {
+    /// A CONNECT with this client id.
+    Connect(String),
+    /// Something that is answered with these bytes, or not at all, and closed.
+    Refused {
+        answer: &'static [u8],
+        verdict: Verdict,
+        code: String,
+        reason: String,
+        hint: &'static str,
+    },
+}
+
+/// Waits for the CONNECT, and hands the connection to the shard of its client id.
+pub(super) async fn await_connect(
+    door: &Rc<FrontDoor>,
+    mut stream: Stream,
+    clearance: Clearance,
+    mut record: Record,
+) {
+    let mut received = Vec::new();
+    let first = timeout(CONNECT_DEADLINE, read_first(&mut stream, &mut received))
+        .await
+        .unwrap_or_else(|_| late());
+    match first {
+        First::Connect(client_id) => {
+            record.attempt.client_id = Some(Text::short(client_id.as_str()));
+            hand_over(door, stream, clearance, record, received, &client_id).await;
+        }
+        First::Refused {
+            answer,
+            verdict,
+            code,
+            reason,
+            hint,
+        } => {
+            record.end(&door.control, verdict, &code, &reason, hint);
+            let _ = stream.encrypt(answer);
+            door.control.beside(linger(stream));
+        }
+    }
+}
+
+async fn hand_over(
+    door: &FrontDoor,
+    stream: Stream,
+    clearance: Clearance,
+    record: Record,
+    received: Vec<u8>,
+    client_id: &str,
+) {
+    let control = &door.control;
+    match stream.detach() {
+        Ok(stream) => {
+            let account = clearance.grant.tenant.account;
+            let arrival = Box::new(Arrival {
+                stream,
+                received,
+                clearance,
+                record,
+            });
+            if let Err(arrival) = control.shards.arrive(&account, client_id, arrival).await {
+                let reason = "the server is shutting down";
+                arrival.record.end(
+                    control,
+                    Verdict::Faulted,
+                    "cloud.shutdown",
+                    reason,
+                    "connect again later",
+                );
+            }
+        }
+        Err(error) => {
+            let reason = format!("the connection could not be handed to its shard: {error}");
+            record.end(control, Verdict::Faulted, "cloud.front_door.fault", &reason, "");
+        }
+    }
+}
+
+async fn read_first(stream: &mut Stream, received: &mut Vec<u8>) -> First {
+    loop {
+        match first_of(received) {
+            Some(first) => return first,
+            None if received.len() >= CONNECT_BYTES_MAX => return too_long(),
+            None => {}
+        }
+        let room = CONNECT_BYTES_MAX - received.len();
+        match poll_fn(|context| stream.poll_fill(context, received, room)).await {
+            Ok(count) if count > 0 => {}
+            _ => return gone(received.is_empty()),
+        }
+    }
+}
+
+/// Reads the first packet, if it is complete.
+fn first_of(received: &[u8]) -> Option<First> {
+    match decode(received, PACKET_BYTES_MAX) {
+        Ok(Decoded::Incomplete { .. }) => None,
+        Ok(Decoded::Packet { packet, .. }) => Some(match opening(packet) {
+            Ok(Opening::Connect(connect)) => First::Connect(connect.client_id.to_owned()),
+            Ok(Opening::Foreign(foreign)) => First::Refused {
+                answer: foreign.refusal(),
+                verdict: Verdict::Refused,
+                code: "cloud.mqtt.version".into(),
+                reason: format!("the client speaks {foreign}; this release serves MQTT 3.1.1"),
+                hint: "set the client to MQTT 3.1.1 (protocol level 4; -V mqttv311 for mosquitto)",
+            },
+            Err(violation) => First::Refused {
+                answer: b"",
+                verdict: Verdict::Refused,
+                code: violation.code().into(),
+                reason: violation.to_string(),
+                hint: "the first packet of a connection must be CONNECT",
+            },
+        }),
+        Err(malformed) => Some(First::Refused {
+            answer: b"",
+            verdict: Verdict::Refused,
+            code: identity_code(&malformed),
+            reason: format!("the first packet is malformed: {malformed}"),
+            hint: "check the client's MQTT library",
+        }),
+    }
+}
+
+fn identity_code(malformed: &mqtt::Malformed) -> String {
+    malformed.code().to_owned()
+}
+
+fn late() -> First {
+    First::Refused {
+        answer: b"",
+        verdict: Verdict::Abandoned,
+        code: "cloud.mqtt.connect_late".into(),
+        reason: format!(
+            "no CONNECT came within {} s of the handshake",
+            CONNECT_DEADLINE.as_secs()
+        ),
+        hint: "send CONNECT right after the TLS handshake",
+    }
+}
+
+fn too_long() -> First {
+    First::Refused {
+        answer: b"",
+        verdict: Verdict::Refused,
+        code: "cloud.mqtt.connect_long".into(),
+        reason: format!("the CONNECT is longer than {CONNECT_BYTES_MAX} bytes"),
+        hint: "shorten will, user name or password",
+    }
+}
+
+fn gone(silent: bool) -> First {
+    let reason = match silent {
+        true => "the client closed the connection after the handshake without a CONNECT",
+        false => "the client closed the connection in the middle of its CONNECT",
+    };
+    First::Refused {
+        answer: b"",
+        verdict: Verdict::Abandoned,
+        code: "cloud.mqtt.gone".into(),
+        reason: reason.into(),
+        hint: "look at the client's own log",
+    }
+}

@@ -1,0 +1,101 @@
+//! Every maximum of the cloud in one place, by name.
+//!
+//! A queue, buffer, wait or count that a stranger on the network can fill is bounded here and nowhere else.
+//! The numbers that AWS publishes are the defaults ("AWS IoT Core endpoints and quotas").
+
+use core::time::Duration;
+
+/// Bytes of a ClientHello, record headers included. Post-quantum key shares need about 1.8 kB; four times that is room.
+pub const HELLO_BYTES_MAX: usize = 8 * 1024;
+/// Names in the ALPN list of a ClientHello that are kept.
+pub const HELLO_ALPN_MAX: usize = 8;
+/// Entries of any other list in a ClientHello (suites, groups, versions, schemes) that are kept.
+pub const HELLO_LIST_MAX: usize = 64;
+/// Bytes of a server name: the longest name that DNS knows.
+pub const SERVER_NAME_BYTES_MAX: usize = 253;
+
+/// TLS handshakes in flight on the front door; beyond it the listener stops accepting and the kernel's backlog waits.
+pub const HANDSHAKES_MAX: usize = 256;
+/// From accept to the end of the handshake.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// From the end of the handshake to a complete CONNECT.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes that are buffered of a connection before its CONNECT is complete, and while a first connection is held.
+pub const CONNECT_BYTES_MAX: usize = 16 * 1024;
+/// Connections between the end of their handshake and their place on a shard.
+pub const ARRIVALS_MAX: usize = 4 * 1024;
+/// First connections that are provisioned at the same time; more wait in line until their own deadline.
+pub const FIRST_CONNECTIONS_MAX: usize = 256;
+/// How long a held first connection waits for its provisioning.
+pub const HOLD_DEADLINE: Duration = Duration::from_secs(2);
+/// How often a decision is made again because somebody else changed what it was based on.
+pub const CONFLICT_RETRIES_MAX: usize = 8;
+/// How long a closed connection may take to read what was still meant for it.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// Closed connections that are waited for at the same time; beyond it they are cut off.
+pub const LINGERING_MAX: usize = 1024;
+/// Policy documents that are kept compiled.
+pub const COMPILED_POLICIES_MAX: usize = 4096;
+/// CA subjects whose registered CAs the front door remembers.
+pub const AUTHORITIES_REMEMBERED_MAX: usize = 1024;
+/// How long the listener rests after the system refused it a socket (out of file descriptors).
+pub const ACCEPT_REST: Duration = Duration::from_millis(20);
+/// Connections that the kernel may queue before they are accepted.
+pub const ACCEPT_BACKLOG: i32 = 4096;
+
+/// Connections of one shard.
+pub const CONNECTIONS_PER_SHARD_MAX: usize = 1 << 20;
+/// Bytes that wait for one client; a client that lets more pile up is closed.
+pub const OUTBOUND_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that are read from one connection before the others of its shard get their turn.
+pub const TURN_BYTES_MAX: usize = 64 * 1024;
+/// An MQTT packet from a client, as AWS announces it in Maximum Packet Size.
+pub const PACKET_BYTES_MAX: usize = 149_504;
+/// Messages that wait at the door of one shard.
+pub const SHARD_MAILBOX_MAX: usize = 16 * 1024;
+/// One step of the clock of a shard (keep-alive, wills).
+pub const TICK: Duration = Duration::from_millis(500);
+/// How long a trust change may take to reach every shard before it is reported as a fault.
+pub const TRUST_DEADLINE: Duration = Duration::from_secs(5);
+/// The clock of a shard while another shard is behind.
+pub const TICK_CONGESTED: Duration = Duration::from_millis(5);
+/// Pieces of mail that a shard reads before its connections get their turn.
+pub const MAIL_PER_TURN_MAX: usize = 64;
+/// Reads of one connection before the others of its shard get their turn.
+pub const READS_PER_TURN_MAX: usize = 4;
+/// Messages that wait for another shard; beyond it the publishers of this shard wait.
+pub const OUTBOX_MESSAGES_MAX: usize = 16 * 1024;
+/// Bytes of output buffer that an idle connection keeps.
+pub const OUTPUT_KEPT_BYTES: usize = 1024;
+/// Changes of policies and things that a shard remembers, to refuse grants that are older.
+pub const CHANGES_REMEMBERED_MAX: usize = 64 * 1024;
+
+/// Connections of the API listener that are open at the same time.
+pub const API_CONNECTIONS_MAX: usize = 512;
+/// Bytes of an API request's body (a policy document may have 404 600 characters in AWS's model; 2 048 are allowed).
+pub const API_BODY_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of an API request's line and headers.
+pub const API_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Number of API request headers.
+pub const API_HEADERS_MAX: usize = 100;
+/// Bytes of an API request's path and query.
+pub const API_TARGET_BYTES_MAX: usize = 16 * 1024;
+/// How long an API request's head may take to arrive, and how long a connection may idle between two.
+pub const API_IDLE: Duration = Duration::from_secs(75);
+/// How long one API request may take, from its head to its answer.
+pub const API_DEADLINE: Duration = Duration::from_secs(30);
+/// How far the clocks of client and server may be apart ("Signature Version 4 signing process").
+pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// The longest life that a presigned request may ask for.
+pub const PRESIGNED_SECONDS_MAX: u64 = 604_800;
+/// Requests for an RSA key pair that are worked on at the same time.
+pub const RSA_GENERATIONS_MAX: usize = 2;
+
+/// How long shutdown waits for connections and requests to end by themselves.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+/// Days that a server certificate is valid ("Baseline Requirements", 6.3.2).
+pub const SERVER_CERTIFICATE_DAYS: i64 = 397;
+/// Days before its end at which a server certificate is made anew.
+pub const SERVER_CERTIFICATE_RENEWAL_DAYS: i64 = 30;
+/// Bytes of the server root, so that it fits into one object of a small secure element.
+pub const SERVER_ROOT_BYTES_MAX: usize = 1024;

@@ -1,0 +1,228 @@
+//! Start and end of the server: the order in which everything comes to be, and goes.
+//!
+//! It stands above all other parts and wires them. Nothing is written before the data directory is ours and both ports are;
+//! `ready.json` is written last. Every thread that is started here is joined here.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use store::{Attempts as _, DataDirectory, LocalAttempts, LocalRecords};
+use tokio::task::LocalSet;
+
+use crate::config::{Config, Plan};
+use crate::control::Control;
+use crate::error::Error;
+use crate::limits::ACCEPT_BACKLOG;
+use crate::pki::{Pki, Ready, access_key};
+use crate::shard::{self, Shards};
+use crate::shutdown::{Shutdown, Trigger, signal};
+use crate::tls::Settings;
+use crate::{api, clock, files, front_door};
+
+/// The cloud.
+#[derive(Debug)]
+pub struct Server;
+
+/// A running server. Dropping it shuts it down.
+pub struct Running {
+    /// Where MQTT over TLS listens.
+    pub mqtt: SocketAddr,
+    /// Where the HTTPS API listens.
+    pub api: SocketAddr,
+    /// The server's root certificate, for clients to trust.
+    pub server_ca: PathBuf,
+    /// The access key of the API, in the AWS shared-credentials format.
+    pub credentials: PathBuf,
+    data_dir: PathBuf,
+    control: Arc<Control>,
+    trigger: Trigger,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server, and returns when it listens.
+    ///
+    /// # Errors
+    /// A setting cannot be, the data directory or a port is not ours, or the system gives no thread.
+    pub fn start(config: &Config) -> Result<Running, Error> {
+        let plan = config.plan()?;
+        let directory = DataDirectory::open(&plan.data_dir).map_err(Error::Store)?;
+        let mqtt = listen("MQTT", plan.listen_mqtt)?;
+        let api = listen("the API", plan.listen_api)?;
+        files::remove(&Ready::path(&plan.data_dir))?;
+        let pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
+        let credentials = plan.data_dir.join("credentials");
+        let key = access_key(&credentials, plan.tenant.account)?;
+        let (shards, slots) = Shards::new(plan.shards);
+        let records = LocalRecords::open(&directory).map_err(Error::Store)?;
+        let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
+        let data_dir = plan.data_dir.clone();
+        let settings = (
+            Settings::mqtt(&pki.server).map_err(Error::Tls)?,
+            Settings::api(&pki.server).map_err(Error::Tls)?,
+        );
+        let control = Control::new(plan, records, attempts, pki.issuer, key, shards).map_err(Error::Issue)?;
+        let (trigger, shutdown) = signal();
+        let mut running = Running {
+            mqtt: local_address("MQTT", &mqtt)?,
+            api: local_address("the API", &api)?,
+            server_ca: pki.server_root,
+            credentials,
+            data_dir,
+            control: Arc::new(control),
+            trigger,
+            threads: Vec::new(),
+        };
+        running.start_threads(slots, (mqtt, api), settings, &shutdown)?;
+        running.ready().write(&running.data_dir)?;
+        Ok(running)
+    }
+}
+
+impl Running {
+    fn start_threads(
+        &mut self,
+        slots: Vec<tokio::sync::mpsc::Receiver<shard::Mail>>,
+        (mqtt, api): (TcpListener, TcpListener),
+        (mqtt_settings, api_settings): (Settings, Settings),
+        shutdown: &Shutdown,
+    ) -> Result<(), Error> {
+        for (index, slot) in slots.into_iter().enumerate() {
+            let thread =
+                shard::start(self.control.clone(), index, slot, shutdown.clone()).map_err(Error::Thread)?;
+            self.threads.push(thread);
+        }
+        let (control, ended) = (self.control.clone(), shutdown.clone());
+        self.threads
+            .push(start_thread("front-door", mqtt, move |listener| {
+                front_door::serve(control, listener, mqtt_settings, ended)
+            })?);
+        let (control, ended) = (self.control.clone(), shutdown.clone());
+        self.threads.push(start_thread("control", api, move |listener| {
+            api::serve(control, listener, api_settings, ended)
+        })?);
+        Ok(())
+    }
+
+    fn ready(&self) -> Ready {
+        Ready {
+            mqtt: self.mqtt,
+            api: self.api,
+            server_root: self.server_ca.clone(),
+            credentials: self.credentials.clone(),
+        }
+    }
+
+    /// Where this server keeps everything.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The file that says where this server listens.
+    pub fn ready_file(&self) -> PathBuf {
+        Ready::path(&self.data_dir)
+    }
+
+    /// Makes every attempt that was recorded so far readable for others.
+    ///
+    /// # Errors
+    /// The records cannot be written.
+    pub fn flush_attempts(&self) -> Result<(), Error> {
+        store::wait(self.control.attempts.flush()).map_err(Error::Store)
+    }
+
+    /// How many attempt records were dropped because they came faster than they could be written.
+    pub fn attempts_dropped(&self) -> u64 {
+        self.control.attempts_dropped()
+    }
+
+    /// Stops listening, ends every connection, and waits until everything that was promised is on disk.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.trigger.pull();
+        let _ = files::remove(&Ready::path(&self.data_dir));
+        for thread in self.threads.drain(..).rev() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl core::fmt::Debug for Running {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Running")
+            .field("mqtt", &self.mqtt)
+            .field("api", &self.api)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plan {
+    /// Every name that the server's certificate has to be valid for.
+    fn names(&self) -> Vec<String> {
+        let mut names = self.hostnames.clone();
+        names.push(self.endpoint_of(&self.tenant));
+        names
+    }
+}
+
+/// Runs one listener on a thread and a runtime of its own.
+fn start_thread<F: Future<Output = ()>>(
+    name: &str,
+    listener: TcpListener,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Thread)?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(Error::Thread)?
+    };
+    let thread = std::thread::Builder::new().name(name.into());
+    thread
+        .spawn(move || LocalSet::new().block_on(&runtime, serve(listener)))
+        .map_err(Error::Thread)
+}
+
+fn listen(listener: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    let opened = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for old connections to be forgotten by the system.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(ACCEPT_BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    opened().map_err(|source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AddrInUse => Error::AddressTaken { listener, address },
+        _ => Error::Listen {
+            listener,
+            address,
+            source,
+        },
+    })
+}
+
+fn local_address(listener: &'static str, socket: &TcpListener) -> Result<SocketAddr, Error> {
+    let address = SocketAddr::from(([0, 0, 0, 0], 0));
+    socket.local_addr().map_err(|source| Error::Listen {
+        listener,
+        address,
+        source,
+    })
+}

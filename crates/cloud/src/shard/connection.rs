@@ -1,0 +1,188 @@
+//! One connection of a shard: its stream, what waits to be read and written, and what is known of its client.
+//!
+//! It stands between the encrypted stream and the shard's node. It must never hold more for a client than its limit: who
+//! does not read is closed.
+
+use core::task::{Context, Poll, Waker};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker::Outgoing;
+use fleet::attempt::{CertificateFacts as CertificateNote, Standing};
+use fleet::record::Thing;
+use identity::ThingName;
+use policy::{CertificateFacts, Grant};
+
+use super::Arrival;
+use crate::arrival::Record;
+use crate::limits::{OUTBOUND_BYTES_MAX, OUTPUT_KEPT_BYTES};
+use crate::tls::Stream;
+
+/// A connection that this shard carries.
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    /// What was read of a packet that is not complete.
+    pub(super) input: Vec<u8>,
+    /// Whether there is input that nobody looked at, because it came before the client was attached.
+    pub(super) unread: bool,
+    pub(super) grant: Arc<Grant>,
+    /// The CONNECT, until it is answered.
+    pub(super) opening: Option<Box<Opening>>,
+    pub(super) client: Box<Client>,
+    /// Whether it is on the shard's list of connections with something to send.
+    pub(super) touched: bool,
+    /// Wakes the task of this connection.
+    pub(super) waker: Option<Waker>,
+    output: Vec<u8>,
+    /// How much of `output` is encrypted already.
+    encrypted: usize,
+    /// Whether the socket took less than there was.
+    blocked: bool,
+}
+
+/// What is only needed until the client is attached.
+pub(super) struct Opening {
+    pub(super) received: Vec<u8>,
+    pub(super) facts: Arc<CertificateFacts>,
+    pub(super) things: Vec<Thing>,
+    pub(super) by_name: bool,
+    pub(super) record: Record,
+}
+
+/// What attempt records tell of the client.
+pub(super) struct Client {
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) certificate: Option<CertificateNote>,
+    pub(super) thing: Option<ThingName>,
+    pub(super) standing: Standing,
+}
+
+/// What became of bytes that were to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    /// They will be sent.
+    Taken,
+    /// They were thrown away: the client does not read, and they promise nothing.
+    Dropped,
+    /// The client does not read and must be closed.
+    Overfull,
+}
+
+impl Connection {
+    /// Takes a connection onto this thread's runtime.
+    pub(super) fn new(arrival: Arrival) -> io::Result<Self> {
+        let Arrival {
+            stream,
+            received,
+            clearance,
+            mut record,
+        } = arrival;
+        let client_id = record
+            .attempt
+            .client_id
+            .as_ref()
+            .map(|id| id.as_str().to_owned())
+            .unwrap_or_default();
+        let attached = clearance
+            .things
+            .iter()
+            .find(|thing| thing.name.as_str() == client_id);
+        let thing = attached
+            .or_else(|| clearance.things.first())
+            .map(|thing| thing.name.clone());
+        if thing.is_some() {
+            record.attempt.thing.clone_from(&thing);
+        }
+        let client = Client {
+            peer: record.attempt.peer,
+            certificate: record.attempt.certificate.clone(),
+            thing,
+            standing: record.attempt.standing,
+        };
+        let opening = Opening {
+            received,
+            facts: clearance.facts,
+            things: clearance.things,
+            by_name: clearance.by_name,
+            record,
+        };
+        Ok(Self {
+            stream: stream.attach()?,
+            input: Vec::new(),
+            unread: false,
+            grant: clearance.grant,
+            opening: Some(Box::new(opening)),
+            client: Box::new(client),
+            touched: false,
+            waker: None,
+            output: Vec::new(),
+            encrypted: 0,
+            blocked: false,
+        })
+    }
+
+    /// Remembers the task, so that others can wake it.
+    pub(super) fn note_waker(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            empty => *empty = Some(context.waker().clone()),
+        }
+    }
+
+    /// Wakes the task.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Adds a packet to what is to be sent.
+    pub(super) fn queue(&mut self, packet: &Outgoing) -> Queued {
+        let waiting = self.output.len() - self.encrypted;
+        if waiting + packet.bytes() > OUTBOUND_BYTES_MAX {
+            return if packet.is_expendable() {
+                Queued::Dropped
+            } else {
+                Queued::Overfull
+            };
+        }
+        packet.append_to(&mut self.output);
+        Queued::Taken
+    }
+
+    /// Sends what the socket takes. When it takes less than there is, the connection's own task waits for it.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        loop {
+            let waiting = self.output.get(self.encrypted..).unwrap_or_default();
+            if !waiting.is_empty() {
+                self.encrypted += self.stream.encrypt(waiting)?;
+            }
+            if !self.stream.push()? {
+                self.blocked = true;
+                self.wake();
+                return Ok(());
+            }
+            if self.encrypted == self.output.len() {
+                self.encrypted = 0;
+                self.output.clear();
+                self.output.shrink_to(OUTPUT_KEPT_BYTES);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until a full socket takes more, and sends on; ready at once if nothing is stuck.
+    pub(super) fn poll_unblock(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.blocked {
+            match self.stream.poll_push(context) {
+                Poll::Ready(Ok(())) => {
+                    self.blocked = false;
+                    self.flush()?;
+                }
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,218 @@
+//! The shards: each a thread that carries its share of the established connections, and owns everything about them.
+//!
+//! They stand behind the front door. A connection belongs to the shard that the hash of its account and client id names, so
+//! two connections with one client id always meet. Shards never share state: what another shard must know comes as
+//! [`Mail`], in bounded queues. A shard decides nothing; its [`broker::Node`] does.
+
+mod changes;
+mod connection;
+mod mail;
+mod run;
+mod state;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use broker::{Message, Trust};
+use fleet::record::Thing;
+use identity::{AccountId, CertificateId, Tenant};
+use mqtt::{QoS, TopicName};
+use policy::{CertificateFacts, Grant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+pub(crate) use mail::{Mail, ThingNews};
+pub(crate) use run::start;
+
+use crate::api::ApiFault;
+use crate::arrival::Record;
+use crate::events::Announcement;
+use crate::limits::{SHARD_MAILBOX_MAX, TRUST_DEADLINE};
+use crate::tls::Detached;
+
+/// What was found out about a client before it came to its shard.
+pub(crate) struct Clearance {
+    /// What its certificate may do.
+    pub(crate) grant: Arc<Grant>,
+    /// What policies can ask about its certificate.
+    pub(crate) facts: Arc<CertificateFacts>,
+    /// The things that its certificate is attached to.
+    pub(crate) things: Vec<Thing>,
+    /// Whether it named its endpoint.
+    pub(crate) by_name: bool,
+}
+
+/// A connection on its way to its shard.
+pub(crate) struct Arrival {
+    pub(crate) stream: Detached,
+    /// What the client has sent so far, beginning with its CONNECT.
+    pub(crate) received: Vec<u8>,
+    pub(crate) clearance: Clearance,
+    pub(crate) record: Record,
+}
+
+/// A change of trust that every shard has to act on.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustChange {
+    pub(crate) certificate: CertificateId,
+    /// What it may do from now on; `None`: nothing.
+    pub(crate) grant: Option<Arc<Grant>>,
+}
+
+/// The way to all shards.
+#[derive(Clone, Debug)]
+pub(crate) struct Shards {
+    mailboxes: Arc<[mpsc::Sender<Mail>]>,
+    /// Whether any client has ever subscribed to messages of the server's own.
+    listened: Arc<AtomicBool>,
+}
+
+impl Shards {
+    /// So many shards, and where each takes its mail out.
+    pub(crate) fn new(count: usize) -> (Self, Vec<mpsc::Receiver<Mail>>) {
+        let (mailboxes, slots): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(SHARD_MAILBOX_MAX)).unzip();
+        (
+            Self {
+                mailboxes: mailboxes.into(),
+                listened: Arc::default(),
+            },
+            slots,
+        )
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// The mailbox of one shard.
+    pub(crate) fn mailbox(&self, index: usize) -> Option<&mpsc::Sender<Mail>> {
+        self.mailboxes.get(index)
+    }
+
+    /// Hands a connection to the shard of its client id; gives it back if that shard has ended.
+    pub(crate) async fn arrive(
+        &self,
+        account: &AccountId,
+        client_id: &str,
+        arrival: Box<Arrival>,
+    ) -> Result<(), Box<Arrival>> {
+        let mut hasher = DefaultHasher::new();
+        (account, client_id).hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % self.mailboxes.len().max(1) as u64).unwrap_or(0);
+        let Some(mailbox) = self.mailboxes.get(index) else {
+            return Err(arrival);
+        };
+        match mailbox.send(Mail::Arrive(arrival)).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendError(Mail::Arrive(arrival))) => Err(arrival),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Publishes a message of the server's own, if anybody could listen. It promises no delivery to a shard whose mailbox is
+    /// full.
+    pub(crate) fn announce(&self, tenant: &Tenant, announcement: Announcement) {
+        if !self.listened.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(topic) = TopicName::new(&announcement.topic) else {
+            return;
+        };
+        let message = Message::new(*tenant, topic, &announcement.payload, QoS::AtLeastOnce);
+        if let (Ok(message), Some(mailbox)) = (message, self.mailboxes.first()) {
+            let _ = mailbox.try_send(Mail::Publish(message));
+        }
+    }
+
+    /// Publishes a message of an API caller; ends when the shards have it.
+    pub(crate) async fn publish(&self, message: Arc<Message>) -> Result<(), ApiFault> {
+        let mailbox = self.mailboxes.first().ok_or_else(stopped)?;
+        mailbox.send(Mail::Publish(message)).await.map_err(|_| stopped())
+    }
+
+    /// Remembers that somebody listens to messages of the server's own.
+    pub(crate) fn note_listener(&self) {
+        self.listened.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells every shard that a policy changed: from then on it takes no grant that was made before. Ends with the
+    /// certificates of live connections whose grants have to be made anew.
+    pub(crate) async fn holders(
+        &self,
+        tenant: &Tenant,
+        policy: &str,
+        epoch: u64,
+    ) -> Result<Vec<CertificateId>, ApiFault> {
+        let policy: Arc<str> = Arc::from(policy);
+        let holders = self.ask_all(|answer| Mail::Policy {
+            tenant: *tenant,
+            policy: policy.clone(),
+            epoch,
+            answer,
+        });
+        Ok(holders.await?.into_iter().flatten().collect())
+    }
+
+    /// Changes what certificates may do on every shard; ends when each has acted on it.
+    pub(crate) async fn change_trust(
+        &self,
+        tenant: &Tenant,
+        epoch: u64,
+        changes: Vec<TrustChange>,
+    ) -> Result<(), ApiFault> {
+        let changes = changes
+            .into_iter()
+            .map(|TrustChange { certificate, grant }| Trust {
+                tenant: *tenant,
+                certificate,
+                epoch: grant.as_ref().map_or(epoch, |grant| grant.epoch.max(epoch)),
+                grant,
+            });
+        let changes: Arc<[Trust]> = changes.collect();
+        self.ask_all(|answer| Mail::Trust {
+            changes: changes.clone(),
+            answer,
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Tells every shard what is now known of a thing; ends when each has acted on it.
+    pub(crate) async fn change_thing(&self, news: ThingNews) -> Result<(), ApiFault> {
+        let news = Arc::new(news);
+        self.ask_all(|answer| Mail::Thing {
+            news: news.clone(),
+            answer,
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Sends a question to every shard and waits for all answers.
+    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Mail) -> Result<Vec<T>, ApiFault> {
+        let asked = async {
+            let mut awaited = Vec::with_capacity(self.mailboxes.len());
+            for mailbox in self.mailboxes.iter() {
+                let (sender, receiver) = oneshot::channel();
+                mailbox.send(question(sender)).await.map_err(|_| stopped())?;
+                awaited.push(receiver);
+            }
+            let mut answers = Vec::with_capacity(awaited.len());
+            for receiver in awaited {
+                answers.push(receiver.await.map_err(|_| stopped())?);
+            }
+            Ok(answers)
+        };
+        let late = || ApiFault::failed("a shard did not act on a change of trust in time");
+        timeout(TRUST_DEADLINE, asked)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+}
+
+fn stopped() -> ApiFault {
+    ApiFault::Busy("the server is shutting down")
+}

@@ -1,0 +1,218 @@
+//! The thread of a shard: one runtime, one state, and the tasks that borrow it.
+//!
+//! One task per connection reads; one task flushes what all of them caused, after all that were ready had their turn; one
+//! takes mail; one looks at the clock.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use broker::ConnectionId;
+use core::future::poll_fn;
+use core::time::Duration;
+use fleet::admission::{self, Admission};
+use fleet::attempt::Verdict;
+use store::Records as _;
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+
+use super::Clearance;
+use super::mail::Mail;
+use super::state::{Attempted, State};
+use crate::api::ApiFault;
+use crate::arrival::linger;
+use crate::clock;
+use crate::control::Control;
+use crate::limits::{MAIL_PER_TURN_MAX, SHUTDOWN_DEADLINE, TICK, TICK_CONGESTED};
+use crate::shutdown::Shutdown;
+
+/// Starts the thread of one shard.
+///
+/// # Errors
+/// The system gives no thread or no runtime.
+pub(crate) fn start(
+    control: Arc<Control>,
+    index: usize,
+    slot: mpsc::Receiver<Mail>,
+    shutdown: Shutdown,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let tasks = LocalSet::new();
+            tasks.block_on(&runtime, run(control, index, slot, shutdown));
+        })
+}
+
+/// What the tasks of one shard share.
+struct Shard {
+    control: Arc<Control>,
+    state: RefCell<State>,
+}
+
+async fn run(control: Arc<Control>, index: usize, mut slot: mpsc::Receiver<Mail>, shutdown: Shutdown) {
+    let state = RefCell::new(State::new(control.clone(), index));
+    let shard = Rc::new(Shard { control, state });
+    spawn_local(flush(shard.clone()));
+    spawn_local(keep_time(shard.clone()));
+    let mut mail = Vec::with_capacity(MAIL_PER_TURN_MAX);
+    loop {
+        let taken = tokio::select! {
+            taken = slot.recv_many(&mut mail, MAIL_PER_TURN_MAX) => taken,
+            () = shutdown.begun() => 0,
+        };
+        if taken == 0 {
+            break;
+        }
+        for mail in mail.drain(..) {
+            read(&shard, mail);
+        }
+    }
+    slot.close();
+    shard.state.borrow_mut().stop();
+    let closing: Vec<_> = core::mem::take(&mut shard.state.borrow_mut().closing);
+    let goodbyes: Vec<_> = closing
+        .into_iter()
+        .map(|stream| spawn_local(linger(stream)))
+        .collect();
+    let all = async {
+        for goodbye in goodbyes {
+            let _ = goodbye.await;
+        }
+    };
+    let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, all).await;
+}
+
+fn read(shard: &Rc<Shard>, mail: Mail) {
+    let mut state = shard.state.borrow_mut();
+    match mail {
+        Mail::Arrive(arrival) => {
+            let id = state.arrive(*arrival);
+            drop(state);
+            if let Some(id) = id {
+                spawn_local(carry(shard.clone(), id));
+            }
+        }
+        Mail::Forwarded(messages) => state.forwarded(messages),
+        Mail::Publish(message) => state.publish(message),
+        Mail::Trust { changes, answer } => {
+            state.change_trust(&changes);
+            let _ = answer.send(());
+        }
+        Mail::Thing { news, answer } => {
+            state.change_thing(&news);
+            let _ = answer.send(());
+        }
+        Mail::Policy {
+            tenant,
+            policy,
+            epoch,
+            answer,
+        } => {
+            let _ = answer.send(state.change_policy(tenant, &policy, epoch));
+        }
+    }
+}
+
+/// The task of one connection.
+async fn carry(shard: Rc<Shard>, id: ConnectionId) {
+    poll_fn(|context| shard.state.borrow_mut().turn(id, context)).await;
+}
+
+/// Sends what was queued, closes what is to be closed, and looks up again what has to be.
+async fn flush(shard: Rc<Shard>) {
+    loop {
+        poll_fn(|context| shard.state.borrow_mut().poll_work(context)).await;
+        let (closing, outdated) = {
+            let mut state = shard.state.borrow_mut();
+            state.flush();
+            (
+                core::mem::take(&mut state.closing),
+                core::mem::take(&mut state.outdated),
+            )
+        };
+        for stream in closing {
+            shard.control.beside(linger(stream));
+        }
+        for id in outdated {
+            spawn_local(look_again(shard.clone(), id));
+        }
+        // Whoever became ready meanwhile comes first, so that the next flush serves many.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn keep_time(shard: Rc<Shard>) {
+    loop {
+        let (deadline, congested) = {
+            let state = shard.state.borrow();
+            (state.next_deadline(), state.is_congested())
+        };
+        let rest = if congested { TICK_CONGESTED } else { TICK };
+        let until = deadline.map_or(rest, |deadline| {
+            Duration::from_millis(u64::try_from(deadline.since(clock::now())).unwrap_or(0))
+        });
+        tokio::time::sleep(until.clamp(TICK_CONGESTED, rest)).await;
+        shard.state.borrow_mut().tick();
+    }
+}
+
+/// Looks up what a client may do once more: it changed while the client was on its way.
+async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
+    let asked = shard
+        .state
+        .borrow_mut()
+        .opening_of(id)
+        .map(|(tenant, certificate, opening)| (tenant, certificate, opening.facts.clone(), opening.by_name));
+    let Some((tenant, certificate, facts, by_name)) = asked else {
+        return;
+    };
+    let trust = shard.control.records.trust(&tenant, &certificate).await;
+    let looked = trust.map_err(ApiFault::from).and_then(|trust| {
+        let Some(trust) = trust else { return Ok(None) };
+        let mut state = shard.state.borrow_mut();
+        let Some((.., opening)) = state.opening_of(id) else {
+            return Ok(None);
+        };
+        let trail = &mut opening.record.attempt.trail;
+        trail.passed(
+            "certificate.found",
+            "looked up again: something changed meanwhile",
+        );
+        match admission::decide(&trust.certificate.record, clock::now(), by_name, trail) {
+            Ok(Admission::Admitted) => {
+                let grant = shard.control.grants.grant(&tenant, &trust)?;
+                Ok(Some(Clearance {
+                    grant,
+                    facts,
+                    things: trust.things,
+                    by_name,
+                }))
+            }
+            Ok(Admission::Onboard) => Ok(None),
+            Err(refusal) => Err(ApiFault::Refused(refusal)),
+        }
+    });
+    let looked: Result<Clearance, Attempted> = match looked {
+        Ok(Some(clearance)) => Ok(clearance),
+        Ok(None) => Err(Box::new(|attempt| {
+            let reason = "the certificate was deleted or deactivated while it connected";
+            attempt.end(Verdict::Refused, "cloud.trust.withdrawn", reason, "connect again");
+        })),
+        Err(ApiFault::Refused(refusal)) => Err(Box::new(move |attempt| attempt.refuse(&refusal))),
+        Err(fault) => Err(Box::new(move |attempt| {
+            attempt.end(
+                Verdict::Faulted,
+                "cloud.trust.fault",
+                fault.to_string(),
+                "look at the server's disk and log",
+            );
+        })),
+    };
+    shard.state.borrow_mut().attach_again(id, looked);
+}
