@@ -30,7 +30,7 @@ pub(crate) const VERIFY_US: u64 = 85_000;
 pub(crate) const AGREE_US: u64 = 65_000;
 pub(crate) const DERIVE_US: u64 = 140_000;
 pub(crate) const GENERATE_US: u64 = 80_000;
-pub(crate) const REFUSAL_US: u64 = 4_000;
+pub(crate) const REFUSAL_US: u64 = 6_000;
 
 pub(crate) const fn read_us(bytes: usize) -> u64 {
     8_900 + bytes as u64
