@@ -1,5 +1,6 @@
 //! What a node wants done. The shell does it in order: bytes to sockets, messages to other nodes, refusals to the attempt records.
 
+use std::fmt;
 use std::sync::Arc;
 
 use mqtt::{Delivery, Malformed, QoS, encode};
@@ -191,6 +192,25 @@ impl CloseReason {
     #[must_use]
     pub const fn is_client_initiated(self) -> bool {
         matches!(self, Self::ClientInitiated)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::ConnectRefused => "its CONNECT was refused",
+            Self::ClientInitiated => "the client said goodbye",
+            Self::ClientError => "the client broke the protocol or a limit",
+            Self::Malformed(malformed) => return malformed.fmt(f),
+            Self::NotAuthorized => "it published what no policy allows",
+            Self::TrustWithdrawn => "its certificate is not active any more",
+            Self::DuplicateClientId => "another connection with the same client id took over",
+            Self::KeepAliveTimeout => "nothing came for one and a half times the keep alive",
+            Self::ConnectionLost => "the connection was lost",
+            Self::TooSlow => "the client does not read what it is sent",
+            Self::ServerShutdown => "the server goes down",
+        };
+        f.write_str(words)
     }
 }
 

@@ -8,6 +8,7 @@
 //! or deliver anything that [`policy::decide`] does not allow at that moment. Send a forwarded message on. Keep anything of a
 //! client without a limit from [`limits`].
 #![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
 
 pub mod limits;
 

@@ -29,6 +29,7 @@
 //! # Ok::<(), policy::MalformedPolicy>(())
 //! ```
 #![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
 
 pub mod limits;
 

@@ -1,0 +1,269 @@
+//! One node, step by step: each action is a line of text, so that a test reads like a transcript.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod connecting;
+mod publishing;
+mod subscribing;
+mod trust;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use broker::{
+    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Limits, Message, Node, SessionId,
+    ThingChange, Trust,
+};
+use identity::{CertificateId, Explained, Tenant, UnixMillis};
+use mqtt::{
+    Connect, Decoded, Delivery, Packet, PacketId, Publish, QoS, Subscription, TopicFilter, TopicName, Will,
+    decode, encode,
+};
+use policy::{CertificateFacts, Context, Grant, NamedPolicy, Policy, ThingFacts};
+
+const CERTIFICATE: CertificateId = CertificateId([0xab; 32]);
+
+/// What a client with the ordinary policy may do: everything beneath `dt/<its id>/` and `cmd/`, and listen to `dt/`.
+const ORDINARY: &str = r#"[
+    {"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/${iot:ClientId}"},
+    {"Effect": "Allow", "Action": "iot:Publish", "Resource": ["arn:aws:iot:*:*:topic/dt/${iot:ClientId}/*", "arn:aws:iot:*:*:topic/cmd/*"]},
+    {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": ["arn:aws:iot:*:*:topicfilter/dt/*", "arn:aws:iot:*:*:topicfilter/cmd/*", "arn:aws:iot:*:*:topicfilter/$aws/events/*", "arn:aws:iot:*:*:topicfilter/$share/*"]},
+    {"Effect": "Allow", "Action": "iot:Receive", "Resource": ["arn:aws:iot:*:*:topic/dt/*", "arn:aws:iot:*:*:topic/cmd/*", "arn:aws:iot:*:*:topic/$aws/events/*"]}]"#;
+
+const EVERYTHING: &str = r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#;
+
+fn grant_of(tenant: Tenant, certificate: CertificateId, epoch: u64, statements: &str) -> Arc<Grant> {
+    let document = format!(r#"{{"Version": "2012-10-17", "Statement": {statements}}}"#);
+    let policy = NamedPolicy::new("fleet", Policy::parse(&document).unwrap());
+    Arc::new(Grant::new(tenant, certificate, epoch, [policy]))
+}
+
+fn grant(statements: &str) -> Arc<Grant> {
+    grant_of(Tenant::default(), CERTIFICATE, 1, statements)
+}
+
+fn message(topic: &str, qos: QoS) -> Arc<Message> {
+    Message::new(Tenant::default(), TopicName::new(topic).unwrap(), b"m", qos).unwrap()
+}
+
+fn asks<'a>(client_id: &'a str) -> Connect<'a> {
+    Connect {
+        client_id,
+        clean_session: true,
+        keep_alive_seconds: 60,
+        will: None,
+        user_name: None,
+        password: None,
+    }
+}
+
+fn last_words(topic: &str) -> Will<'_> {
+    Will {
+        topic: TopicName::new(topic).unwrap(),
+        payload: b"gone",
+        qos: QoS::AtLeastOnce,
+        retain: false,
+    }
+}
+
+struct Bench {
+    node: Node,
+    now: UnixMillis,
+    /// Presence and subscription events are left out of transcripts unless a test is about them.
+    events: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Limits::AWS)
+    }
+
+    /// With one client that may do everything.
+    fn connected() -> Self {
+        let mut bench = Self::new();
+        bench.connect(1, EVERYTHING);
+        bench
+    }
+
+    fn with(limits: Limits) -> Self {
+        let node = Node::new(Config {
+            limits,
+            ..Config::default()
+        });
+        Self {
+            node,
+            now: UnixMillis(1_000_000),
+            events: false,
+        }
+    }
+
+    fn step(&mut self, event: Event<'_>) -> Vec<String> {
+        let mut actions = Actions::new();
+        self.node.step(event, self.now, &mut actions);
+        actions
+            .drain()
+            .map(|action| show(&action))
+            .filter(|line| self.events || !line.contains("$aws/events/"))
+            .collect()
+    }
+
+    fn attach(&mut self, id: u64, grant: &Arc<Grant>, connect: Connect<'_>) -> Vec<String> {
+        self.attach_from(id, grant, connect, None)
+    }
+
+    fn attach_from(
+        &mut self,
+        id: u64,
+        grant: &Arc<Grant>,
+        connect: Connect<'_>,
+        thing: Option<&ThingFacts>,
+    ) -> Vec<String> {
+        let session = SessionId([u8::try_from(id).unwrap(); 16]);
+        let facts = Arc::new(CertificateFacts::new(grant.certificate));
+        let client_id = broker::client_id(&connect, session);
+        let context = Context::new(&client_id, IpAddr::from([203, 0, 113, 7]), facts, thing);
+        self.step(Event::Attach(Attach {
+            connection: ConnectionId(id),
+            grant: Arc::clone(grant),
+            context,
+            session,
+            connect,
+        }))
+    }
+
+    /// A client `c<id>` with this policy.
+    fn connect(&mut self, id: u64, statements: &str) {
+        let client_id = format!("c{id}");
+        let expected = [format!("{id} attached"), format!("{id} < CONNACK accepted")];
+        assert_eq!(self.attach(id, &grant(statements), asks(&client_id)), expected);
+    }
+
+    fn send(&mut self, id: u64, packet: Packet<'_>) -> Vec<String> {
+        self.step(Event::Packet {
+            connection: ConnectionId(id),
+            packet,
+        })
+    }
+
+    fn publish(&mut self, id: u64, topic: &str, qos: QoS) -> Vec<String> {
+        self.publish_payload(id, topic, b"m", qos)
+    }
+
+    fn publish_payload(&mut self, id: u64, topic: &str, payload: &[u8], qos: QoS) -> Vec<String> {
+        let delivery = match qos {
+            QoS::AtMostOnce => Delivery::AtMostOnce,
+            QoS::AtLeastOnce => Delivery::AtLeastOnce {
+                id: packet_id(9),
+                duplicate: false,
+            },
+            QoS::ExactlyOnce => Delivery::ExactlyOnce {
+                id: packet_id(9),
+                duplicate: false,
+            },
+        };
+        let topic = TopicName::new(topic).unwrap();
+        self.send(
+            id,
+            Packet::Publish(Publish {
+                topic,
+                payload,
+                delivery,
+                retain: false,
+            }),
+        )
+    }
+
+    fn subscribe(&mut self, id: u64, lines: &[(&str, QoS)]) -> Vec<String> {
+        let lines = lines.iter().map(|(filter, qos)| Subscription {
+            filter: TopicFilter::new(filter).unwrap(),
+            qos: *qos,
+        });
+        let mut bytes = Vec::new();
+        encode::subscribe(&mut bytes, packet_id(7), lines).unwrap();
+        self.send(id, whole(&bytes))
+    }
+
+    fn unsubscribe(&mut self, id: u64, filters: &[&str]) -> Vec<String> {
+        let filters = filters.iter().map(|filter| TopicFilter::new(filter).unwrap());
+        let mut bytes = Vec::new();
+        encode::unsubscribe(&mut bytes, packet_id(8), filters).unwrap();
+        self.send(id, whole(&bytes))
+    }
+
+    fn closed(&mut self, id: u64, reason: Departure) -> Vec<String> {
+        self.step(Event::Closed {
+            connection: ConnectionId(id),
+            reason,
+        })
+    }
+
+    fn wait(&mut self, seconds: i64) -> Vec<String> {
+        self.now = self.now.plus_millis(seconds * 1_000);
+        self.step(Event::Tick)
+    }
+}
+
+fn packet_id(value: u16) -> PacketId {
+    PacketId::new(value).unwrap()
+}
+
+fn whole(bytes: &[u8]) -> Packet<'_> {
+    match decode(bytes, usize::MAX) {
+        Ok(Decoded::Packet {
+            packet,
+            bytes: length,
+        }) if length == bytes.len() => packet,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn show(action: &Action) -> String {
+    match action {
+        Action::Send { connection, packet } => {
+            let mut bytes = Vec::new();
+            packet.append_to(&mut bytes);
+            format!("{} < {}", connection.0, show_packet(&whole(&bytes)))
+        }
+        Action::Close { connection, reason } => format!("{} closed {}", connection.0, reason.aws_name()),
+        Action::Attached { connection } => format!("{} attached", connection.0),
+        Action::LookAgain { connection } => format!("{} look again", connection.0),
+        Action::Forward(message) => format!("forward {}", message.topic()),
+        Action::Refused(refusal) => format!(
+            "{} may not {}: {}",
+            refusal.connection.0,
+            refusal.attempt,
+            refusal.reason.code()
+        ),
+    }
+}
+
+fn show_packet(packet: &Packet<'_>) -> String {
+    match packet {
+        Packet::ConnectAnswer(answer) => format!("CONNACK {}", answer.code),
+        Packet::PublishAcknowledged(id) => format!("PUBACK {id}"),
+        Packet::SubscribeAnswer(answer) => {
+            let codes = answer
+                .codes
+                .map(|code| format!("{:02x}", code.byte()))
+                .collect::<Vec<_>>();
+            format!("SUBACK {} {}", answer.id, codes.join(" "))
+        }
+        Packet::UnsubscribeAnswer(id) => format!("UNSUBACK {id}"),
+        Packet::PingAnswer => "PINGRESP".to_owned(),
+        Packet::Publish(publish) => {
+            let id = publish
+                .delivery
+                .packet_id()
+                .map(|id| format!(" id {id}"))
+                .unwrap_or_default();
+            let payload = String::from_utf8_lossy(publish.payload);
+            format!(
+                "{} QoS {}{id} {payload}",
+                publish.topic,
+                publish.delivery.qos().bits()
+            )
+        }
+        other => panic!("{other:?} is never sent"),
+    }
+}
+
+const NOTHING: [&str; 0] = [];
