@@ -320,3 +320,20 @@ fn hashed_name(document: &str) -> Evaluated<PolicyName> {
 fn failed(code: &'static str, reason: String) -> Refusal {
     Refusal::new(Exception::ResourceRegistrationFailure, code, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_means_something_to_a_policy_goes_in() {
+        for bad in [
+            "*", "?", "$", "+", "#", "\"", "\\", "a\nb", "\0", "\u{7f}", "\u{85}",
+        ] {
+            assert!(refuse_injection("P", bad).is_err(), "{bad:?}");
+        }
+        for good in ["unit-7", "a/b:c", "ü {}[]'<>"] {
+            assert!(refuse_injection("P", good).is_ok(), "{good:?}");
+        }
+    }
+}
