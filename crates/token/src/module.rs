@@ -106,6 +106,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// The slot it is open on.
+    #[must_use]
+    pub const fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
     /// The objects that have every attribute of the template; with an empty one, all.
     pub fn find(&self, template: &[Attribute<'_>]) -> Result<Vec<Handle>, Error> {
         self.slot.token().find(template)

@@ -1,6 +1,6 @@
 //! A backend in memory, whose key is a software key: what the rules of the token are tested over.
 #![allow(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
-#![allow(unreachable_pub, reason = "a module of test files has no outside")]
+#![allow(unreachable_pub, dead_code, reason = "a module of test files has no outside")]
 
 use std::sync::{Arc, Mutex};
 
