@@ -107,6 +107,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// The index finds what going through all filters finds, and forgets what is taken out.
         #[test]
         fn agrees_with_going_through_all_filters(

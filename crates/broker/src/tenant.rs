@@ -33,9 +33,8 @@ impl TenantState {
     }
 
     pub(crate) fn leave(&mut self, client_id: &str, certificate: CertificateId, connection: ConnectionId) {
-        if self.clients.get(client_id) == Some(&connection) {
-            self.clients.remove(client_id);
-        }
+        // Who takes over comes in after the other has left, so the name is this connection's.
+        self.clients.remove(client_id);
         if let Some(connections) = self.certificates.get_mut(&certificate) {
             connections.remove(&connection);
             if connections.is_empty() {

@@ -310,6 +310,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn agrees_with_the_obvious_definition(pattern in "[ab*?ä]{0,8}", subject in "[abä]{0,8}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();

@@ -307,3 +307,18 @@ fn versions_rise_with_each_connection_of_a_client_id() {
     }
     assert_eq!(versions, ["1000000", "1000001", "1000002"]);
 }
+
+#[test]
+fn a_client_that_is_gone_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    for end in [Packet::Disconnect, Packet::PingAnswer] {
+        bench.connect(1, EVERYTHING);
+        bench.subscribe(1, &[("a", QoS::AtLeastOnce), ("b/#", QoS::AtLeastOnce)]);
+        bench.send(1, end);
+        assert_eq!((bench.node.connections(), bench.node.next_deadline()), (0, None));
+        assert_eq!(
+            bench.step(Event::Forwarded(message("a", QoS::AtLeastOnce))),
+            NOTHING
+        );
+    }
+}
