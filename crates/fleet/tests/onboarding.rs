@@ -1,4 +1,5 @@
 //! First connections: which CA is found, what is made, what is refused and why, and what a retry does.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as the tests do")]
 
 mod fixtures;
 

@@ -1,5 +1,6 @@
 //! Certificates, things, policies and what holds them together: idempotence, versions and refusals as the AWS IoT API has
 //! them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as the tests do")]
 
 mod fixtures;
 
@@ -160,7 +161,7 @@ fn registering_a_certificate_needs_its_active_ca() {
     );
     let namesake = Authority::named("Signer").record(None);
     assert_eq!(
-        refused(certificate::register(&call(), &plain, &[namesake.clone()], None)),
+        refused(certificate::register(&call(), &plain, std::slice::from_ref(&namesake), None)),
         expected
     );
     let expected = (

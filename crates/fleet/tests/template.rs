@@ -1,5 +1,6 @@
 //! Provisioning templates: what is read, what is refused when the CA is registered, what each function gives, and that no
 //! subject can widen a policy.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as the tests do")]
 
 mod fixtures;
 

@@ -1,1 +1,0 @@
-//! The behaviour that every implementation of [`Records`](crate::Records) and [`Attempts`](crate::Attempts) has.

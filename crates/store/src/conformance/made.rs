@@ -1,0 +1,181 @@
+//! Records made up for the suite. The store never looks into a certificate, so its bytes are made up too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fleet::audit::{Actor, Entry};
+use fleet::batch::{Batch, Record};
+use fleet::names::{CodeValue, PolicyName, PolicyVersionId};
+use fleet::record::{
+    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
+    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, RegionClaim, RegistrationCode,
+    RegistrationConfig, Tag, Thing, ThingPrincipal, Uuid,
+};
+use fleet::text::Text;
+use identity::{CertificateId, Tenant, ThingName, UnixMillis};
+
+/// A time.
+pub const NOW: UnixMillis = UnixMillis(1_795_392_000_123);
+
+/// The id with this number.
+pub fn id(number: u64) -> CertificateId {
+    CertificateId(identity::crypto::sha256(&number.to_be_bytes()))
+}
+
+/// `t-<number>`.
+pub fn thing_name(number: u64) -> ThingName {
+    format!("t-{number:06}").parse().unwrap()
+}
+
+/// `p-<number>`.
+pub fn policy_name(number: u64) -> PolicyName {
+    PolicyName::parse(&format!("p-{number:06}")).unwrap()
+}
+
+/// Another tenant than the default one.
+pub fn other_tenant() -> Tenant {
+    Tenant {
+        account: "000000000001".parse().unwrap(),
+        region: "eu-west-1".parse().unwrap(),
+    }
+}
+
+/// A CA with every field in use.
+pub fn ca(number: u64, subject: &[u8]) -> CaCertificate {
+    CaCertificate {
+        id: id(number),
+        der: Arc::from(number.to_be_bytes().as_slice()),
+        subject: Arc::from(subject),
+        key_id: [9; 20],
+        status: CaStatus::Active,
+        auto_registration: true,
+        mode: CertificateMode::SniOnly,
+        registration: Some(RegistrationConfig {
+            template_body: Some("{\"Resources\": \"ü\"}".to_owned()),
+            template_name: None,
+            role_arn: Some("arn:aws:iam::123456789012:role/r".to_owned()),
+        }),
+        not_before: UnixMillis(-1),
+        not_after: UnixMillis::NO_EXPIRY,
+        created: NOW,
+        modified: NOW,
+        customer_version: 1,
+        tags: vec![Tag {
+            key: "k".to_owned(),
+            value: "v".to_owned(),
+        }],
+    }
+}
+
+/// A certificate under CA `ca`.
+pub fn certificate(number: u64, ca: Option<u64>) -> DeviceCertificate {
+    DeviceCertificate {
+        id: id(number),
+        der: Arc::from([number.to_be_bytes().as_slice(), &[0x30; 592]].concat()),
+        ca: ca.map(id),
+        origin: Origin::FirstConnection,
+        status: CertificateStatus::Active,
+        mode: CertificateMode::Default,
+        not_before: UnixMillis(0),
+        not_after: UnixMillis::NO_EXPIRY,
+        created: NOW,
+        modified: NOW,
+        customer_version: 2,
+    }
+}
+
+/// A thing with an attribute.
+pub fn thing(number: u64) -> Thing {
+    Thing {
+        name: thing_name(number),
+        id: Uuid([7; 16]),
+        type_name: None,
+        attributes: BTreeMap::from([("number".to_owned(), number.to_string())]),
+        version: 1,
+        born_under: Some(id(1)),
+        simulated: true,
+        created: NOW,
+        modified: NOW,
+    }
+}
+
+/// A policy with one version.
+pub fn policy(number: u64) -> Policy {
+    let version = PolicyVersionId(1);
+    Policy {
+        name: policy_name(number),
+        versions: vec![PolicyVersion {
+            id: version,
+            document: Arc::from("{}"),
+            created: NOW,
+        }],
+        default_version: version,
+        last_version: version,
+        created: NOW,
+        modified: NOW,
+        tags: Vec::new(),
+    }
+}
+
+/// The registration code.
+pub fn code() -> RegistrationCode {
+    RegistrationCode {
+        code: CodeValue([5; 32]),
+        created: NOW,
+    }
+}
+
+/// The claim of an account on a CA.
+pub fn claim(number: u64, tenant: &Tenant) -> RegionClaim {
+    RegionClaim {
+        ca: id(number),
+        owner: tenant.account,
+    }
+}
+
+/// Policy `policy` attached to certificate `certificate`.
+pub fn attachment(policy: u64, certificate: u64) -> PolicyAttachment {
+    PolicyAttachment {
+        policy: policy_name(policy),
+        target: PolicyTarget::Certificate(id(certificate)),
+    }
+}
+
+/// Certificate `certificate` attached to thing `thing`.
+pub fn principal(thing: u64, certificate: u64) -> ThingPrincipal {
+    ThingPrincipal {
+        thing: thing_name(thing),
+        certificate: id(certificate),
+        kind: PrincipalType::NonExclusive,
+    }
+}
+
+/// An audit entry.
+pub fn entry(action: &'static str) -> Entry {
+    Entry {
+        at: NOW,
+        actor: Actor::AccessKey(Text::short("BMKEY")),
+        action,
+        subject: Text::short("subject"),
+        detail: Text::long("detail ü"),
+    }
+}
+
+/// A batch that makes these records for the default tenant.
+pub fn batch(records: impl IntoIterator<Item = Record>) -> Batch {
+    let mut batch = Batch::new(&Tenant::default());
+    records.into_iter().for_each(|record| batch.insert(record));
+    batch
+}
+
+/// What the first connection of device `number` keeps.
+pub fn first_connection(number: u64, policy: u64) -> Batch {
+    let mut batch = batch([
+        Record::Thing(thing(number)),
+        Record::Attachment(attachment(policy, number)),
+        Record::ThingPrincipal(principal(number, number)),
+        Record::Certificate(certificate(number, Some(1))),
+    ]);
+    batch.audit.push(entry("certificate.first_connection"));
+    batch
+}
