@@ -181,6 +181,9 @@ pub(crate) enum Step {
     Damage,
 }
 
+/// Length, and body with chain value.
+type Framed = ([u8; LENGTH_BYTES], Vec<u8>);
+
 /// A walk through the file that believes nothing.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -288,7 +291,7 @@ impl Scan {
     }
 
     /// Length, and body with chain value, if the file still holds so much.
-    fn read_framed(&mut self) -> Result<Option<([u8; 4], Vec<u8>)>, Error> {
+    fn read_framed(&mut self) -> Result<Option<Framed>, Error> {
         let mut length = [0; LENGTH_BYTES];
         if !self.fill(&mut length)? {
             return Ok(None);

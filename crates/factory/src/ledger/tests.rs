@@ -294,25 +294,27 @@ fn a_log_cut_anywhere_opens_with_every_whole_record() {
     let (mut fixture, early_index, log, ends) = worked();
     let last_three = ends[ends.len() - 4] as usize;
     for cut in last_three..=log.len() {
-        // The index that lags behind sees the same, so it is tried at fewer places.
-        let lagging = (cut % 13 == 0).then_some(Some(&early_index));
-        for index in [None].into_iter().chain(lagging) {
+        let whole = *ends.iter().rfind(|end| **end <= cut as u64).unwrap();
+        let near_an_end = ends.iter().any(|end| end.abs_diff(cut as u64) < 2);
+        for index in [None, Some(&early_index)] {
             fixture.close();
             fixture.drop_index();
             if let Some(index) = index {
                 fs::write(fixture.path(INDEX_FILE), index).unwrap();
             }
             fs::write(fixture.path(LOG_FILE), &log[..cut]).unwrap();
-            let whole = *ends.iter().rfind(|end| **end <= cut as u64).unwrap();
             let audit = verify(fixture.folder.path()).unwrap();
             assert_eq!((audit.head.at, audit.torn_bytes), (whole, cut as u64 - whole));
-            fixture.reopen().unwrap();
-            assert_eq!(fixture.ledger().head().at, whole, "cut at {cut}");
-            assert_eq!(fixture.ledger().cut_bytes(), cut as u64 - whole);
-            assert_eq!(fs::metadata(fixture.path(LOG_FILE)).unwrap().len(), whole);
+            // Opening writes to the disk, which costs time; auditing has looked at every byte.
+            if near_an_end || cut % 29 == 0 {
+                fixture.reopen().unwrap();
+                assert_eq!(fixture.ledger().head().at, whole, "cut at {cut}");
+                assert_eq!(fixture.ledger().cut_bytes(), cut as u64 - whole);
+                assert_eq!(fs::metadata(fixture.path(LOG_FILE)).unwrap().len(), whole);
+            }
         }
         // It goes on as if nothing had been.
-        if cut % 101 == 0 {
+        if fixture.ledger.is_some() && cut % 58 == 0 {
             let number = fixture.ledger().order("order-1").unwrap().unwrap().intended + 1;
             fixture.make(number);
             fixture.reopen().unwrap();
@@ -344,7 +346,7 @@ fn every_changed_byte_is_found() {
     let (mut fixture, _, log, ends) = worked();
     let index = fs::read(fixture.path(INDEX_FILE)).unwrap();
     let last = ends[ends.len() - 2] as usize;
-    for at in (0..log.len()).step_by(23) {
+    for at in (0..log.len()).step_by(41) {
         let mut changed = log.clone();
         changed[at] ^= 0x10;
         fs::write(fixture.path(LOG_FILE), &changed).unwrap();

@@ -215,9 +215,8 @@ impl<'f> Line<'f> {
             let Some(uid) = place.uid.filter(|_| place.step.is_open()) else {
                 continue;
             };
-            if !seen.insert(uid) {
-                let text = "another chip of this batch has the same identifier";
-                place.step = Step::Ended(Outcome::Aside(Reason::new("factory.chip.twice", text)));
+            if let Some(reason) = self.refuse(&uid, !seen.insert(uid)) {
+                place.step = Step::Ended(Outcome::Aside(reason));
                 continue;
             }
             match self.ledger.chip(self.order.id, &uid)? {
@@ -231,6 +230,17 @@ impl<'f> Line<'f> {
             }
         }
         Ok(())
+    }
+
+    /// Chips that this line does not touch.
+    fn refuse(&self, uid: &Uid, seen: bool) -> Option<Reason> {
+        // The simulator writes these letters where a real chip has its wafer's batch.
+        if uid.unique().starts_with(b"SIM") && !self.issuer.is_simulated() {
+            let text = "the chip is simulated, and the CA of this factory is not";
+            return Some(Reason::new("factory.chip.simulated", text));
+        }
+        let text = "another chip of this batch has the same identifier";
+        seen.then(|| Reason::new("factory.chip.twice", text))
     }
 
     fn complete(&self) -> Outcome {
