@@ -1,6 +1,7 @@
 //! The targets by name; one file per crate whose decoders they feed.
 
 mod bus;
+mod cloud;
 mod fleet;
 mod identity;
 mod mqtt;
@@ -15,6 +16,8 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("certificate", identity::certificate),
     ("request", identity::request),
     ("pem", identity::blocks),
+    ("client-hello", cloud::hello),
+    ("sigv4", cloud::signature),
     ("mqtt-packet", mqtt::packet),
     ("mqtt-topic", mqtt::topic),
     ("policy", fleet::policy),

@@ -1,0 +1,51 @@
+//! The cloud's edge: a ClientHello before TLS sees it, and the signature of an API request.
+
+use cloud::api::sigv4::{AccessKey, Incoming, verify};
+use cloud::tls::parse_hello;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use identity::{AccountId, UnixMillis};
+
+/// The first bytes of a TLS connection.
+pub(super) fn hello(bytes: &[u8]) {
+    let Ok(Some(hello)) = parse_hello(bytes) else {
+        return;
+    };
+    // However it is cut, what came so far is never refused and never read differently.
+    let so_far = parse_hello(&bytes[..bytes.len() / 2]).expect("the beginning of a good one");
+    assert!(so_far.is_none_or(|so_far| so_far == hello));
+}
+
+/// A request: `METHOD path?query`, header lines, an empty line, the body.
+pub(super) fn signature(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let Some((method, target)) = lines.next().and_then(|line| line.split_once(' ')) else {
+        return;
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    let request = Incoming {
+        method,
+        path,
+        query,
+        headers: &headers,
+        body: body.as_bytes(),
+    };
+    let key = AccessKey {
+        id: "BMIA0000000000000000".to_owned(),
+        secret: "c2VjcmV0".to_owned().into(),
+        account: AccountId::default(),
+    };
+    let now = UnixMillis::from_seconds(1_440_938_160);
+    if let Ok(caller) = verify(&request, |_| Some(&key), now) {
+        assert_eq!(caller.access_key(), key.id);
+    }
+}
