@@ -168,6 +168,18 @@ impl Factory {
                 })
             };
         }
+        if let Some(other) = self
+            .ledger
+            .orders()?
+            .iter()
+            .find(|order| order.terms.prefix == terms.prefix)
+        {
+            let what = format!(
+                "things that begin with {:?}, in the order {}",
+                terms.prefix, other.terms.name
+            );
+            return Err(Error::Duplicate { what });
+        }
         if terms.validity.not_after() > self.signer.not_after() {
             return Err(Error::OutlivesSigner);
         }

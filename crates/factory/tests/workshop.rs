@@ -17,6 +17,8 @@ fn a_factory_is_made_once_and_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep").join("factory");
     assert!(matches!(Factory::open(&path), Err(Error::Missing { .. })));
+    assert!(matches!(ledger::orders(&path), Err(Error::Missing { .. })));
+    assert!(matches!(ledger::verify(&path), Err(Error::Missing { .. })));
     assert!(!path.exists());
     let factory = Factory::create(&path, &plan(), NOW).unwrap();
     let (root, signer) = (factory.root().clone(), factory.signer().clone());
@@ -129,17 +131,25 @@ fn orders_are_found_again_and_keep_their_terms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("factory");
     let mut factory = Factory::create(&path, &plan(), NOW).unwrap();
-    let terms = |name: &str, count| Terms::new(name, "bm-", count, NOW).unwrap();
+    let terms = |name: &str, count| Terms::new(name, &format!("{name}-"), count, NOW).unwrap();
     let first = factory.order(&terms("a", 5), NOW).unwrap();
     let second = factory.order(&terms("b", 5), NOW).unwrap();
     assert_eq!((first.id, second.id), (1, 2));
     drop(factory);
     let mut factory = Factory::open(&path).unwrap();
-    let later = Terms::new("a", "bm-", 5, NOW.plus_days(3)).unwrap();
+    let later = Terms::new("a", "a-", 5, NOW.plus_days(3)).unwrap();
     assert_eq!(factory.order(&later, NOW).unwrap(), first);
     assert!(matches!(
         factory.order(&terms("a", 6), NOW),
         Err(Error::OtherTerms { .. })
+    ));
+    let same_names = Terms {
+        prefix: "a-".into(),
+        ..terms("c", 5)
+    };
+    assert!(matches!(
+        factory.order(&same_names, NOW),
+        Err(Error::Duplicate { .. })
     ));
     let for_ever = Terms {
         validity: Validity::new(NOW, UnixMillis::NO_EXPIRY).unwrap(),

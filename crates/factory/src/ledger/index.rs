@@ -38,15 +38,27 @@ pub(crate) struct Index {
 impl Index {
     /// Opens the index of this factory's ledger, or makes an empty one.
     pub(crate) fn open(path: &Path, factory: &[u8; 16], start: Mark) -> Result<Self, Error> {
-        let mut database = Connection::open(path).map_err(Error::Index)?;
-        let version = schema_version(&database)?;
-        if version > SCHEMA_VERSION {
-            return Err(Error::Newer {
-                path: path.into(),
-                found: version,
-                known: SCHEMA_VERSION,
-            });
-        }
+        Self::prepare(
+            Connection::open(path).map_err(Error::Index)?,
+            path,
+            factory,
+            start,
+        )
+    }
+
+    /// An index that is gone when it is dropped.
+    pub(crate) fn in_memory(factory: &[u8; 16], start: Mark) -> Result<Self, Error> {
+        let database = Connection::open_in_memory().map_err(Error::Index)?;
+        Self::prepare(database, Path::new(""), factory, start)
+    }
+
+    fn prepare(
+        mut database: Connection,
+        path: &Path,
+        factory: &[u8; 16],
+        start: Mark,
+    ) -> Result<Self, Error> {
+        let version = known_version(&database, path)?;
         configure(&database).map_err(Error::Index)?;
         if version == 0 {
             make(&mut database, factory, start).map_err(Error::Index)?;
@@ -63,14 +75,7 @@ impl Index {
     pub(crate) fn open_to_read(path: &Path) -> Result<Self, Error> {
         let database =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(Error::Index)?;
-        let version = schema_version(&database)?;
-        if version > SCHEMA_VERSION {
-            return Err(Error::Newer {
-                path: path.into(),
-                found: version,
-                known: SCHEMA_VERSION,
-            });
-        }
+        known_version(&database, path)?;
         Ok(Self {
             path: path.into(),
             database,
@@ -175,10 +180,19 @@ pub(crate) enum Chip {
     Scrapped(String),
 }
 
-fn schema_version(database: &Connection) -> Result<i64, Error> {
-    database
+/// The version of the schema, 0 if there is none; one that is newer than this program is refused.
+fn known_version(database: &Connection, path: &Path) -> Result<i64, Error> {
+    let version = database
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(Error::Index)
+        .map_err(Error::Index)?;
+    if version > SCHEMA_VERSION {
+        return Err(Error::Newer {
+            path: path.into(),
+            found: version,
+            known: SCHEMA_VERSION,
+        });
+    }
+    Ok(version)
 }
 
 fn configure(database: &Connection) -> rusqlite::Result<()> {

@@ -12,7 +12,7 @@ mod record;
 mod tests;
 mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use identity::{CertificateId, ThingName, UnixMillis, certificate::Certificate, crypto, issue::Serial};
 use optiga::Uid;
@@ -201,9 +201,34 @@ impl Ledger {
     }
 }
 
-/// The orders in a ledger, asked beside a process that may be writing.
+/// The orders in a ledger, and how far each has come; asked beside a process that may be writing.
 pub fn orders(directory: &Path) -> Result<Vec<Order>, Error> {
-    Index::open_to_read(&directory.join(INDEX_FILE))?.orders()
+    let path = found(directory)?;
+    let (mut scan, factory) = Scan::open(&path)?;
+    let index = directory.join(INDEX_FILE);
+    let length = scan.rest_bytes()? + scan.end().at;
+    let whole = |index: &Index| index.mark().is_ok_and(|mark| mark.at == length);
+    match index.exists().then(|| Index::open_to_read(&index)) {
+        Some(Ok(index)) if whole(&index) => return index.orders(),
+        Some(Err(error @ Error::Newer { .. })) => return Err(error),
+        _ => {}
+    }
+    // There is none, or it lags behind after a crash: the log itself is asked, and nothing is written.
+    let mut index = Index::in_memory(&factory, scan.end())?;
+    catch_up(&mut index, &mut scan)?;
+    index.orders()
+}
+
+/// The log in this directory.
+fn found(directory: &Path) -> Result<PathBuf, Error> {
+    let path = directory.join(LOG_FILE);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(Error::Missing {
+            path: directory.into(),
+        })
+    }
 }
 
 /// Brings the index up to the end of the log, or to the first damage in it.

@@ -479,6 +479,47 @@ fn files_of_a_newer_version_and_of_another_factory_are_refused() {
 }
 
 #[test]
+fn questions_are_answered_whatever_the_index_has_seen() {
+    let (fixture, early_index, _, _) = worked();
+    let done = || {
+        let orders = orders(fixture.folder.path()).unwrap();
+        orders
+            .iter()
+            .map(|order| (order.intended, order.done, order.scrapped))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(done(), [(3, 2, 1)]);
+    fs::write(fixture.path(INDEX_FILE), early_index).unwrap();
+    assert_eq!(done(), [(3, 2, 1)]);
+    fixture.drop_index();
+    assert_eq!(done(), [(3, 2, 1)]);
+    assert!(!fixture.path(INDEX_FILE).exists());
+}
+
+#[test]
+fn files_that_a_killed_process_left_are_read_and_opened() {
+    // What a process that is killed leaves: the index with its write-ahead log beside it.
+    let mut living = Fixture::new();
+    living.make(1);
+    for left in [&["", "-wal", "-shm"][..], &["", "-wal"]] {
+        let killed = tempfile::tempdir().unwrap();
+        let names = left
+            .iter()
+            .map(|suffix| format!("{INDEX_FILE}{suffix}"))
+            .chain([LOG_FILE.into()]);
+        for name in names {
+            fs::copy(living.path(&name), killed.path().join(&name)).unwrap();
+        }
+        assert_eq!(verify(killed.path()).unwrap().done, 1, "{left:?}");
+        assert_eq!(orders(killed.path()).unwrap()[0].done, 1, "{left:?}");
+        let mut ledger = Ledger::open(killed.path()).unwrap();
+        assert_eq!(ledger.head(), living.ledger().head());
+        let (intent, _) = living.device(2);
+        ledger.keep(&[intent], NOW).unwrap();
+    }
+}
+
+#[test]
 fn serial_numbers_rise_over_openings() {
     let mut fixture = Fixture::new();
     let first = serial_of(&fixture.make(1));

@@ -11,7 +11,7 @@ use identity::{
 use crate::{
     Error, Terms,
     ledger::{
-        INDEX_FILE, LOG_FILE, Mark,
+        INDEX_FILE, Mark, found,
         index::Index,
         log::{Scan, Step},
         record::{Intent, Purpose, Record, Scrap},
@@ -43,8 +43,9 @@ pub struct Verified {
 
 /// Verifies the ledger in this directory. It may be in use meanwhile.
 pub fn verify(directory: &Path) -> Result<Verified, Error> {
+    let path = found(directory)?;
     let mark = indexed(directory)?;
-    let (mut scan, _) = Scan::open(&directory.join(LOG_FILE))?;
+    let (mut scan, _) = Scan::open(&path)?;
     let mut audit = Audit::default();
     let mut passed = mark.is_none();
     while let Some(step) = scan.next()? {
