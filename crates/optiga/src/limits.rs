@@ -35,7 +35,9 @@ pub const BUS_REPEATS_MAX: u32 = 3;
 /// How often a frame is sent again when nothing comes back (TRANS_REPEAT).
 pub const RESENDS_MAX: u8 = 3;
 /// How often one command may re-synchronise the link.
-pub const RESYNCS_MAX: u8 = 1;
+pub const RESYNCS_MAX: u8 = 2;
+/// How many frames from before a re-synchronisation may still be offered after it; each means that it was lost.
+pub const STALES_MAX: u8 = 4;
 /// How many damaged frames in a row are refused (NAK) before the answer is given up.
 pub const REFUSALS_MAX: u8 = 8;
 /// How often a command is sent again as a whole because the chip reports a chaining error.

@@ -61,6 +61,8 @@ pub enum LinkError {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
+    /// A re-synchronisation is on its way. It is never acknowledged; but a chip that still offers a frame has not seen it.
+    Resyncing,
     /// A piece of the command is on its way.
     Delivering,
     /// The command has arrived, the answer is outstanding.
@@ -93,6 +95,7 @@ struct Exchange {
     refusals: u8,
     replays: u8,
     strays: u16,
+    stales: u8,
 }
 
 /// Waits before the polls after a frame; the last one is repeated.
@@ -136,11 +139,11 @@ impl Link {
     /// Begins the exchange of a command of `command_bytes`.
     pub const fn start(&mut self, command_bytes: usize, now_us: u64) {
         self.exchange = Exchange::new(command_bytes, now_us.saturating_add(self.timing.answer_within_us));
-        if !self.in_step {
+        if core::mem::replace(&mut self.in_step, false) {
+            self.send_piece(0);
+        } else {
             self.resync();
         }
-        self.in_step = false;
-        self.send_piece(0);
     }
 
     /// What to do now. `apdu` begins with the command; a frame to write is put into `out`.
@@ -168,6 +171,7 @@ impl Link {
                 Action::Done(bytes)
             }
             Phase::Failed(error) => Action::Failed(error),
+            Phase::Resyncing => Action::Poll { after_us: 0 },
             Phase::Delivering | Phase::Waiting => {
                 let quiet_since = *exchange.quiet_since_us.get_or_insert(now_us);
                 let pause = POLL_AFTER_US
@@ -192,6 +196,7 @@ impl Link {
         let quiet_us = now_us.saturating_sub(exchange.quiet_since_us.unwrap_or(now_us));
         let quiet = quiet_us >= self.timing.resend_after_us;
         match exchange.phase {
+            Phase::Resyncing => self.send_piece(0),
             _ if now_us >= exchange.give_up_us => exchange.phase = Phase::Failed(LinkError::Late),
             Phase::Delivering if quiet => self.undelivered(LinkError::Silent),
             // The chip holds its next fragment until it has our acknowledgement, which may have been damaged.
@@ -208,6 +213,9 @@ impl Link {
 
     /// The poll found a frame. The answer grows at the front of `apdu`, where the command was.
     pub fn receive(&mut self, frame: &[u8], apdu: &mut [u8]) {
+        if matches!(self.exchange.phase, Phase::Resyncing) {
+            return self.still_offered();
+        }
         match Frame::parse(frame) {
             Ok(Frame::Data {
                 number,
@@ -237,9 +245,7 @@ impl Link {
             return self.undelivered(LinkError::Refused);
         }
         if number != self.received.next() {
-            // A repeat, or lost count: say once more what arrived last, and do not take it twice.
-            self.exchange.due.control = Some(Verdict::Ack(self.received));
-            return self.exchange.stray();
+            return self.not_next(number);
         }
         self.received = number;
         self.exchange.due.control = Some(Verdict::Ack(number));
@@ -250,6 +256,29 @@ impl Link {
             self.accept(packet, apdu);
         } else {
             self.exchange.stray();
+        }
+    }
+
+    /// A repeat is acknowledged once more and not taken twice. With any other number the two sides count differently: a
+    /// re-synchronisation of ours was lost.
+    fn not_next(&mut self, number: Number) {
+        // Once the answer has begun, the command is overwritten and can not be sent again.
+        let command_is_whole = self.exchange.assembly == Assembly::EMPTY;
+        if command_is_whole && number != self.received && self.exchange.resyncs < limits::RESYNCS_MAX {
+            self.exchange.resyncs += 1;
+            return self.resync();
+        }
+        self.exchange.due.control = Some(Verdict::Ack(self.received));
+        self.exchange.stray();
+    }
+
+    /// The frame is from before; taking it for an answer would be a mistake that nothing could find.
+    const fn still_offered(&mut self) {
+        self.exchange.stales += 1;
+        if self.exchange.stales <= limits::STALES_MAX {
+            self.resync();
+        } else {
+            self.exchange.phase = Phase::Failed(LinkError::Strays);
         }
     }
 
@@ -290,7 +319,6 @@ impl Link {
         } else if exchange.resyncs < limits::RESYNCS_MAX {
             exchange.resyncs += 1;
             self.resync();
-            self.send_piece(0);
         } else {
             exchange.phase = Phase::Failed(why);
         }
@@ -319,6 +347,8 @@ impl Link {
     const fn resync(&mut self) {
         self.sent = Number::FRESH;
         self.received = Number::FRESH;
+        self.exchange.phase = Phase::Resyncing;
+        self.exchange.assembly = Assembly::EMPTY;
         self.exchange.due = Due {
             resync: true,
             control: None,
@@ -356,6 +386,7 @@ impl Exchange {
             refusals: 0,
             replays: 0,
             strays: 0,
+            stales: 0,
         }
     }
 
@@ -370,5 +401,146 @@ impl Exchange {
         if self.strays > limits::STRAYS_MAX {
             self.phase = Phase::Failed(LinkError::Strays);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const TIMING: Timing = Timing {
+        resend_after_us: 10_000,
+        answer_within_us: 6_000_000,
+    };
+    const COMMAND: [u8; 6] = [1, 0, 0, 2, 0xE0, 0xC2];
+
+    /// A link in the middle of a command, with what it wants to write next.
+    struct Bench {
+        link: Link,
+        apdu: [u8; 64],
+        now_us: u64,
+    }
+
+    impl Bench {
+        fn new(link: Link) -> Self {
+            let mut bench = Self {
+                link,
+                apdu: [0; 64],
+                now_us: 0,
+            };
+            bench.apdu[..6].copy_from_slice(&COMMAND);
+            bench.link.start(6, 0);
+            bench
+        }
+
+        /// All frames until the link wants to hear something, or has ended.
+        fn writes(&mut self) -> (Vec<Vec<u8>>, Action) {
+            let mut frames = Vec::new();
+            loop {
+                let mut out = [0; 32];
+                match self.link.next(&self.apdu, &mut out, self.now_us) {
+                    Action::Write(bytes) => frames.push(out[..bytes].to_vec()),
+                    Action::Poll { after_us } => {
+                        self.now_us += u64::from(after_us);
+                        return (frames, Action::Poll { after_us });
+                    }
+                    end => return (frames, end),
+                }
+            }
+        }
+
+        fn hears(&mut self, frame: Frame<'_>) -> (Vec<Vec<u8>>, Action) {
+            let mut bytes = [0; 32];
+            let length = frame.write(&mut bytes).unwrap();
+            self.link.receive(&bytes[..length], &mut self.apdu);
+            self.writes()
+        }
+
+        fn hears_nothing(&mut self) -> (Vec<Vec<u8>>, Action) {
+            self.link.nothing(self.now_us);
+            self.writes()
+        }
+    }
+
+    fn fresh() -> Bench {
+        Bench::new(Link::resume(TIMING, 25, Number::FRESH, Number::FRESH))
+    }
+
+    fn data(number: u8, acknowledged: u8, packet: &[u8]) -> Frame<'_> {
+        Frame::Data {
+            number: Number::new(number),
+            verdict: Verdict::Ack(Number::new(acknowledged)),
+            packet,
+        }
+    }
+
+    const RESYNC: [u8; 5] = [0xC0, 0, 0, 0x0A, 0x9A];
+
+    #[test]
+    fn a_resync_is_repeated_while_the_chip_still_offers_old_frames() {
+        let mut bench = Bench::new(Link::new(TIMING, 25));
+        assert_eq!(bench.writes().0, [RESYNC]);
+        // An old answer would fit the command that comes now: it must not be taken for it.
+        let (frames, _) = bench.hears(data(0, 0, &[0, 0, 0, 0, 0]));
+        assert_eq!(frames, [RESYNC]);
+        let (frames, _) = bench.hears_nothing();
+        assert_eq!(frames[0][..4], [0x03, 0, 7, 0]);
+        assert_eq!(frames.len(), 1);
+    }
+
+    #[test]
+    fn a_chip_that_never_forgets_is_given_up() {
+        let mut bench = Bench::new(Link::new(TIMING, 25));
+        bench.writes();
+        for _ in 0..4 {
+            assert_eq!(bench.hears(data(0, 0, &[0])).0, [RESYNC]);
+        }
+        assert_eq!(
+            bench.hears(data(0, 0, &[0])),
+            (Vec::new(), Action::Failed(LinkError::Strays))
+        );
+    }
+
+    #[test]
+    fn different_counts_lead_to_a_resync_as_long_as_the_command_is_there() {
+        let mut bench = fresh();
+        bench.writes();
+        bench.hears(Frame::Control(Verdict::Ack(Number::new(0))));
+        assert_eq!(bench.hears(data(2, 0, &[0, 0, 0, 0, 0])).0, [RESYNC]);
+        assert_eq!(bench.hears_nothing().0[0][4..10], COMMAND);
+
+        // In the middle of an answer there is nothing left to send again.
+        let mut bench = fresh();
+        bench.writes();
+        let first = [&[1][..], &[0xAA; 19]].concat();
+        assert_eq!(bench.hears(data(0, 0, &first)).0[0][0], 0x80);
+        let (frames, _) = bench.hears(data(2, 0, &[4, 0xAA]));
+        assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0x80]);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_was_lost_is_repeated_between_fragments() {
+        let mut bench = fresh();
+        bench.writes();
+        let first = [&[1][..], &[0xAA; 19]].concat();
+        bench.hears(data(0, 0, &first));
+        let before_us = bench.now_us;
+        let mut frames = Vec::new();
+        while frames.is_empty() {
+            frames = bench.hears_nothing().0;
+        }
+        assert_eq!(frames[0][0], 0x80);
+        assert!((10_000..15_001).contains(&(bench.now_us - before_us)));
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_acknowledged_and_dropped() {
+        let mut bench = fresh();
+        bench.writes();
+        // It acknowledges frame 3, not our frame 0.
+        let (frames, action) = bench.hears(data(0, 3, &[0, 0, 0, 0, 0]));
+        assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0x80]);
+        assert!(matches!(action, Action::Poll { .. }));
     }
 }

@@ -194,7 +194,7 @@ fn silence_ends_with_an_error_in_bounded_time() {
     let mut driver = Optiga::new(chip, delay, Config::default());
     assert_eq!(driver.open().unwrap_err().code(), "chip.link.silent");
     assert!(
-        (80_000..100_000).contains(&driver.waited_us()),
+        (120_000..150_000).contains(&driver.waited_us()),
         "{}",
         driver.waited_us()
     );
