@@ -57,7 +57,8 @@ pub struct Node {
     config: Config,
     tenants: Vec<TenantState>,
     tenant_indices: HashMap<Tenant, usize>,
-    sessions: HashMap<ConnectionId, Session>,
+    /// Boxed, so that the table stays small and cheap to grow.
+    sessions: HashMap<ConnectionId, Box<Session>>,
     deadlines: BTreeSet<(UnixMillis, ConnectionId)>,
     counters: Counters,
     /// Receivers of the message at hand; kept to be filled again.
@@ -91,8 +92,11 @@ impl Node {
             Event::Attach(attach) => self.attach(attach, now, actions),
             Event::Packet { connection, packet } => self.packet(connection, packet, now, actions),
             Event::Closed { connection, reason } => self.closed(connection, reason, now, actions),
-            Event::Forwarded(message) => self.route(&message, now, actions),
-            Event::Publish(message) => self.publish_everywhere(message, now, actions),
+            Event::Forwarded(message) => self.route_of_tenant(&message, now, actions),
+            Event::Publish(message) => {
+                self.route_of_tenant(&message, now, actions);
+                actions.push(Action::Forward(message));
+            }
             Event::Trust(trust) => self.trust(&trust, now, actions),
             Event::Thing(change) => self.thing(&change, now, actions),
             Event::Tick => self.tick(now, actions),
@@ -242,7 +246,7 @@ impl Node {
         let will = session.will.take().filter(|_| !reason.is_client_initiated());
         let event = presence::disconnected(&session, reason, now);
         for message in [will, event].into_iter().flatten() {
-            self.publish_everywhere(message, now, actions);
+            self.publish_everywhere(session.tenant_index, message, now, actions);
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use identity::{CertificateId, Tenant, UnixMillis};
+use identity::{Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
 
 use crate::action::CloseReason;
@@ -21,13 +21,13 @@ use crate::session::Session;
 pub(crate) struct Subject<'a> {
     pub(crate) tenant: &'a Tenant,
     pub(crate) client_id: &'a str,
-    pub(crate) certificate: CertificateId,
+    pub(crate) certificate: &'a str,
     pub(crate) session: SessionId,
 }
 
 impl<'a> Subject<'a> {
     pub(crate) fn of(session: &'a Session) -> Self {
-        let certificate = session.grant.certificate;
+        let certificate = session.context.certificate_id();
         Self {
             tenant: session.tenant(),
             client_id: &session.client_id,
@@ -86,13 +86,18 @@ impl<'a> Event<'a> {
         let mut event = Event {
             subject,
             kind,
-            json: "{".to_owned(),
+            json: {
+                // Long enough for all but the longest client ids.
+                let mut json = String::with_capacity(384);
+                json.push('{');
+                json
+            },
         };
         event.text("clientId", subject.client_id);
         event.plain("timestamp", now.0);
         event.text("eventType", kind);
         event.text("sessionIdentifier", &subject.session.to_string());
-        event.text("principalIdentifier", &subject.certificate.to_string());
+        event.text("principalIdentifier", subject.certificate);
         event
     }
 
@@ -138,6 +143,14 @@ impl<'a> Event<'a> {
 /// A JSON string (RFC 8259 section 7).
 fn quote(json: &mut String, text: &str) {
     json.push('"');
+    if !text
+        .bytes()
+        .any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f))
+    {
+        json.push_str(text);
+        json.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
@@ -164,7 +177,7 @@ mod tests {
     #[test]
     fn an_event_is_an_object_on_the_topic_of_its_client() {
         let tenant = Tenant::default();
-        let certificate = CertificateId([0xab; 32]);
+        let certificate = "abcd";
         let subject = Subject {
             tenant: &tenant,
             client_id: "c/1",
@@ -187,7 +200,7 @@ mod tests {
             let subject = Subject {
                 tenant: &tenant,
                 client_id,
-                certificate: CertificateId([0; 32]),
+                certificate: "",
                 session: SessionId([0; 16]),
             };
             assert!(connect_failed(subject, IpAddr::from([0, 0, 0, 0]), UnixMillis(0)).is_none());

@@ -210,7 +210,7 @@ fn check_flags(flags: u8) -> Result<(), Fault> {
 
 fn decode_will<'a>(flags: u8, reader: &mut Reader<'a>) -> Result<Will<'a>, Fault> {
     let qos = QoS::from_bits(flags >> flag::WILL_QOS_SHIFT & 0b11).ok_or(Fault::QoS("will"))?;
-    let topic = TopicName::new(reader.string("will topic")?)?;
+    let topic = reader.topic_name("will topic")?;
     let payload = reader.binary("will message")?;
     Ok(Will {
         topic,

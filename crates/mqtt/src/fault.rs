@@ -139,12 +139,6 @@ impl Fault {
     }
 }
 
-impl From<TopicError> for Fault {
-    fn from(error: TopicError) -> Self {
-        Self::TopicName(error)
-    }
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

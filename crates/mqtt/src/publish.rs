@@ -84,7 +84,7 @@ impl<'a> Publish<'a> {
         if qos == QoS::AtMostOnce && duplicate {
             return Err(Fault::DuplicateAtMostOnce);
         }
-        let topic = TopicName::new(reader.string("topic name")?)?;
+        let topic = reader.topic_name("topic name")?;
         let delivery = match qos {
             QoS::AtMostOnce => Delivery::AtMostOnce,
             QoS::AtLeastOnce => Delivery::AtLeastOnce {

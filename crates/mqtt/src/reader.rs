@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::packet::PacketId;
+use crate::topic::{TopicError, TopicFilter, TopicName};
 
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -42,12 +43,32 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 encoded string (section 1.5.3): well formed, without U+0000. Surrogates are not well formed in UTF-8.
     pub(crate) fn string(&mut self, what: &'static str) -> Result<&'a str, Fault> {
-        let bytes = self.binary(what)?;
-        let text = core::str::from_utf8(bytes).map_err(|_| Fault::Utf8(what))?;
-        if bytes.contains(&0) {
-            return Err(Fault::NullCharacter(what));
+        let text = self.text(what)?;
+        if text.contains('\0') {
+            Err(Fault::NullCharacter(what))
+        } else {
+            Ok(text)
         }
-        Ok(text)
+    }
+
+    /// A string that is a topic name.
+    pub(crate) fn topic_name(&mut self, what: &'static str) -> Result<TopicName<'a>, Fault> {
+        TopicName::new(self.text(what)?).map_err(|error| match error {
+            TopicError::NullCharacter => Fault::NullCharacter(what),
+            error => Fault::TopicName(error),
+        })
+    }
+
+    /// A string that is a topic filter.
+    pub(crate) fn topic_filter(&mut self, what: &'static str) -> Result<TopicFilter<'a>, Fault> {
+        TopicFilter::new(self.text(what)?).map_err(|error| match error {
+            TopicError::NullCharacter => Fault::NullCharacter(what),
+            error => Fault::TopicFilter(error),
+        })
+    }
+
+    fn text(&mut self, what: &'static str) -> Result<&'a str, Fault> {
+        core::str::from_utf8(self.binary(what)?).map_err(|_| Fault::Utf8(what))
     }
 
     /// A packet identifier, which is never 0 (`[MQTT-2.3.1-1]`).

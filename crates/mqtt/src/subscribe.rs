@@ -137,7 +137,7 @@ impl fmt::Debug for SubscribeReturns<'_> {
 }
 
 fn read_filter<'a>(reader: &mut Reader<'a>) -> Result<TopicFilter<'a>, Fault> {
-    TopicFilter::new(reader.string("topic filter")?).map_err(Fault::TopicFilter)
+    reader.topic_filter("topic filter")
 }
 
 fn read_subscription<'a>(reader: &mut Reader<'a>) -> Result<Subscription<'a>, Fault> {

@@ -79,11 +79,16 @@ impl<'a> TopicName<'a> {
     /// # Errors
     /// [`TopicError`] names the first rule broken.
     pub fn new(text: &'a str) -> Result<Self, TopicError> {
-        check_text(text)?;
-        if text.bytes().any(|byte| byte == b'+' || byte == b'#') {
-            return Err(TopicError::Wildcard);
+        check_length(text)?;
+        // One pass without early exit, which the compiler turns into vector instructions: this runs for every message.
+        let suspicious = text
+            .bytes()
+            .fold(false, |found, byte| found | matches!(byte, 0 | b'+' | b'#'));
+        match suspicious {
+            false => Ok(Self(text)),
+            true if text.contains('\0') => Err(TopicError::NullCharacter),
+            true => Err(TopicError::Wildcard),
         }
-        Ok(Self(text))
     }
 
     /// The text.
@@ -110,7 +115,10 @@ impl<'a> TopicFilter<'a> {
     /// # Errors
     /// [`TopicError`] names the first rule broken.
     pub fn new(text: &'a str) -> Result<Self, TopicError> {
-        check_text(text)?;
+        check_length(text)?;
+        if text.contains('\0') {
+            return Err(TopicError::NullCharacter);
+        }
         let mut levels = text.split('/').peekable();
         while let Some(level) = levels.next() {
             let last = levels.peek().is_none();
@@ -163,17 +171,12 @@ impl<'a> TopicFilter<'a> {
     }
 }
 
-fn check_text(text: &str) -> Result<(), TopicError> {
-    if text.is_empty() {
-        return Err(TopicError::Empty);
+const fn check_length(text: &str) -> Result<(), TopicError> {
+    match text.len() {
+        0 => Err(TopicError::Empty),
+        1..=TOPIC_BYTES_MAX => Ok(()),
+        _ => Err(TopicError::TooLong),
     }
-    if text.len() > TOPIC_BYTES_MAX {
-        return Err(TopicError::TooLong);
-    }
-    if text.as_bytes().contains(&0) {
-        return Err(TopicError::NullCharacter);
-    }
-    Ok(())
 }
 
 impl fmt::Display for TopicName<'_> {

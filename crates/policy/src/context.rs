@@ -200,6 +200,12 @@ impl Context {
         self.source_ip
     }
 
+    /// The certificate's id as text.
+    #[must_use]
+    pub fn certificate_id(&self) -> &str {
+        &self.certificate.id.text
+    }
+
     /// The thing that the connection's certificate is attached to and whose name is the client id.
     #[must_use]
     pub fn thing_name(&self) -> Option<&str> {

@@ -74,7 +74,11 @@ impl Node {
                     attempt: refused.1,
                     reason: refused.2,
                 };
-                return self.refuse_connect(refused.0, refusal, &context, id, now, actions);
+                let event = self.refuse_connect(refused.0, refusal, &context, id, now, actions);
+                if let Some(event) = event {
+                    self.publish_everywhere(tenant_index, event, now, actions);
+                }
+                return;
             }
         };
 
@@ -103,13 +107,13 @@ impl Node {
             refusals_told: 0,
         };
         let event = presence::connected(&session, now);
-        self.sessions.insert(connection, session);
+        self.sessions.insert(connection, Box::new(session));
         self.schedule(connection);
         self.counters.attached += 1;
         actions.push(Action::Attached { connection });
         actions.send(connection, answer(ConnectReturn::Accepted));
         if let Some(event) = event {
-            self.publish_everywhere(event, now, actions);
+            self.publish_everywhere(tenant_index, event, now, actions);
         }
     }
 
@@ -151,6 +155,7 @@ impl Node {
             .transpose()
     }
 
+    /// Answers and closes; the event about it is still to be published.
     fn refuse_connect(
         &mut self,
         code: ConnectReturn,
@@ -159,12 +164,12 @@ impl Node {
         session: SessionId,
         now: UnixMillis,
         actions: &mut Actions,
-    ) {
+    ) -> Option<Arc<Message>> {
         self.counters.refused += 1;
         let subject = Subject {
             tenant: &refusal.tenant,
             client_id: &refusal.client_id,
-            certificate: refusal.certificate,
+            certificate: context.certificate_id(),
             session,
         };
         let unauthorized = matches!(refusal.reason, Reason::Policy { .. });
@@ -175,9 +180,7 @@ impl Node {
         actions.send(connection, answer(code));
         actions.push(Action::Refused(refusal));
         actions.close(connection, CloseReason::ConnectRefused);
-        if let Some(event) = event {
-            self.publish_everywhere(event, now, actions);
-        }
+        event
     }
 
     /// Ends the connection that has the client id now (`[MQTT-3.1.4-2]`). The version is that of the new session: the time, so

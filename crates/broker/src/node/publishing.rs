@@ -8,9 +8,11 @@ use policy::{Action as PolicyAction, Resource};
 
 use crate::action::{Action, Actions, CloseReason, Outgoing};
 use crate::event::ConnectionId;
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::outbound::Queued;
 use crate::refusal::{Attempt, Reason};
+use crate::session::Session;
 use crate::topics::check_publish;
 
 use super::Node;
@@ -24,7 +26,11 @@ impl Node {
         now: UnixMillis,
         actions: &mut Actions,
     ) {
-        let message = match self.accept(connection, publish, now) {
+        let Some(session) = self.sessions.get(&connection) else {
+            return;
+        };
+        let tenant_index = session.tenant_index;
+        let message = match accept(session, publish, &self.config.limits, now) {
             Ok(message) => message,
             Err(reason) => {
                 let unauthorized = matches!(reason, Reason::Policy { .. });
@@ -43,57 +49,41 @@ impl Node {
             }
         };
         self.counters.published += 1;
-        self.publish_everywhere(message, now, actions);
+        self.publish_everywhere(tenant_index, message, now, actions);
         // Last, so that a shell which works in order has passed the message on before it is acknowledged.
         if let Some(id) = publish.delivery.packet_id() {
             actions.send(connection, Outgoing::FourBytes(encode::publish_acknowledged(id)));
         }
     }
 
-    fn accept(
-        &self,
-        connection: ConnectionId,
-        publish: &Publish<'_>,
-        now: UnixMillis,
-    ) -> Result<Arc<Message>, Reason> {
-        let limits = &self.config.limits;
-        check_publish(publish, limits)?;
-        let Some(session) = self.sessions.get(&connection) else {
-            return Err(Reason::NotServed("the connection is closed"));
-        };
-        session.check(
-            PolicyAction::Publish,
-            Resource::topic(publish.topic.as_str()),
-            now,
-        )?;
-        let (payload, qos) = (publish.payload, publish.delivery.qos());
-        Message::new(*session.tenant(), publish.topic, payload, qos).map_err(|_| {
-            let (found, limit) = (payload.len(), limits.payload_bytes_max);
-            Reason::Limit {
-                name: "PAYLOAD_BYTES_MAX",
-                found,
-                limit,
-            }
-        })
-    }
-
     /// A message that begins here: to those here who listen, and to every other node.
     pub(super) fn publish_everywhere(
         &mut self,
+        tenant_index: usize,
         message: Arc<Message>,
         now: UnixMillis,
         actions: &mut Actions,
     ) {
-        self.route(&message, now, actions);
+        self.route(tenant_index, &message, now, actions);
         actions.push(Action::Forward(message));
     }
 
-    /// To those of this node who listen.
-    pub(super) fn route(&mut self, message: &Arc<Message>, now: UnixMillis, actions: &mut Actions) {
-        let tenant = self
-            .tenant_indices
-            .get(message.tenant())
-            .and_then(|index| self.tenants.get(*index));
+    /// A message that did not come from a client of this node.
+    pub(super) fn route_of_tenant(&mut self, message: &Arc<Message>, now: UnixMillis, actions: &mut Actions) {
+        if let Some(tenant_index) = self.tenant_indices.get(message.tenant()) {
+            self.route(*tenant_index, message, now, actions);
+        }
+    }
+
+    /// To those of this node who listen. The index is that of the message's own tenant.
+    pub(super) fn route(
+        &mut self,
+        tenant_index: usize,
+        message: &Arc<Message>,
+        now: UnixMillis,
+        actions: &mut Actions,
+    ) {
+        let tenant = self.tenants.get(tenant_index);
         let (Some(tenant), Ok(topic)) = (tenant, TopicName::new(message.topic())) else {
             return;
         };
@@ -147,4 +137,28 @@ impl Node {
             }
         }
     }
+}
+
+/// What a client publishes, as a message of its tenant.
+fn accept(
+    session: &Session,
+    publish: &Publish<'_>,
+    limits: &Limits,
+    now: UnixMillis,
+) -> Result<Arc<Message>, Reason> {
+    check_publish(publish, limits)?;
+    session.check(
+        PolicyAction::Publish,
+        Resource::topic(publish.topic.as_str()),
+        now,
+    )?;
+    let (payload, qos) = (publish.payload, publish.delivery.qos());
+    Message::new(*session.tenant(), publish.topic, payload, qos).map_err(|_| {
+        let (found, limit) = (payload.len(), limits.payload_bytes_max);
+        Reason::Limit {
+            name: "PAYLOAD_BYTES_MAX",
+            found,
+            limit,
+        }
+    })
 }

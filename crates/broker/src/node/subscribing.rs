@@ -149,10 +149,12 @@ impl Node {
         now: UnixMillis,
         actions: &mut Actions,
     ) {
-        let session = self.sessions.get(&connection).filter(|_| !filters.is_empty());
-        let event = session.and_then(|session| presence::subscriptions(session, kind, filters, now));
-        if let Some(event) = event {
-            self.publish_everywhere(event, now, actions);
+        let Some(session) = self.sessions.get(&connection).filter(|_| !filters.is_empty()) else {
+            return;
+        };
+        let tenant_index = session.tenant_index;
+        if let Some(event) = presence::subscriptions(session, kind, filters, now) {
+            self.publish_everywhere(tenant_index, event, now, actions);
         }
     }
 }
