@@ -1,2 +1,23 @@
-//! The Birthmark command.
-fn main() {}
+//! The Birthmark command: wiring, and words for people; no rules.
+//!
+//! `args` (what was typed) → each command's plan (checked, nothing started) → run. What a command decides lives in the
+//! crates below; this one opens files, starts threads, and prints.
+#![forbid(unsafe_code)]
+
+mod args;
+mod aws;
+mod commands;
+mod exit;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let typed = args::Birthmark::parse();
+    match commands::run(typed.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.report(),
+    }
+}

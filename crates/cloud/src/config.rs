@@ -93,6 +93,14 @@ pub(crate) struct Plan {
 }
 
 impl Config {
+    /// Whether every value can be; nothing is started or written.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn check(&self) -> Result<(), Error> {
+        self.plan().map(drop)
+    }
+
     /// Checks every value.
     pub(crate) fn plan(&self) -> Result<Plan, Error> {
         let Self {

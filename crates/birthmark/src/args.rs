@@ -1,0 +1,365 @@
+//! What was typed: the command line, parsed and nothing else.
+//!
+//! Nothing is started, opened or resolved here; each command's own file turns its arguments into a plan and runs it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Identity for devices from the factory floor to the cloud.
+#[derive(Debug, Parser)]
+#[command(
+    name = "birthmark",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done · 1 refused, or a count that does not match · 2 wrong command line or configuration · 3 fault (port, disk, chip, network)"
+)]
+pub(crate) struct Birthmark {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands, in the order of the story.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take devices through the whole story on this machine: factory, chips, cloud, first connection, refusals
+    Demo(Demo),
+    /// Run the cloud: MQTT over mutual TLS, and the AWS IoT Core API over HTTPS
+    Serve(Serve),
+    /// Run a production line: CA, chips, certificates, ledger
+    #[command(subcommand)]
+    Factory(Factory),
+    /// Simulated secure elements on the virtual I²C bus
+    #[command(subcommand)]
+    Chip(Chip),
+    /// A device: enroll a chip by hand, or connect and publish
+    #[command(subcommand)]
+    Device(Device),
+    /// Why was this device refused, and what mends it
+    Explain(Explain),
+    /// Validate a configuration and print each effective value with its origin
+    Check(Check),
+}
+
+/// When a provisioned device may go on: after a reconnect, or at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FirstConnect {
+    /// Provision, then close; the device reconnects (as AWS IoT Core does)
+    Close,
+    /// Provision while the connection waits, then answer on it
+    Hold,
+}
+
+/// `birthmark demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many devices to make
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+    pub(crate) devices: u32,
+    /// Print one JSON object on stdout at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep everything in DIR; run again on the same DIR to carry on where it stopped
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// What the cloud does with a device's first connection
+    #[arg(long, value_enum, default_value_t = FirstConnect::Close)]
+    pub(crate) first_connect: FirstConnect,
+}
+
+/// `birthmark serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where the cloud keeps its records, keys and ready.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Configuration file (TOML); none is a valid configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// MQTT over mutual TLS [default: 127.0.0.1:8883]; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_mqtt: Option<SocketAddr>,
+    /// AWS IoT Core API over HTTPS [default: 127.0.0.1:8443]; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_api: Option<SocketAddr>,
+    /// A host name that devices and tools use for this server (repeatable; localhost is always one)
+    #[arg(long = "hostname", value_name = "NAME")]
+    pub(crate) hostnames: Vec<String>,
+    /// What to do with a device's first connection [default: close]
+    #[arg(long, value_enum)]
+    pub(crate) first_connect: Option<FirstConnect>,
+    /// Admit CAs and devices whose certificates say SIMULATED
+    #[arg(long)]
+    pub(crate) allow_simulated: bool,
+}
+
+/// `birthmark factory …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Factory {
+    /// Make a root CA and a signer CA for one customer
+    Init(FactoryInit),
+    /// Take chips through the line: key, certificate, trust anchor, lock
+    Run(FactoryRun),
+    /// Count what the ledger holds
+    Status(FactoryDir),
+    /// Verify the ledger: chain, signatures, serials
+    Verify(FactoryDir),
+    /// Register the signer CA with a cloud, with proof of possession
+    RegisterCa(RegisterCa),
+}
+
+/// The directory of a factory.
+#[derive(Debug, Args)]
+pub(crate) struct FactoryDir {
+    /// The factory's directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `birthmark factory init`
+#[derive(Debug, Args)]
+pub(crate) struct FactoryInit {
+    /// The directory to make; keys are kept here, mode 0600
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Customer whose devices this CA signs: becomes the organisation in the CA names
+    #[arg(long, value_name = "NAME")]
+    pub(crate) customer: String,
+    /// The chips are simulated: root and leaves say SIMULATED for ever
+    #[arg(long)]
+    pub(crate) simulated: bool,
+}
+
+/// `birthmark factory run`
+#[derive(Debug, Args)]
+pub(crate) struct FactoryRun {
+    /// The factory's directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// A chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT (repeatable)
+    #[arg(long = "chip", value_name = "ADDRESS", required = true)]
+    pub(crate) chips: Vec<String>,
+    /// The cloud's server root, PEM: the trust anchor that goes into the chips
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_root: PathBuf,
+    /// Most certificates that this order may ever have
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) order_count: u64,
+    /// Beginning of each thing name
+    #[arg(long, default_value = "bm-", value_name = "TEXT")]
+    pub(crate) prefix: String,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to reach an API that speaks AWS IoT Core.
+#[derive(Debug, Args)]
+pub(crate) struct Api {
+    /// The API, https://host:port
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint_url: String,
+    /// CA that the API's server certificate ends in, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_bundle: PathBuf,
+    /// Access key, in the AWS shared-credentials format
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: PathBuf,
+    /// Profile in that file
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) profile: String,
+    /// Region of the signature
+    #[arg(long, default_value = "us-east-1", value_name = "NAME")]
+    pub(crate) region: String,
+    /// Yes, ask the real AWS
+    #[arg(long)]
+    pub(crate) real_aws: bool,
+}
+
+/// `birthmark factory register-ca`
+#[derive(Debug, Args)]
+pub(crate) struct RegisterCa {
+    /// The factory's directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// How to reach the cloud
+    #[command(flatten)]
+    pub(crate) api: Api,
+    /// Provisioning template, JSON; without one devices wait as PENDING_ACTIVATION
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+    /// Role that AWS would assume for provisioning (needed by AWS with a template; kept and echoed here)
+    #[arg(long, value_name = "ARN", default_value = "arn:aws:iam::123456789012:role/birthmark-provisioning")]
+    pub(crate) role_arn: String,
+}
+
+/// `birthmark chip …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Chip {
+    /// Serve simulated chips on the virtual I²C bus; prints one JSON line with the addresses
+    Serve(ChipServe),
+    /// Read what a chip says of itself: UID, life cycle, objects
+    Inspect(ChipAddress),
+}
+
+/// Which chip.
+#[derive(Debug, Args)]
+pub(crate) struct ChipAddress {
+    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) chip: String,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Simulated time of a chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timing {
+    /// Answer as fast as the protocol allows
+    None,
+    /// Take the time that the datasheet gives
+    Wall,
+    /// Take that time on a clock which the bus advances
+    Virtual,
+}
+
+/// `birthmark chip serve`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ChipPlace {
+    /// Serve on Unix sockets: PATH for one chip, PATH.0, PATH.1 … for several
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Serve on loopback TCP: one port a chip, port 0 takes free ones
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) tcp: Option<SocketAddr>,
+}
+
+/// `birthmark chip serve`
+#[derive(Debug, Args)]
+pub(crate) struct ChipServe {
+    /// Where to serve
+    #[command(flatten)]
+    pub(crate) place: ChipPlace,
+    /// Keep the chips in FILE (mode 0600); without it they are forgotten at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tray: Option<PathBuf>,
+    /// How many chips
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) chips: u32,
+    /// How the chips keep time
+    #[arg(long, value_enum, default_value_t = Timing::None)]
+    pub(crate) timing: Timing,
+}
+
+/// `birthmark device …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Device {
+    /// Generate a key in the chip and have the cloud certify it: one chip by hand
+    Enroll(Enroll),
+    /// Connect with the chip's identity and publish one message
+    Run(DeviceRun),
+}
+
+/// `birthmark device enroll`
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) chip: String,
+    /// How to reach the cloud
+    #[command(flatten)]
+    pub(crate) api: Api,
+    /// The thing to make and attach
+    #[arg(long, value_name = "NAME")]
+    pub(crate) thing: String,
+    /// The policy to attach; made with least rights for this thing if it does not exist
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: String,
+    /// MQTT endpoint to connect to afterwards, HOST:PORT [default: what DescribeEndpoint says, port 8883]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) mqtt: Option<String>,
+    /// Server root that goes into the chip's trust anchor, PEM [default: the CA bundle]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_root: Option<PathBuf>,
+    /// Replace a key and certificate that the slot already holds
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `birthmark device run`
+#[derive(Debug, Args)]
+pub(crate) struct DeviceRun {
+    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) chip: String,
+    /// The cloud's MQTT endpoint, HOST:PORT
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) mqtt: String,
+    /// Client id [default: the common name of the chip's certificate]
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+    /// Topic to publish to [default: dt/<client id>/telemetry]
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
+    /// What to publish
+    #[arg(long, value_name = "TEXT", default_value = "{\"hello\":\"world\"}")]
+    pub(crate) message: String,
+    /// Offer TLS 1.2 only
+    #[arg(long)]
+    pub(crate) tls12: bool,
+    /// Remember refusals here, for `birthmark explain --data-dir`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// `birthmark explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The cloud's (or a device's) data directory; reading while `serve` runs is fine
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// fingerprint | certificate id | thing | ip address | last
+    #[arg(default_value = "last")]
+    pub(crate) what: String,
+    /// Only attempts that were refused
+    #[arg(long)]
+    pub(crate) refused: bool,
+    /// How many attempts to show, newest first
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) count: usize,
+    /// Print one JSON object a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `birthmark check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory to look at, too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Birthmark;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Birthmark::command().debug_assert();
+    }
+}

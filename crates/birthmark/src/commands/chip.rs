@@ -1,0 +1,160 @@
+//! `birthmark chip`: simulated secure elements on the virtual I²C bus, and what a chip says of itself.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use i2c_bus::{Listener, Serving};
+use optiga::{Lifecycle, Metadata, ObjectId};
+use optiga_sim::{Behaviour, Settings, Tray};
+use serde_json::json;
+
+use super::chip_bus;
+use crate::{
+    args::{ChipAddress, ChipPlace, ChipServe, Timing},
+    exit::{Context, DONE, Failure},
+    words::{say, tell},
+};
+
+/// The objects that `inspect` reads, with the names that people know them by.
+const INSPECTED: [(ObjectId, &str); 7] = [
+    (ObjectId(0xE0C0), "global life cycle"),
+    (ObjectId(0xE0C5), "security event counter"),
+    (ObjectId(0xE0C6), "longest command"),
+    (ObjectId(0xE0E0), "factory certificate"),
+    (ObjectId(0xE0E1), "device certificate"),
+    (ObjectId(0xE0E8), "trust anchor"),
+    (ObjectId(0xF1C0), "application life cycle"),
+];
+/// Longest object that is read to tell its size.
+const OBJECT_BYTES_MAX: usize = 1728;
+
+/// Serves chips until the process is asked to stop.
+pub(crate) fn serve(typed: &ChipServe) -> Result<u8, Failure> {
+    let tray = tray(typed)?;
+    let serving = (0..typed.chips)
+        .map(|index| place_chip(&tray, &typed.place, index, typed.chips))
+        .collect::<Result<Vec<_>, _>>()?;
+    let addresses: Vec<String> = serving.iter().map(|serving| serving.address().to_string()).collect();
+    say(&format!("{} simulated chips (SIMULATED: no security whatsoever); stop with Ctrl-C", typed.chips));
+    tell(&json!({ "simulated": true, "chips": addresses }).to_string()).fault(|| "could not write to stdout".to_owned())?;
+    super::serve::wait_for_the_end()?;
+    serving.into_iter().for_each(Serving::stop);
+    Ok(DONE)
+}
+
+fn tray(typed: &ChipServe) -> Result<Tray, Failure> {
+    let timing = match typed.timing {
+        Timing::None => optiga_sim::Timing::None,
+        Timing::Wall => optiga_sim::Timing::Wall,
+        Timing::Virtual => optiga_sim::Timing::Virtual,
+    };
+    let settings = Settings { behaviour: Behaviour { timing, ..Behaviour::default() }, ..Settings::default() };
+    match &typed.tray {
+        Some(path) if path.exists() => Tray::open_existing(path, settings.behaviour)
+            .fault(|| format!("could not open the chips in {}", path.display()))
+            .and_then(|tray| {
+                let chips = tray.chips();
+                let fits = typed.chips <= chips;
+                fits.then_some(tray).ok_or_else(|| Failure::usage(format!("{} holds {chips} chips, not {}", path.display(), typed.chips)))
+            }),
+        Some(path) => Tray::open_file_with(path, typed.chips, new_seed()?, settings)
+            .fault(|| format!("could not keep chips in {}", path.display())),
+        None => Tray::memory_with(typed.chips, new_seed()?, settings).fault(|| "could not make the chips".to_owned()),
+    }
+}
+
+/// A new tray's chips have identifiers that no other tray's have.
+pub(crate) fn new_seed() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    identity::crypto::random(&mut bytes).fault(|| "the system gives no random bytes".to_owned())?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn place_chip(tray: &Tray, place: &ChipPlace, index: u32, chips: u32) -> Result<Serving, Failure> {
+    let bus = tray.bus(index).ok_or_else(|| Failure::fault("the tray lost a chip"))?;
+    let listener = match (&place.socket, place.tcp) {
+        (Some(path), _) => Listener::unix(&numbered(path, index, chips)).fault(|| format!("could not listen on {}", path.display()))?,
+        (None, Some(address)) => Listener::tcp(behind(address, index)?).fault(|| format!("could not listen on {address}"))?,
+        (None, None) => return Err(Failure::usage("--socket or --tcp says where the chips are served")),
+    };
+    listener.spawn(bus).fault(|| "could not start serving a chip".to_owned())
+}
+
+fn numbered(path: &PathBuf, index: u32, chips: u32) -> PathBuf {
+    if chips == 1 {
+        return path.clone();
+    }
+    let mut name = path.clone().into_os_string();
+    name.push(format!(".{index}"));
+    name.into()
+}
+
+/// The port for chip `index`: counted up from the first one, or any free one.
+fn behind(mut address: SocketAddr, index: u32) -> Result<SocketAddr, Failure> {
+    if address.port() != 0 {
+        let port = u32::from(address.port()) + index;
+        let port = u16::try_from(port).map_err(|_| Failure::usage(format!("there is no port {port} for chip {index}")))?;
+        address.set_port(port);
+    }
+    Ok(address)
+}
+
+/// Reads what a chip says of itself.
+pub(crate) fn inspect(typed: &ChipAddress) -> Result<u8, Failure> {
+    let mut chip = chip_bus::driver(&typed.chip)?;
+    let what = || format!("the chip at {} did not answer", typed.chip);
+    chip.open().fault(what)?;
+    let uid = hexadecimal(&chip.read_uid().fault(what)?.0);
+    let mut objects = Vec::new();
+    for (object, name) in INSPECTED {
+        let metadata = chip.read_metadata(object).fault(what)?;
+        let mut content = [0; OBJECT_BYTES_MAX];
+        // An object that is empty or may not be read has no size to tell.
+        let bytes = chip.read_object(object, 0, &mut content).unwrap_or(0);
+        objects.push((object, name, bytes, lifecycle(&metadata)));
+    }
+    if typed.json {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|(object, name, bytes, lifecycle)| json!({ "object": format!("{:04X}", object.0), "name": name, "bytes": bytes, "lifecycle": lifecycle }))
+            .collect();
+        tell(&json!({ "uid": uid, "objects": objects }).to_string()).fault(|| "could not write to stdout".to_owned())?;
+        return Ok(DONE);
+    }
+    say(&format!("UID {uid}"));
+    for (object, name, bytes, lifecycle) in objects {
+        say(&format!("{:04X}  {name:<24} {bytes:>5} bytes  {lifecycle}", object.0));
+    }
+    Ok(DONE)
+}
+
+/// Whether an object can still be changed.
+fn lifecycle(metadata: &Metadata) -> &'static str {
+    match metadata.lifecycle {
+        Some(Lifecycle::Creation) => "creation",
+        Some(Lifecycle::Initialisation) => "initialisation",
+        Some(Lifecycle::Operational) => "operational",
+        Some(Lifecycle::Termination) => "termination",
+        None => "fixed",
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{behind, numbered};
+
+    #[test]
+    fn several_chips_have_numbered_places() {
+        let path = PathBuf::from("/run/chip");
+        assert_eq!(numbered(&path, 0, 1), path);
+        assert_eq!(numbered(&path, 3, 4), PathBuf::from("/run/chip.3"));
+        assert_eq!(behind("127.0.0.1:9000".parse().unwrap(), 2).unwrap().port(), 9002);
+        assert_eq!(behind("127.0.0.1:0".parse().unwrap(), 2).unwrap().port(), 0);
+        assert!(behind("127.0.0.1:65535".parse().unwrap(), 1).is_err());
+    }
+}

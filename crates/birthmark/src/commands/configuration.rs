@@ -1,0 +1,183 @@
+//! The cloud's configuration: defaults, then one TOML file, then what was typed; and where each value came from.
+//!
+//! No file at all is a valid configuration. The file's shape is [`cloud::Config`], which refuses unknown keys, so that a
+//! misspelt one is never silently ignored.
+
+use std::{fmt, fs, path::Path};
+
+use cloud::{Config, FirstConnect};
+use toml::Table;
+
+use crate::{
+    args::{self, Serve},
+    exit::{Context, Failure},
+};
+
+/// Data directory when none is named, below the working directory.
+pub(crate) const DATA_DIR: &str = "birthmark-data";
+
+/// Where an effective value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The built-in default.
+    Default,
+    /// The configuration file.
+    File(String),
+    /// The command line.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => f.write_str(path),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// What `serve` will use.
+#[derive(Clone, Debug)]
+pub(crate) struct Effective {
+    /// The values.
+    pub(crate) config: Config,
+    file: Option<(String, Table)>,
+    typed: Vec<&'static str>,
+}
+
+impl Effective {
+    /// Each key with its value and where it came from, in the order of the reference.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String, Origin)> {
+        let Config { data_dir, listen_mqtt, listen_api, hostnames, account, region, first_connect, allow_simulated, shards, endpoint, .. } =
+            &self.config;
+        let first_connect = match first_connect {
+            FirstConnect::Close => "close",
+            FirstConnect::Hold => "hold",
+        };
+        [
+            ("data_dir", data_dir.display().to_string()),
+            ("listen_mqtt", listen_mqtt.clone()),
+            ("listen_api", listen_api.clone()),
+            ("hostnames", hostnames.join(", ")),
+            ("account", account.clone()),
+            ("region", region.clone()),
+            ("profile", "aws".to_owned()),
+            ("first_connect", first_connect.to_owned()),
+            ("allow_simulated", allow_simulated.to_string()),
+            ("shards", if *shards == 0 { "one per core".to_owned() } else { shards.to_string() }),
+            ("endpoint", if endpoint.is_empty() { "the first of hostnames".to_owned() } else { endpoint.clone() }),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key, value, self.origin(key)))
+        .collect()
+    }
+
+    fn origin(&self, key: &str) -> Origin {
+        if self.typed.contains(&key) {
+            return Origin::CommandLine;
+        }
+        match &self.file {
+            Some((path, table)) if table.contains_key(key) => Origin::File(path.clone()),
+            _ => Origin::Default,
+        }
+    }
+}
+
+/// Resolves the effective configuration of what was typed.
+pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
+    let mut effective = file_or_default(typed.config.as_deref())?;
+    let Effective { config, typed: keys, .. } = &mut effective;
+    if let Some(data_dir) = &typed.data_dir {
+        config.data_dir.clone_from(data_dir);
+        keys.push("data_dir");
+    }
+    if let Some(address) = typed.listen_mqtt {
+        config.listen_mqtt = address.to_string();
+        keys.push("listen_mqtt");
+    }
+    if let Some(address) = typed.listen_api {
+        config.listen_api = address.to_string();
+        keys.push("listen_api");
+    }
+    if !typed.hostnames.is_empty() {
+        config.hostnames.clone_from(&typed.hostnames);
+        keys.push("hostnames");
+    }
+    if let Some(first_connect) = typed.first_connect {
+        config.first_connect = first_connect.into();
+        keys.push("first_connect");
+    }
+    if typed.allow_simulated {
+        config.allow_simulated = true;
+        keys.push("allow_simulated");
+    }
+    Ok(effective)
+}
+
+impl From<args::FirstConnect> for FirstConnect {
+    fn from(typed: args::FirstConnect) -> Self {
+        match typed {
+            args::FirstConnect::Close => Self::Close,
+            args::FirstConnect::Hold => Self::Hold,
+        }
+    }
+}
+
+fn file_or_default(path: Option<&Path>) -> Result<Effective, Failure> {
+    let Some(path) = path else {
+        return Ok(Effective { config: Config::default(), file: None, typed: Vec::new() });
+    };
+    let text = fs::read_to_string(path).fault(|| format!("could not read the configuration {}", path.display()))?;
+    let (config, table) = parse(&text)
+        .map_err(|error| Failure::usage(format!("the configuration {} is not valid", path.display())).because(error))?;
+    Ok(Effective { config, file: Some((path.display().to_string(), table)), typed: Vec::new() })
+}
+
+fn parse(text: &str) -> Result<(Config, Table), toml::de::Error> {
+    Ok((toml::from_str(text)?, toml::from_str(text)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use clap::Parser;
+
+    use super::{Origin, parse, resolve};
+    use crate::args::{Birthmark, Command, Serve};
+
+    fn typed(words: &[&str]) -> Serve {
+        match Birthmark::parse_from(["birthmark", "serve"].iter().chain(words)).command {
+            Command::Serve(serve) => serve,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_file_is_a_valid_configuration_on_loopback() {
+        let effective = resolve(&typed(&[])).unwrap();
+        assert_eq!(effective.config.listen_mqtt, "127.0.0.1:8883");
+        assert_eq!(effective.config.listen_api, "127.0.0.1:8443");
+        assert!(effective.settings().iter().all(|(_, _, origin)| *origin == Origin::Default));
+    }
+
+    #[test]
+    fn what_was_typed_wins_over_the_file_and_the_file_over_the_default() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"listen_api = \"127.0.0.1:1\"\nregion = \"eu-west-1\"\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let effective = resolve(&typed(&["--config", path, "--listen-api", "127.0.0.1:2"])).unwrap();
+        let origin = |key| effective.settings().into_iter().find(|(name, ..)| *name == key).unwrap();
+        assert_eq!(origin("listen_api"), ("listen_api", "127.0.0.1:2".to_owned(), Origin::CommandLine));
+        assert_eq!(origin("region"), ("region", "eu-west-1".to_owned(), Origin::File(path.to_owned())));
+        assert_eq!(origin("listen_mqtt").2, Origin::Default);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = parse("listen_mqqt = \"127.0.0.1:1\"").unwrap_err().to_string();
+        assert!(error.contains("listen_mqqt"), "{error}");
+        assert!(parse("first_connect = \"hold\"\nallow_simulated = true").is_ok());
+    }
+}

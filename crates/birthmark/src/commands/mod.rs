@@ -1,0 +1,38 @@
+//! One file per subcommand, each only wiring: what was typed → a plan → run.
+
+mod check;
+mod chip;
+mod chip_bus;
+mod configuration;
+mod demo;
+mod device;
+mod device_attempts;
+mod enrolment;
+mod explain;
+mod factory;
+mod registration;
+mod serve;
+
+use crate::{
+    args::{Chip, Command, Device, Factory},
+    exit::Failure,
+};
+
+/// Runs a subcommand and gives the exit code.
+pub(crate) fn run(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Demo(typed) => demo::run(&typed),
+        Command::Serve(typed) => serve::run(&typed),
+        Command::Factory(Factory::Init(typed)) => factory::init(&typed),
+        Command::Factory(Factory::Run(typed)) => factory::run(&typed),
+        Command::Factory(Factory::Status(typed)) => factory::status(&typed),
+        Command::Factory(Factory::Verify(typed)) => factory::verify(&typed),
+        Command::Factory(Factory::RegisterCa(typed)) => factory::register_ca(&typed),
+        Command::Chip(Chip::Serve(typed)) => chip::serve(&typed),
+        Command::Chip(Chip::Inspect(typed)) => chip::inspect(&typed),
+        Command::Device(Device::Enroll(typed)) => device::enroll(&typed),
+        Command::Device(Device::Run(typed)) => device::run(&typed),
+        Command::Explain(typed) => explain::run(&typed),
+        Command::Check(typed) => check::run(&typed),
+    }
+}

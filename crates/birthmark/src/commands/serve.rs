@@ -1,0 +1,70 @@
+//! `birthmark serve`: runs the cloud alone until it is asked to stop, and says how tools and devices reach it.
+
+use cloud::{Running, Server};
+
+use super::configuration;
+use crate::{
+    args::Serve,
+    exit::{Context, DONE, Failure},
+    words::say,
+};
+
+/// Runs the cloud.
+pub(crate) fn run(typed: &Serve) -> Result<u8, Failure> {
+    let effective = configuration::resolve(typed)?;
+    let running = Server::start(&effective.config).fault(|| "could not start the cloud".to_owned())?;
+    directions(&running).lines().for_each(say);
+    wait_for_the_end()?;
+    say("stopping: connections are closed, everything acknowledged is on disk");
+    running.shutdown();
+    Ok(DONE)
+}
+
+/// Blocks until SIGINT or SIGTERM.
+pub(crate) fn wait_for_the_end() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let what = || "could not wait for signals".to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().fault(what)?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()).fault(what)?, signal(SignalKind::terminate()).fault(what)?);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// The exact lines for the AWS CLI, the SDKs, mosquitto and a real device.
+fn directions(running: &Running) -> String {
+    let (api, mqtt) = (running.api, running.mqtt);
+    let ca = running.server_ca.display();
+    let credentials = running.credentials.display();
+    format!(
+        "\
+birthmark cloud is ready
+  API   https://localhost:{api_port}   (listens on {api})
+  MQTT  localhost:{mqtt_port}, mutual TLS   (listens on {mqtt})
+
+AWS CLI, with a profile (v1.29 / v2.13 or newer): put this into a file and name it in AWS_CONFIG_FILE
+  [profile birthmark]
+  region = us-east-1
+  endpoint_url = https://localhost:{api_port}
+  ca_bundle = {ca}
+then
+  export AWS_SHARED_CREDENTIALS_FILE={credentials}
+  aws --profile birthmark iot list-things          (the key stands in profile [default]: add source_profile or copy it)
+AWS CLI, any version:
+  AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_CA_BUNDLE={ca} \\
+    aws --region us-east-1 --endpoint-url https://localhost:{api_port} iot list-things
+
+AWS IoT device SDKs: endpoint=\"localhost\", port={mqtt_port}, ca_filepath=\"{ca}\"
+mosquitto: mosquitto_pub -h localhost -p {mqtt_port} --cafile {ca} --cert device.pem --key device.key -i THING -q 1 -t dt/THING/telemetry -m hello
+
+From a real device: start with --listen-mqtt 0.0.0.0:8883 --hostname NAME, where NAME is what the device connects to.
+Why was a device refused?  birthmark explain --data-dir {data_dir} last",
+        api_port = api.port(),
+        mqtt_port = mqtt.port(),
+        data_dir = running.data_dir().display(),
+    )
+}
