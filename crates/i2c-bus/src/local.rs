@@ -180,21 +180,34 @@ impl Clock {
 
 impl Wires {
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), Error> {
-        self.transactions += 1;
-        let target = self.slot(address)?;
-        let now_us = self.spend(1 + bytes.len());
+        let target = self.address(address)?;
+        let now_us = self.spend(bytes.len());
         let slot = self.slots.get_mut(target).ok_or(Error::Bus)?;
         Ok(slot.target.write(bytes, now_us)?)
     }
 
     fn read(&mut self, address: u8, buffer: &mut [u8]) -> Result<(), Error> {
+        let now_us = self.clock.now_us();
+        let target = self.address(address)?;
+        let slot = self.slots.get_mut(target).ok_or(Error::Bus)?;
+        slot.target.read(buffer, now_us)?;
+        self.spend(buffer.len());
+        Ok(())
+    }
+
+    /// START and address: the target that acknowledges them.
+    fn address(&mut self, address: u8) -> Result<usize, Error> {
         self.transactions += 1;
         let target = self.slot(address)?;
         let now_us = self.clock.now_us();
         let slot = self.slots.get_mut(target).ok_or(Error::Bus)?;
-        let outcome = slot.target.read(buffer, now_us);
-        self.spend(1 + if outcome.is_ok() { buffer.len() } else { 0 });
-        Ok(outcome?)
+        let acknowledged = slot.target.acknowledges(now_us);
+        self.spend(1);
+        if acknowledged {
+            Ok(target)
+        } else {
+            Err(Error::AddressNack)
+        }
     }
 
     /// A target without repeated START acts on STOP alone: the second address is not acknowledged and nothing has happened.
@@ -333,6 +346,7 @@ pub(crate) mod tests {
         pub(crate) bytes: Vec<u8>,
         pub(crate) seen_us: u64,
         pub(crate) repeated_start: bool,
+        pub(crate) busy_until_us: u64,
     }
 
     impl Memory {
@@ -342,6 +356,7 @@ pub(crate) mod tests {
                 bytes: vec![],
                 seen_us: 0,
                 repeated_start: false,
+                busy_until_us: 0,
             }
         }
     }
@@ -349,6 +364,10 @@ pub(crate) mod tests {
     impl Target for Memory {
         fn address(&self) -> Option<u8> {
             self.address
+        }
+
+        fn acknowledges(&mut self, now_us: u64) -> bool {
+            now_us >= self.busy_until_us
         }
 
         fn write(&mut self, bytes: &[u8], now_us: u64) -> Result<(), Nack> {
@@ -423,6 +442,21 @@ pub(crate) mod tests {
         lock(&memory).repeated_start = true;
         bus.client().write_read(0x30, &[7], &mut buffer).unwrap();
         assert_eq!(buffer, [7]);
+    }
+
+    #[test]
+    fn a_busy_target_is_asked_at_the_start_and_costs_one_byte() {
+        let bus = LocalBus::virtual_time();
+        let memory = Arc::new(Mutex::new(Memory::at(0x30)));
+        lock(&memory).busy_until_us = 100;
+        bus.attach(0x30, memory.clone()).unwrap();
+        let mut client = bus.client();
+        // The address takes 90 µs; the bytes that would follow take longer than the target is busy.
+        assert_eq!(client.write(0x30, &[1; 50]), Err(Error::AddressNack));
+        assert_eq!(client.time(0), Ok(90));
+        assert_eq!(client.read(0x30, &mut [0; 50]), Err(Error::AddressNack));
+        assert_eq!(client.write(0x30, &[1; 50]), Ok(()));
+        assert_eq!(lock(&memory).seen_us, 180 + 51 * 90);
     }
 
     #[test]

@@ -41,11 +41,18 @@ impl Line {
 
 /// A device that answers to one address.
 ///
-/// `now_us` never runs backwards. For a write it is the time of the STOP (all bytes have arrived), for a read the time of
-/// the START (the answer is what the target holds then).
+/// A transaction begins with [`acknowledges`](Target::acknowledges) at the time of its START. For a write that is followed by
+/// [`write`](Target::write) at the time of the STOP (all bytes have arrived), for a read by [`read`](Target::read) at the
+/// time of the START (the answer is what the target holds then). Time never runs backwards.
 pub trait Target {
     /// The 7-bit address that the target answers to now; `None` while it has no power or is held in reset.
     fn address(&self) -> Option<u8>;
+
+    /// Whether the target acknowledges its address now. A busy one does not, and nothing more of the transaction happens.
+    fn acknowledges(&mut self, now_us: u64) -> bool {
+        let _always = now_us;
+        true
+    }
 
     /// One write transaction, `S addr+W bytes P`. No bytes at all is an address probe.
     ///
@@ -72,6 +79,10 @@ pub trait Target {
 impl<T: Target + ?Sized> Target for std::sync::Arc<std::sync::Mutex<T>> {
     fn address(&self) -> Option<u8> {
         crate::local::lock(self).address()
+    }
+
+    fn acknowledges(&mut self, now_us: u64) -> bool {
+        crate::local::lock(self).acknowledges(now_us)
     }
 
     fn write(&mut self, bytes: &[u8], now_us: u64) -> Result<(), Nack> {

@@ -117,7 +117,6 @@ impl Chip {
 
     /// Whether this access is not acknowledged.
     fn refuses(&mut self, now_us: u64) -> bool {
-        self.applet.counters.transactions += 1;
         if !self.port.answers() || self.accidents.as_mut().is_some_and(|accidents| accidents.nacks()) {
             return true;
         }
@@ -282,8 +281,15 @@ impl Target for Chip {
         self.port.answers().then_some(self.port.address)
     }
 
+    fn acknowledges(&mut self, now_us: u64) -> bool {
+        let refuses = self.refuses(now_us);
+        self.applet.counters.transactions += u64::from(refuses);
+        !refuses
+    }
+
     fn write(&mut self, bytes: &[u8], now_us: u64) -> Result<(), Nack> {
-        if self.refuses(now_us) {
+        self.applet.counters.transactions += 1;
+        if !self.port.answers() {
             return Err(Nack::Address);
         }
         let work = match self.port.write(bytes) {
@@ -308,7 +314,8 @@ impl Target for Chip {
     }
 
     fn read(&mut self, buffer: &mut [u8], now_us: u64) -> Result<(), Nack> {
-        if self.refuses(now_us) {
+        self.applet.counters.transactions += 1;
+        if !self.port.answers() {
             return Err(Nack::Address);
         }
         self.settle(now_us);

@@ -42,17 +42,19 @@ impl Host {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        while self.chip.write(bytes, self.now_us).is_err() {
+        while !self.chip.acknowledges(self.now_us) {
             self.wait();
         }
+        self.chip.write(bytes, self.now_us).unwrap();
     }
 
     pub(crate) fn read(&mut self, register: u8, bytes: usize) -> Vec<u8> {
         self.write(&[register]);
         let mut buffer = vec![0xEE; bytes];
-        while self.chip.read(&mut buffer, self.now_us).is_err() {
+        while !self.chip.acknowledges(self.now_us) {
             self.wait();
         }
+        self.chip.read(&mut buffer, self.now_us).unwrap();
         buffer
     }
 
