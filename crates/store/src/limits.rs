@@ -19,6 +19,9 @@ pub const FILTER_SCAN_ROWS_MAX: usize = 5_000;
 pub const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of each reader connection.
 pub const READER_CACHE_KIB: i64 = 4 * 1024;
+/// How much of a database file readers see through the page cache of the kernel, without a system call per page. Safe
+/// because nothing ever makes the file shorter.
+pub const READER_MAP_BYTES: i64 = 1 << 30;
 /// Pages in the write-ahead log before it is moved into the database file.
 pub const CHECKPOINT_PAGES: i64 = 4_000;
 /// How long a statement waits for a lock of another process.

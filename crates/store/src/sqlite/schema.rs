@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use crate::directory::make_private;
 use crate::error::Error;
-use crate::limits::{BUSY_TIMEOUT_MILLIS, CHECKPOINT_PAGES};
+use crate::limits::{BUSY_TIMEOUT_MILLIS, CHECKPOINT_PAGES, READER_MAP_BYTES};
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +56,18 @@ pub(super) fn open_reader(path: &Path, migrations: &[&str], cache_kib: i64) -> R
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(Error::database("open its file"))?;
     prepare(&connection, cache_kib)?;
+    connection
+        .pragma_update(None, "mmap_size", READER_MAP_BYTES)
+        .map_err(Error::database("configure its file"))?;
     check_version(path, found_version(&connection)?, migrations)?;
     Ok(connection)
 }
 
 fn prepare(connection: &Connection, cache_kib: i64) -> Result<(), Error> {
     connection.set_prepared_statement_cache_capacity(128);
+    // Without this guarantee SQLite compiles a cached statement anew whenever its parameters change.
+    let stable = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);
+    stable.map_err(Error::database("configure its file"))?;
     connection
         .busy_timeout(core::time::Duration::from_millis(BUSY_TIMEOUT_MILLIS))
         .and_then(|()| connection.pragma_update(None, "cache_size", -cache_kib))
