@@ -193,7 +193,11 @@ pub(crate) struct RegisterCa {
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
     /// Role that AWS would assume for provisioning (needed by AWS with a template; kept and echoed here)
-    #[arg(long, value_name = "ARN", default_value = "arn:aws:iam::123456789012:role/birthmark-provisioning")]
+    #[arg(
+        long,
+        value_name = "ARN",
+        default_value = "arn:aws:iam::123456789012:role/birthmark-provisioning"
+    )]
     pub(crate) role_arn: String,
 }
 

@@ -46,7 +46,8 @@ impl AccessKey {
     /// Reads one profile of a file in the AWS shared-credentials format.
     pub(crate) fn from_file(path: &Path, profile: &str) -> Result<Self, Failure> {
         let text = Zeroizing::new(
-            std::fs::read_to_string(path).fault(|| format!("could not read the credentials file {}", path.display()))?,
+            std::fs::read_to_string(path)
+                .fault(|| format!("could not read the credentials file {}", path.display()))?,
         );
         Self::from_text(&text, profile).ok_or_else(|| {
             Failure::usage(format!(
@@ -58,10 +59,16 @@ impl AccessKey {
 
     fn from_text(text: &str, profile: &str) -> Option<Self> {
         let wanted = format!("[{profile}]");
-        let lines = text.lines().map(str::trim).skip_while(|line| *line != wanted).skip(1);
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .skip_while(|line| *line != wanted)
+            .skip(1);
         let (mut id, mut secret, mut session_token) = (None, None, None);
         for line in lines.take_while(|line| !line.starts_with('[')) {
-            let Some((key, value)) = line.split_once('=') else { continue };
+            let Some((key, value)) = line.split_once('=') else {
+                continue;
+            };
             match key.trim() {
                 "aws_access_key_id" => id = Some(value.trim().to_owned()),
                 "aws_secret_access_key" => secret = Some(Zeroizing::new(value.trim().to_owned())),
@@ -69,7 +76,11 @@ impl AccessKey {
                 _ => {}
             }
         }
-        Some(Self { id: id?, secret: secret?, session_token })
+        Some(Self {
+            id: id?,
+            secret: secret?,
+            session_token,
+        })
     }
 }
 
@@ -165,11 +176,25 @@ impl Client {
             .enable_all()
             .build()
             .fault(|| "could not start the network runtime".to_owned())?;
-        Ok(Self { runtime, host, port, region: endpoint.region.clone(), key, tls, connection: None })
+        Ok(Self {
+            runtime,
+            host,
+            port,
+            region: endpoint.region.clone(),
+            key,
+            tls,
+            connection: None,
+        })
     }
 
     /// Calls one operation. `path_and_query` is sent as it is and must be percent-encoded.
-    pub(crate) fn call(&mut self, method: &str, path_and_query: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Result<Value, CallError> {
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, CallError> {
         let body = Bytes::from(body.map(Value::to_string).unwrap_or_default());
         let request = self.signed(method, path_and_query, headers, body)?;
         let connection = self.connection.take();
@@ -177,17 +202,33 @@ impl Client {
         let (connection, status, code, answer) = self
             .runtime
             .block_on(async { timeout(ANSWER_TIMEOUT, work).await })
-            .map_err(|_| Failure::fault(format!("{}:{} did not answer within {} s", self.host, self.port, ANSWER_TIMEOUT.as_secs())))??;
+            .map_err(|_| {
+                Failure::fault(format!(
+                    "{}:{} did not answer within {} s",
+                    self.host,
+                    self.port,
+                    ANSWER_TIMEOUT.as_secs()
+                ))
+            })??;
         self.connection = Some(connection);
         read_answer(status, code, &answer)
     }
 
-    fn signed(&self, method: &str, path_and_query: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+    fn signed(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
         let authority = format!("{}:{}", self.host, self.port);
         let credentials = Credentials::new(
             self.key.id.clone(),
             self.key.secret.as_str().to_owned(),
-            self.key.session_token.as_ref().map(|token| token.as_str().to_owned()),
+            self.key
+                .session_token
+                .as_ref()
+                .map(|token| token.as_str().to_owned()),
             None,
             "birthmark",
         );
@@ -207,8 +248,13 @@ impl Client {
         }
         signed_headers.extend_from_slice(headers);
         let uri = format!("https://{authority}{path_and_query}");
-        let signable = SignableRequest::new(method, &uri, signed_headers.iter().copied(), SignableBody::Bytes(&body))
-            .fault(|| format!("could not sign the request {method} {path_and_query}"))?;
+        let signable = SignableRequest::new(
+            method,
+            &uri,
+            signed_headers.iter().copied(),
+            SignableBody::Bytes(&body),
+        )
+        .fault(|| format!("could not sign the request {method} {path_and_query}"))?;
         let (instructions, _) = sign(signable, &parameters)
             .fault(|| format!("could not sign the request {method} {path_and_query}"))?
             .into_parts();
@@ -222,7 +268,9 @@ impl Client {
             .fault(|| format!("could not build the request {method} {path_and_query}"))?;
         instructions.apply_to_request_http1x(&mut request);
         // The signature covers the absolute form; what is sent is the origin form (RFC 9112 3.2.1).
-        *request.uri_mut() = path_and_query.parse::<Uri>().fault(|| format!("{path_and_query} is not a request path"))?;
+        *request.uri_mut() = path_and_query
+            .parse::<Uri>()
+            .fault(|| format!("{path_and_query} is not a request path"))?;
         Ok(request)
     }
 }
@@ -243,15 +291,27 @@ async fn exchange(
     connection.ready().await.fault(what)?;
     let response = connection.send_request(request).await.fault(what)?;
     let status = response.status().as_u16();
-    let code = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.fault(what)?.to_bytes();
+    let code = response
+        .headers()
+        .get("x-amzn-errortype")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .fault(what)?
+        .to_bytes();
     Ok((connection, status, code, body))
 }
 
 async fn connect(host: &str, port: u16, tls: &TlsConnector) -> Result<SendRequest<Full<Bytes>>, Failure> {
     let name = ServerName::try_from(host.to_owned()).fault(|| format!("{host} is not a host name"))?;
-    let socket = TcpStream::connect((host, port)).await.fault(|| format!("could not connect to {host}:{port}"))?;
-    socket.set_nodelay(true).fault(|| "could not set TCP_NODELAY".to_owned())?;
+    let socket = TcpStream::connect((host, port))
+        .await
+        .fault(|| format!("could not connect to {host}:{port}"))?;
+    socket
+        .set_nodelay(true)
+        .fault(|| "could not set TCP_NODELAY".to_owned())?;
     let stream = tls.connect(name, socket).await.fault(|| {
         format!("the TLS handshake with {host}:{port} failed (is --ca-bundle the CA that this server's chain ends in?)")
     })?;
@@ -269,31 +329,55 @@ fn read_answer(status: u16, code: Option<String>, body: &[u8]) -> Result<Value, 
     let value = if body.is_empty() {
         Value::Null
     } else {
-        serde_json::from_slice(body).fault(|| format!("the API answered HTTP {status} with something that is not JSON"))?
+        serde_json::from_slice(body)
+            .fault(|| format!("the API answered HTTP {status} with something that is not JSON"))?
     };
     if (200..300).contains(&status) {
         return Ok(value);
     }
-    let code = code.and_then(|code| code.split(':').next().map(str::to_owned)).unwrap_or_else(|| "UnknownError".to_owned());
-    let message = value.get("message").or_else(|| value.get("Message")).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Err(CallError::Api(ApiError { status, code, message }))
+    let code = code
+        .and_then(|code| code.split(':').next().map(str::to_owned))
+        .unwrap_or_else(|| "UnknownError".to_owned());
+    let message = value
+        .get("message")
+        .or_else(|| value.get("Message"))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    Err(CallError::Api(ApiError {
+        status,
+        code,
+        message,
+    }))
 }
 
 fn host_and_port(url: &str) -> Result<(String, u16), Failure> {
-    let wrong = || Failure::usage(format!("{url} is not an endpoint: it must look like https://host:port"));
+    let wrong = || {
+        Failure::usage(format!(
+            "{url} is not an endpoint: it must look like https://host:port"
+        ))
+    };
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     if uri.scheme_str() != Some("https") || !matches!(uri.path(), "" | "/") {
         return Err(wrong());
     }
-    let host = uri.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = uri
+        .host()
+        .ok_or_else(wrong)?
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     Ok((host, uri.port_u16().unwrap_or(443)))
 }
 
 fn client_config(ca_bundle_pem: &str) -> Result<rustls::ClientConfig, Failure> {
     let mut roots = rustls::RootCertStore::empty();
-    let certificates = identity::pem::decode_all("CERTIFICATE", ca_bundle_pem).fault(|| "the CA bundle is not PEM".to_owned())?;
+    let certificates = identity::pem::decode_all("CERTIFICATE", ca_bundle_pem)
+        .fault(|| "the CA bundle is not PEM".to_owned())?;
     for der in certificates {
-        roots.add(der.into()).fault(|| "the CA bundle holds something that cannot be a trust anchor".to_owned())?;
+        roots
+            .add(der.into())
+            .fault(|| "the CA bundle holds something that cannot be a trust anchor".to_owned())?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
@@ -321,9 +405,15 @@ mod tests {
 
     #[test]
     fn endpoints_are_https_with_nothing_behind_the_port() {
-        assert_eq!(host_and_port("https://localhost:8443").unwrap(), ("localhost".to_owned(), 8443));
+        assert_eq!(
+            host_and_port("https://localhost:8443").unwrap(),
+            ("localhost".to_owned(), 8443)
+        );
         assert_eq!(host_and_port("https://[::1]:9/").unwrap(), ("::1".to_owned(), 9));
-        assert_eq!(host_and_port("https://iot.example").unwrap(), ("iot.example".to_owned(), 443));
+        assert_eq!(
+            host_and_port("https://iot.example").unwrap(),
+            ("iot.example".to_owned(), 443)
+        );
         for refused in ["http://localhost:1", "localhost:8443", "https://host/path", ""] {
             assert!(host_and_port(refused).is_err(), "{refused}");
         }
@@ -347,8 +437,18 @@ mod tests {
             real_aws,
         };
         let key = || AccessKey::from_text("[d]\naws_access_key_id=a\naws_secret_access_key=b", "d").unwrap();
-        assert!(Client::new(&endpoint(false), key()).err().unwrap().to_string().contains("--real-aws"));
-        assert!(Client::new(&endpoint(true), key()).is_ok());
+        assert!(
+            Client::new(&endpoint(false), key())
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("--real-aws")
+        );
+        let meant = Client::new(&endpoint(true), key()).err().unwrap().to_string();
+        assert!(
+            meant.contains("CA bundle"),
+            "it went on to what comes next: {meant}"
+        );
     }
 
     #[test]

@@ -26,17 +26,29 @@ pub(crate) struct Failure {
 impl Failure {
     /// The request was understood and answered with no.
     pub(crate) fn refused(what: impl Into<String>) -> Self {
-        Self { code: REFUSED, what: what.into(), source: None }
+        Self {
+            code: REFUSED,
+            what: what.into(),
+            source: None,
+        }
     }
 
     /// The command line or a configuration file is wrong.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
-        Self { code: USAGE, what: what.into(), source: None }
+        Self {
+            code: USAGE,
+            what: what.into(),
+            source: None,
+        }
     }
 
     /// Something outside the request is broken.
     pub(crate) fn fault(what: impl Into<String>) -> Self {
-        Self { code: FAULT, what: what.into(), source: None }
+        Self {
+            code: FAULT,
+            what: what.into(),
+            source: None,
+        }
     }
 
     /// Adds the cause, which is printed beneath.
@@ -46,7 +58,10 @@ impl Failure {
     }
 
     /// Prints the failure on stderr and gives the exit code.
-    #[expect(clippy::print_stderr, reason = "this is the edge where errors become words for a person")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "this is the edge where errors become words for a person"
+    )]
     pub(crate) fn report(&self) -> ExitCode {
         eprintln!("birthmark: {}", escaped(&self.to_string()));
         ExitCode::from(self.code)
@@ -88,7 +103,8 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> Context<T> for Result<T, E> {
 /// Foreign text, safe to print on a terminal: control characters, ANSI sequences and direction marks are escaped.
 pub(crate) fn escaped(text: &str) -> String {
     let harmful = |c: char| {
-        (c.is_control() && c != '\n') || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -107,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_failure_prints_its_causes_once() {
-        let failure = Failure::fault("could not open the ledger").because(std::io::Error::other("disk on fire"));
+        let failure =
+            Failure::fault("could not open the ledger").because(std::io::Error::other("disk on fire"));
         assert_eq!(failure.to_string(), "could not open the ledger: disk on fire");
     }
 

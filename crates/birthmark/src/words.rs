@@ -40,7 +40,11 @@ impl Chapter {
     pub(crate) fn begin(number: u8, title: &str, total: u64) -> Self {
         let title = format!("{number}. {title}");
         let bar = (io::stderr().is_terminal() && total > 0).then(|| bar(&title, total));
-        Self { title, started: Instant::now(), bar }
+        Self {
+            title,
+            started: Instant::now(),
+            bar,
+        }
     }
 
     /// Moves the bar.
@@ -62,7 +66,10 @@ impl Chapter {
 }
 
 fn bar(title: &str, total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
+    let bar = ProgressBar::with_draw_target(
+        Some(total),
+        ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND),
+    );
     let style = ProgressStyle::with_template("{prefix:<22} {bar:32} {pos}/{len}  {per_sec}  {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);

@@ -20,28 +20,43 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         first_connect: None,
         allow_simulated: false,
     })?;
-    effective.config.check().map_err(|error| Failure::usage("the configuration is not valid").because(error))?;
+    effective
+        .config
+        .check()
+        .map_err(|error| Failure::usage("the configuration is not valid").because(error))?;
     for (key, value, origin) in effective.settings() {
-        tell(&format!("{key:<16} {value:<28} # {origin}")).fault(|| "could not write to stdout".to_owned())?;
+        tell(&format!("{key:<16} {value:<28} # {origin}"))
+            .fault(|| "could not write to stdout".to_owned())?;
     }
-    warnings(&effective).iter().for_each(|warning| say(&format!("warning: {warning}")));
+    warnings(&effective)
+        .iter()
+        .for_each(|warning| say(&format!("warning: {warning}")));
     Ok(DONE)
 }
 
 fn warnings(effective: &Effective) -> Vec<String> {
     let config = &effective.config;
     let mut warnings = Vec::new();
-    for (key, address) in [("listen_mqtt", &config.listen_mqtt), ("listen_api", &config.listen_api)] {
-        let loopback = ["127.", "[::1]", "localhost"].iter().any(|start| address.starts_with(start));
+    for (key, address) in [
+        ("listen_mqtt", &config.listen_mqtt),
+        ("listen_api", &config.listen_api),
+    ] {
+        let loopback = ["127.", "[::1]", "localhost"]
+            .iter()
+            .any(|start| address.starts_with(start));
         if !loopback {
             warnings.push(format!("{key} = {address} can be reached from other machines"));
         }
     }
     if config.allow_simulated {
-        warnings.push("allow_simulated admits identities of simulated chips: for development only".to_owned());
+        warnings
+            .push("allow_simulated admits identities of simulated chips: for development only".to_owned());
     }
     if !Path::new(&config.data_dir).exists() {
-        warnings.push(format!("{} does not exist yet: the first start makes it, with a new server identity", config.data_dir.display()));
+        warnings.push(format!(
+            "{} does not exist yet: the first start makes it, with a new server identity",
+            config.data_dir.display()
+        ));
     }
     warnings
 }

@@ -1,6 +1,9 @@
 //! `birthmark chip`: simulated secure elements on the virtual I²C bus, and what a chip says of itself.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use i2c_bus::{Listener, Serving};
 use optiga::{Lifecycle, Metadata, ObjectId};
@@ -33,9 +36,16 @@ pub(crate) fn serve(typed: &ChipServe) -> Result<u8, Failure> {
     let serving = (0..typed.chips)
         .map(|index| place_chip(&tray, &typed.place, index, typed.chips))
         .collect::<Result<Vec<_>, _>>()?;
-    let addresses: Vec<String> = serving.iter().map(|serving| serving.address().to_string()).collect();
-    say(&format!("{} simulated chips (SIMULATED: no security whatsoever); stop with Ctrl-C", typed.chips));
-    tell(&json!({ "simulated": true, "chips": addresses }).to_string()).fault(|| "could not write to stdout".to_owned())?;
+    let addresses: Vec<String> = serving
+        .iter()
+        .map(|serving| serving.address().to_string())
+        .collect();
+    say(&format!(
+        "{} simulated chips (SIMULATED: no security whatsoever); stop with Ctrl-C",
+        typed.chips
+    ));
+    tell(&json!({ "simulated": true, "chips": addresses }).to_string())
+        .fault(|| "could not write to stdout".to_owned())?;
     super::serve::wait_for_the_end()?;
     serving.into_iter().for_each(Serving::stop);
     Ok(DONE)
@@ -47,18 +57,31 @@ fn tray(typed: &ChipServe) -> Result<Tray, Failure> {
         Timing::Wall => optiga_sim::Timing::Wall,
         Timing::Virtual => optiga_sim::Timing::Virtual,
     };
-    let settings = Settings { behaviour: Behaviour { timing, ..Behaviour::default() }, ..Settings::default() };
+    let settings = Settings {
+        behaviour: Behaviour {
+            timing,
+            ..Behaviour::default()
+        },
+        ..Settings::default()
+    };
     match &typed.tray {
         Some(path) if path.exists() => Tray::open_existing(path, settings.behaviour)
             .fault(|| format!("could not open the chips in {}", path.display()))
             .and_then(|tray| {
                 let chips = tray.chips();
                 let fits = typed.chips <= chips;
-                fits.then_some(tray).ok_or_else(|| Failure::usage(format!("{} holds {chips} chips, not {}", path.display(), typed.chips)))
+                fits.then_some(tray).ok_or_else(|| {
+                    Failure::usage(format!(
+                        "{} holds {chips} chips, not {}",
+                        path.display(),
+                        typed.chips
+                    ))
+                })
             }),
         Some(path) => Tray::open_file_with(path, typed.chips, new_seed()?, settings)
             .fault(|| format!("could not keep chips in {}", path.display())),
-        None => Tray::memory_with(typed.chips, new_seed()?, settings).fault(|| "could not make the chips".to_owned()),
+        None => Tray::memory_with(typed.chips, new_seed()?, settings)
+            .fault(|| "could not make the chips".to_owned()),
     }
 }
 
@@ -70,20 +93,31 @@ pub(crate) fn new_seed() -> Result<u64, Failure> {
 }
 
 fn place_chip(tray: &Tray, place: &ChipPlace, index: u32, chips: u32) -> Result<Serving, Failure> {
-    let bus = tray.bus(index).ok_or_else(|| Failure::fault("the tray lost a chip"))?;
+    let bus = tray
+        .bus(index)
+        .ok_or_else(|| Failure::fault("the tray lost a chip"))?;
     let listener = match (&place.socket, place.tcp) {
-        (Some(path), _) => Listener::unix(&numbered(path, index, chips)).fault(|| format!("could not listen on {}", path.display()))?,
-        (None, Some(address)) => Listener::tcp(behind(address, index)?).fault(|| format!("could not listen on {address}"))?,
-        (None, None) => return Err(Failure::usage("--socket or --tcp says where the chips are served")),
+        (Some(path), _) => Listener::unix(&numbered(path, index, chips))
+            .fault(|| format!("could not listen on {}", path.display()))?,
+        (None, Some(address)) => {
+            Listener::tcp(behind(address, index)?).fault(|| format!("could not listen on {address}"))?
+        }
+        (None, None) => {
+            return Err(Failure::usage(
+                "--socket or --tcp says where the chips are served",
+            ));
+        }
     };
-    listener.spawn(bus).fault(|| "could not start serving a chip".to_owned())
+    listener
+        .spawn(bus)
+        .fault(|| "could not start serving a chip".to_owned())
 }
 
-fn numbered(path: &PathBuf, index: u32, chips: u32) -> PathBuf {
+fn numbered(path: &Path, index: u32, chips: u32) -> PathBuf {
     if chips == 1 {
-        return path.clone();
+        return path.to_owned();
     }
-    let mut name = path.clone().into_os_string();
+    let mut name = path.to_owned().into_os_string();
     name.push(format!(".{index}"));
     name.into()
 }
@@ -92,7 +126,8 @@ fn numbered(path: &PathBuf, index: u32, chips: u32) -> PathBuf {
 fn behind(mut address: SocketAddr, index: u32) -> Result<SocketAddr, Failure> {
     if address.port() != 0 {
         let port = u32::from(address.port()) + index;
-        let port = u16::try_from(port).map_err(|_| Failure::usage(format!("there is no port {port} for chip {index}")))?;
+        let port = u16::try_from(port)
+            .map_err(|_| Failure::usage(format!("there is no port {port} for chip {index}")))?;
         address.set_port(port);
     }
     Ok(address)
@@ -117,12 +152,16 @@ pub(crate) fn inspect(typed: &ChipAddress) -> Result<u8, Failure> {
             .iter()
             .map(|(object, name, bytes, lifecycle)| json!({ "object": format!("{:04X}", object.0), "name": name, "bytes": bytes, "lifecycle": lifecycle }))
             .collect();
-        tell(&json!({ "uid": uid, "objects": objects }).to_string()).fault(|| "could not write to stdout".to_owned())?;
+        tell(&json!({ "uid": uid, "objects": objects }).to_string())
+            .fault(|| "could not write to stdout".to_owned())?;
         return Ok(DONE);
     }
     say(&format!("UID {uid}"));
     for (object, name, bytes, lifecycle) in objects {
-        say(&format!("{:04X}  {name:<24} {bytes:>5} bytes  {lifecycle}", object.0));
+        say(&format!(
+            "{:04X}  {name:<24} {bytes:>5} bytes  {lifecycle}",
+            object.0
+        ));
     }
     Ok(DONE)
 }

@@ -15,7 +15,11 @@ pub(crate) fn driver(address: &str) -> Result<Optiga<SocketClient, SocketDelay>,
 
 /// A read-write session on the token in the chip at this address.
 pub(crate) fn session(address: &str) -> Result<Session, Failure> {
-    let backend: Box<dyn Backend> = Box::new(token::chip::Chip::new(connect(address)?, SocketDelay, Config::default()));
+    let backend: Box<dyn Backend> = Box::new(token::chip::Chip::new(
+        connect(address)?,
+        SocketDelay,
+        Config::default(),
+    ));
     Ok(Slot::new(backend).open_session(Access::ReadWrite))
 }
 
@@ -24,11 +28,20 @@ fn connect(address: &str) -> Result<SocketClient, Failure> {
     if let Some(path) = address.strip_prefix("unix:") {
         return SocketClient::unix(Path::new(path)).fault(what);
     }
-    if let Some(address) = address.strip_prefix("tcp:").and_then(|address| address.parse::<SocketAddr>().ok()) {
+    if let Some(address) = address
+        .strip_prefix("tcp:")
+        .and_then(|address| address.parse::<SocketAddr>().ok())
+    {
         return SocketClient::tcp(address).fault(what);
     }
-    let real = if address.starts_with("/dev/i2c-") { "; a real bus is not supported yet" } else { "" };
-    Err(Failure::usage(format!("{address} is not a chip's address: it must be unix:PATH or tcp:IP:PORT{real}")))
+    let real = if address.starts_with("/dev/i2c-") {
+        "; a real bus is not supported yet"
+    } else {
+        ""
+    };
+    Err(Failure::usage(format!(
+        "{address} is not a chip's address: it must be unix:PATH or tcp:IP:PORT{real}"
+    )))
 }
 
 #[cfg(test)]
@@ -41,6 +54,12 @@ mod tests {
             let failure = connect(wrong).err().unwrap().to_string();
             assert!(failure.contains("unix:PATH or tcp:IP:PORT"), "{failure}");
         }
-        assert!(connect("unix:/no/such/socket").err().unwrap().to_string().contains("chip serve"));
+        assert!(
+            connect("unix:/no/such/socket")
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("chip serve")
+        );
     }
 }

@@ -49,8 +49,19 @@ pub(crate) struct Effective {
 impl Effective {
     /// Each key with its value and where it came from, in the order of the reference.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String, Origin)> {
-        let Config { data_dir, listen_mqtt, listen_api, hostnames, account, region, first_connect, allow_simulated, shards, endpoint, .. } =
-            &self.config;
+        let Config {
+            data_dir,
+            listen_mqtt,
+            listen_api,
+            hostnames,
+            account,
+            region,
+            first_connect,
+            allow_simulated,
+            shards,
+            endpoint,
+            ..
+        } = &self.config;
         let first_connect = match first_connect {
             FirstConnect::Close => "close",
             FirstConnect::Hold => "hold",
@@ -65,8 +76,22 @@ impl Effective {
             ("profile", "aws".to_owned()),
             ("first_connect", first_connect.to_owned()),
             ("allow_simulated", allow_simulated.to_string()),
-            ("shards", if *shards == 0 { "one per core".to_owned() } else { shards.to_string() }),
-            ("endpoint", if endpoint.is_empty() { "the first of hostnames".to_owned() } else { endpoint.clone() }),
+            (
+                "shards",
+                if *shards == 0 {
+                    "one per core".to_owned()
+                } else {
+                    shards.to_string()
+                },
+            ),
+            (
+                "endpoint",
+                if endpoint.is_empty() {
+                    "the first of hostnames".to_owned()
+                } else {
+                    endpoint.clone()
+                },
+            ),
         ]
         .into_iter()
         .map(|(key, value)| (key, value, self.origin(key)))
@@ -87,7 +112,9 @@ impl Effective {
 /// Resolves the effective configuration of what was typed.
 pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
     let mut effective = file_or_default(typed.config.as_deref())?;
-    let Effective { config, typed: keys, .. } = &mut effective;
+    let Effective {
+        config, typed: keys, ..
+    } = &mut effective;
     if let Some(data_dir) = &typed.data_dir {
         config.data_dir.clone_from(data_dir);
         keys.push("data_dir");
@@ -126,12 +153,22 @@ impl From<args::FirstConnect> for FirstConnect {
 
 fn file_or_default(path: Option<&Path>) -> Result<Effective, Failure> {
     let Some(path) = path else {
-        return Ok(Effective { config: Config::default(), file: None, typed: Vec::new() });
+        return Ok(Effective {
+            config: Config::default(),
+            file: None,
+            typed: Vec::new(),
+        });
     };
-    let text = fs::read_to_string(path).fault(|| format!("could not read the configuration {}", path.display()))?;
-    let (config, table) = parse(&text)
-        .map_err(|error| Failure::usage(format!("the configuration {} is not valid", path.display())).because(error))?;
-    Ok(Effective { config, file: Some((path.display().to_string(), table)), typed: Vec::new() })
+    let text =
+        fs::read_to_string(path).fault(|| format!("could not read the configuration {}", path.display()))?;
+    let (config, table) = parse(&text).map_err(|error| {
+        Failure::usage(format!("the configuration {} is not valid", path.display())).because(error)
+    })?;
+    Ok(Effective {
+        config,
+        file: Some((path.display().to_string(), table)),
+        typed: Vec::new(),
+    })
 }
 
 fn parse(text: &str) -> Result<(Config, Table), toml::de::Error> {
@@ -159,18 +196,36 @@ mod tests {
         let effective = resolve(&typed(&[])).unwrap();
         assert_eq!(effective.config.listen_mqtt, "127.0.0.1:8883");
         assert_eq!(effective.config.listen_api, "127.0.0.1:8443");
-        assert!(effective.settings().iter().all(|(_, _, origin)| *origin == Origin::Default));
+        assert!(
+            effective
+                .settings()
+                .iter()
+                .all(|(_, _, origin)| *origin == Origin::Default)
+        );
     }
 
     #[test]
     fn what_was_typed_wins_over_the_file_and_the_file_over_the_default() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"listen_api = \"127.0.0.1:1\"\nregion = \"eu-west-1\"\n").unwrap();
+        file.write_all(b"listen_api = \"127.0.0.1:1\"\nregion = \"eu-west-1\"\n")
+            .unwrap();
         let path = file.path().to_str().unwrap();
         let effective = resolve(&typed(&["--config", path, "--listen-api", "127.0.0.1:2"])).unwrap();
-        let origin = |key| effective.settings().into_iter().find(|(name, ..)| *name == key).unwrap();
-        assert_eq!(origin("listen_api"), ("listen_api", "127.0.0.1:2".to_owned(), Origin::CommandLine));
-        assert_eq!(origin("region"), ("region", "eu-west-1".to_owned(), Origin::File(path.to_owned())));
+        let origin = |key| {
+            effective
+                .settings()
+                .into_iter()
+                .find(|(name, ..)| *name == key)
+                .unwrap()
+        };
+        assert_eq!(
+            origin("listen_api"),
+            ("listen_api", "127.0.0.1:2".to_owned(), Origin::CommandLine)
+        );
+        assert_eq!(
+            origin("region"),
+            ("region", "eu-west-1".to_owned(), Origin::File(path.to_owned()))
+        );
         assert_eq!(origin("listen_mqtt").2, Origin::Default);
     }
 

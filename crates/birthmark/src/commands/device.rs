@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use ::device::{Alpn, Connection, DeviceKey, Endpoint, Error, Labels, Options, QoS, Tls, TokenKey, Versions, connect_with_backoff};
+use ::device::{
+    Alpn, Connection, DeviceKey, Endpoint, Error, Labels, Options, QoS, Tls, TokenKey, Versions,
+    connect_with_backoff,
+};
 use identity::certificate::Certificate;
 use serde_json::json;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use crate::{
 /// Port of MQTT over mutual TLS when only a host name is known.
 const MQTT_PORT: u16 = 8883;
 /// Pauses between attempts: a first connection is closed by the server, and the next one goes through.
-pub(crate) const BACKOFF: [Duration; 5] = [
+const BACKOFF: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
     Duration::from_millis(500),
@@ -36,17 +39,28 @@ pub(crate) fn enroll(typed: &Enroll) -> Result<u8, Failure> {
     let mut client = client(&typed.api)?;
     let root_file = typed.server_root.as_deref().unwrap_or(&typed.api.ca_bundle);
     let server_root = certificate(root_file)?;
-    let enrolment =
-        Enrolment { thing: &typed.thing, policy: &typed.policy, server_root: server_root.der(), overwrite: typed.overwrite };
+    let enrolment = Enrolment {
+        thing: &typed.thing,
+        policy: &typed.policy,
+        server_root: server_root.der(),
+        overwrite: typed.overwrite,
+    };
     let enrolled = enrol(&session, &mut client, &enrolment)?;
-    say(&format!("the chip holds its certificate {}", enrolled.certificate_id));
+    say(&format!(
+        "the chip holds its certificate {}",
+        enrolled.certificate_id
+    ));
     let endpoint = match &typed.mqtt {
         Some(place) => endpoint(place)?,
         None => described(&mut client)?,
     };
-    let key = TokenKey::find(session, &Labels::default()).fault(|| "the chip's identity cannot be used".to_owned())?;
-    let (connection, _) = connect(Arc::new(key), &endpoint, Versions::Both, &typed.thing).fault(|| format!("{} could not connect", typed.thing))?;
-    connection.disconnect().fault(|| "could not say goodbye".to_owned())?;
+    let key = TokenKey::find(session, &Labels::default())
+        .fault(|| "the chip's identity cannot be used".to_owned())?;
+    let (connection, _) = connect(Arc::new(key), &endpoint, Versions::Both, &typed.thing)
+        .fault(|| format!("{} could not connect", typed.thing))?;
+    connection
+        .disconnect()
+        .fault(|| "could not say goodbye".to_owned())?;
     say(&format!("{} connected with the key in the chip", typed.thing));
     if typed.json {
         let answer = json!({ "thing": typed.thing, "certificate_id": enrolled.certificate_id, "certificate_arn": enrolled.certificate_arn, "connected": true });
@@ -58,11 +72,23 @@ pub(crate) fn enroll(typed: &Enroll) -> Result<u8, Failure> {
 /// Connects with the chip's identity and publishes one message.
 pub(crate) fn run(typed: &DeviceRun) -> Result<u8, Failure> {
     let session = chip_bus::session(&typed.chip)?;
-    let key = TokenKey::find(session, &Labels::default()).fault(|| "the chip's identity cannot be used".to_owned())?;
+    let key = TokenKey::find(session, &Labels::default())
+        .fault(|| "the chip's identity cannot be used".to_owned())?;
     let name = common_name(&key);
-    let client_id = typed.client_id.clone().or(name).ok_or_else(|| Failure::usage("the chip's certificate has no common name: say --client-id"))?;
-    let topic = typed.topic.clone().unwrap_or_else(|| format!("dt/{client_id}/telemetry"));
-    let versions = if typed.tls12 { Versions::Tls12 } else { Versions::Both };
+    let client_id = typed
+        .client_id
+        .clone()
+        .or(name)
+        .ok_or_else(|| Failure::usage("the chip's certificate has no common name: say --client-id"))?;
+    let topic = typed
+        .topic
+        .clone()
+        .unwrap_or_else(|| format!("dt/{client_id}/telemetry"));
+    let versions = if typed.tls12 {
+        Versions::Tls12
+    } else {
+        Versions::Both
+    };
     let endpoint = endpoint(&typed.mqtt)?;
     let done = connect(Arc::new(key), &endpoint, versions, &client_id).and_then(|(mut connection, tries)| {
         connection.publish(&topic, typed.message.as_bytes(), QoS::AtLeastOnce)?;
@@ -71,7 +97,9 @@ pub(crate) fn run(typed: &DeviceRun) -> Result<u8, Failure> {
     });
     match done {
         Ok(tries) => {
-            say(&format!("{client_id} connected ({tries} tries) and published to {topic}; the cloud acknowledged it"));
+            say(&format!(
+                "{client_id} connected ({tries} tries) and published to {topic}; the cloud acknowledged it"
+            ));
             Ok(DONE)
         }
         Err(error) => {
@@ -81,7 +109,12 @@ pub(crate) fn run(typed: &DeviceRun) -> Result<u8, Failure> {
     }
 }
 
-fn remember(data_dir: Option<&Path>, client_id: &str, endpoint: &Endpoint, error: &Error) -> Result<(), Failure> {
+fn remember(
+    data_dir: Option<&Path>,
+    client_id: &str,
+    endpoint: &Endpoint,
+    error: &Error,
+) -> Result<(), Failure> {
     match data_dir {
         Some(dir) => device_attempts::Log::open(dir)?.refused(client_id, endpoint.address(), error),
         None => Ok(()),
@@ -89,7 +122,12 @@ fn remember(data_dir: Option<&Path>, client_id: &str, endpoint: &Endpoint, error
 }
 
 /// Connects, trying again while the server is still getting to know the device.
-fn connect(key: Arc<dyn DeviceKey>, endpoint: &Endpoint, versions: Versions, client_id: &str) -> Result<(Connection, usize), Error> {
+fn connect(
+    key: Arc<dyn DeviceKey>,
+    endpoint: &Endpoint,
+    versions: Versions,
+    client_id: &str,
+) -> Result<(Connection, usize), Error> {
     let alpn = Alpn::for_port(endpoint.address().port());
     let tls = Tls::new(versions).config(key, alpn)?;
     let options = Options::new(client_id);
@@ -127,7 +165,10 @@ mod tests {
         assert!(endpoint("127.0.0.1:8883").is_ok());
         assert!(endpoint("[::1]:8883").is_ok());
         for wrong in ["localhost", "localhost:port", ""] {
-            assert!(endpoint(wrong).err().unwrap().to_string().contains("HOST:PORT"), "{wrong}");
+            assert!(
+                endpoint(wrong).err().unwrap().to_string().contains("HOST:PORT"),
+                "{wrong}"
+            );
         }
     }
 }

@@ -25,7 +25,9 @@ impl Log {
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
         let what = || format!("could not keep the device's attempts in {}", directory.display());
         let directory = DataDirectory::open(directory).fault(what)?;
-        Ok(Self { attempts: LocalAttempts::open(&directory).fault(what)? })
+        Ok(Self {
+            attempts: LocalAttempts::open(&directory).fault(what)?,
+        })
     }
 
     /// Remembers why a connection came to nothing; readable when this returns.
@@ -55,8 +57,12 @@ fn chain(error: &Error) -> String {
 
 fn hint(error: &Error) -> &'static str {
     match error {
-        Error::ServerNotTrusted(_) => "if this server is the right one, the chip needs its root as trust anchor; if not, somebody stands in between",
-        Error::ClosedBeforeConnack(_) => "ask the cloud: birthmark explain --data-dir <its data directory> last",
+        Error::ServerNotTrusted(_) => {
+            "if this server is the right one, the chip needs its root as trust anchor; if not, somebody stands in between"
+        }
+        Error::ClosedBeforeConnack(_) => {
+            "ask the cloud: birthmark explain --data-dir <its data directory> last"
+        }
         Error::Unreachable { .. } | Error::Resolve { .. } => "check the address, the port and the network",
         _ => "",
     }

@@ -35,25 +35,43 @@ pub(crate) struct Enrolled {
 }
 
 /// Enrols the chip behind the session. The certificate is in the chip before anything at the cloud refers to it.
-pub(crate) fn enrol(session: &Session, client: &mut Client, enrolment: &Enrolment<'_>) -> Result<Enrolled, Failure> {
-    let subject = Name::with_common_name(enrolment.thing).refused(|| format!("{} cannot be a common name", enrolment.thing))?;
+pub(crate) fn enrol(
+    session: &Session,
+    client: &mut Client,
+    enrolment: &Enrolment<'_>,
+) -> Result<Enrolled, Failure> {
+    let subject = Name::with_common_name(enrolment.thing)
+        .refused(|| format!("{} cannot be a common name", enrolment.thing))?;
     let labels = Labels::default();
-    let csr = enrolment::request(session, &labels, &subject, enrolment.overwrite)
-        .fault(|| "the chip did not give a certification request (--overwrite replaces an identity)".to_owned())?;
+    let csr = enrolment::request(session, &labels, &subject, enrolment.overwrite).fault(|| {
+        "the chip did not give a certification request (--overwrite replaces an identity)".to_owned()
+    })?;
     let answer = client
-        .call("POST", "/certificates?setAsActive=true", &[], Some(&json!({ "certificateSigningRequest": request::encode_pem(&csr) })))
+        .call(
+            "POST",
+            "/certificates?setAsActive=true",
+            &[],
+            Some(&json!({ "certificateSigningRequest": request::encode_pem(&csr) })),
+        )
         .refused(|| "the cloud did not certify the chip's key".to_owned())?;
     let certificate = Certificate::from_pem(&text(&answer, "certificatePem"))
         .refused(|| "the cloud's answer holds no certificate that can be read".to_owned())?;
     enrolment::store(session, &labels, certificate.der(), enrolment.server_root)
         .fault(|| "the chip did not take its certificate".to_owned())?;
-    let enrolled = Enrolled { certificate_id: text(&answer, "certificateId"), certificate_arn: text(&answer, "certificateArn") };
-    attach(client, enrolment, &enrolled).refused(|| format!("could not attach {} and {}", enrolment.thing, enrolment.policy))?;
+    let enrolled = Enrolled {
+        certificate_id: text(&answer, "certificateId"),
+        certificate_arn: text(&answer, "certificateArn"),
+    };
+    attach(client, enrolment, &enrolled)
+        .refused(|| format!("could not attach {} and {}", enrolment.thing, enrolment.policy))?;
     Ok(enrolled)
 }
 
 fn attach(client: &mut Client, enrolment: &Enrolment<'_>, enrolled: &Enrolled) -> Result<(), CallError> {
-    let (thing, policy) = (percent_encoded(enrolment.thing), percent_encoded(enrolment.policy));
+    let (thing, policy) = (
+        percent_encoded(enrolment.thing),
+        percent_encoded(enrolment.policy),
+    );
     client.call("POST", &format!("/things/{thing}"), &[], Some(&json!({})))?;
     let document = json!({ "policyDocument": least_rights() });
     match client.call("POST", &format!("/policies/{policy}"), &[], Some(&document)) {

@@ -19,12 +19,22 @@ use crate::{
 
 /// Shows the newest attempts that match.
 pub(crate) fn run(typed: &Explain) -> Result<u8, Failure> {
-    let data_dir = typed.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR));
-    let filter = Filter { what: what(&typed.what), tenant: None, refused_only: typed.refused };
+    let data_dir = typed.data_dir.as_deref().unwrap_or_else(|| Path::new(DATA_DIR));
+    let filter = Filter {
+        what: what(&typed.what),
+        tenant: None,
+        refused_only: typed.refused,
+    };
     let found = newest(data_dir, &filter, typed.count)?;
     if found.is_empty() {
-        say(&format!("no attempt matches `{}` in {}", typed.what, data_dir.display()));
-        say("Nothing reached the cloud: look at the network, the port and the name that the device connects to.");
+        say(&format!(
+            "no attempt matches `{}` in {}",
+            typed.what,
+            data_dir.display()
+        ));
+        say(
+            "Nothing reached the cloud: look at the network, the port and the name that the device connects to.",
+        );
         return Ok(REFUSED);
     }
     for recorded in &found {
@@ -49,7 +59,10 @@ fn what(text: &str) -> What {
     if text == "last" {
         return What::Last;
     }
-    let fingerprint = text.rsplit_once('=').map_or(text, |(_, digits)| digits).replace(':', "");
+    let fingerprint = text
+        .rsplit_once('=')
+        .map_or(text, |(_, digits)| digits)
+        .replace(':', "");
     if let Ok(id) = fingerprint.parse::<CertificateId>() {
         return What::Certificate(id);
     }
@@ -63,7 +76,11 @@ fn what(text: &str) -> What {
 fn page(recorded: &Recorded) -> String {
     let attempt = &recorded.attempt;
     let mut lines = vec![headline(recorded)];
-    lines.extend(facts(attempt).into_iter().map(|(name, value)| format!("  {name:<12} {value}")));
+    lines.extend(
+        facts(attempt)
+            .into_iter()
+            .map(|(name, value)| format!("  {name:<12} {value}")),
+    );
     for step in attempt.trail.steps() {
         let mark = match step.verdict {
             StepVerdict::Passed => "ok  ",
@@ -74,7 +91,11 @@ fn page(recorded: &Recorded) -> String {
         lines.push(format!("  {mark} {:<24} {}", step.name, step.detail.as_str()));
     }
     if !attempt.reason.is_empty() {
-        lines.push(format!("  why          {} [{}]", attempt.reason.as_str(), attempt.code.as_str()));
+        lines.push(format!(
+            "  why          {} [{}]",
+            attempt.reason.as_str(),
+            attempt.code.as_str()
+        ));
     }
     if !attempt.hint.is_empty() {
         lines.push(format!("  what mends   {}", attempt.hint.as_str()));
@@ -94,11 +115,19 @@ fn headline(recorded: &Recorded) -> String {
         1 => String::new(),
         count => format!(", {count} times since {}", recorded.first_at.to_rfc3339()),
     };
-    format!("{}  {}  {verdict}{storm}  trace {}", attempt.at.to_rfc3339(), attempt.kind.name(), attempt.trace)
+    format!(
+        "{}  {}  {verdict}{storm}  trace {}",
+        attempt.at.to_rfc3339(),
+        attempt.kind.name(),
+        attempt.trace
+    )
 }
 
 fn facts(attempt: &Attempt) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("account", format!("{} {}", attempt.tenant.account, attempt.tenant.region))];
+    let mut facts = vec![(
+        "account",
+        format!("{} {}", attempt.tenant.account, attempt.tenant.region),
+    )];
     if let Some(peer) = attempt.peer {
         facts.push(("from", peer.to_string()));
     }
@@ -109,15 +138,31 @@ fn facts(attempt: &Attempt) -> Vec<(&'static str, String)> {
         facts.push(("certificate", certificate.id.to_string()));
         facts.push(("subject", certificate.subject.as_str().to_owned()));
         facts.push(("issuer", certificate.issuer.as_str().to_owned()));
-        let (from, to) = (certificate.not_before.to_rfc3339(), certificate.not_after.to_rfc3339());
+        let (from, to) = (
+            certificate.not_before.to_rfc3339(),
+            certificate.not_after.to_rfc3339(),
+        );
         facts.push(("valid", format!("{from} to {to}")));
     }
     let texts = [
-        ("client id", attempt.client_id.as_ref().map(|text| text.as_str().to_owned())),
-        ("thing", attempt.thing.as_ref().map(|name| name.as_str().to_owned())),
-        ("operation", attempt.operation.as_ref().map(|text| text.as_str().to_owned())),
+        (
+            "client id",
+            attempt.client_id.as_ref().map(|text| text.as_str().to_owned()),
+        ),
+        (
+            "thing",
+            attempt.thing.as_ref().map(|name| name.as_str().to_owned()),
+        ),
+        (
+            "operation",
+            attempt.operation.as_ref().map(|text| text.as_str().to_owned()),
+        ),
     ];
-    facts.extend(texts.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))));
+    facts.extend(
+        texts
+            .into_iter()
+            .filter_map(|(name, text)| text.map(|text| (name, text))),
+    );
     facts
 }
 
@@ -169,8 +214,16 @@ mod tests {
     fn a_person_may_name_it_in_many_ways() {
         let id = "ab".repeat(32);
         let colons = ["AB"; 32].join(":");
-        for text in [id.clone(), format!("0x{id}"), colons.clone(), format!("sha256 Fingerprint={colons}")] {
-            assert!(matches!(what(&text), What::Certificate(found) if found.to_string() == id), "{text}");
+        for text in [
+            id.clone(),
+            format!("0x{id}"),
+            colons.clone(),
+            format!("sha256 Fingerprint={colons}"),
+        ] {
+            assert!(
+                matches!(what(&text), What::Certificate(found) if found.to_string() == id),
+                "{text}"
+            );
         }
         assert_eq!(what("last"), What::Last);
         assert!(matches!(what("127.0.0.1"), What::Address(_)));

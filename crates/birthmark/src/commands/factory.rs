@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use ::factory::{Factory, Plan, Terms, ledger, line::{Outcome, Setup}};
+use ::factory::{
+    Factory, Plan, Terms, ledger,
+    line::{Outcome, Setup},
+};
 use identity::{UnixMillis, certificate::Certificate};
 use serde_json::{Value, json};
 
@@ -22,18 +25,24 @@ const ORDER: &str = "line";
 
 /// Milliseconds since 1970, now.
 pub(crate) fn now() -> UnixMillis {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let elapsed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     UnixMillis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Makes a factory.
 pub(crate) fn init(typed: &FactoryInit) -> Result<u8, Failure> {
     let what = || format!("could not make a factory in {}", typed.dir.display());
-    let plan = Plan::new(&typed.customer, typed.simulated, now()).map_err(|error| Failure::usage(what()).because(error))?;
+    let plan = Plan::new(&typed.customer, typed.simulated, now())
+        .map_err(|error| Failure::usage(what()).because(error))?;
     let factory = Factory::create(&typed.dir, &plan, now()).fault(what)?;
     say(&format!("root   {}", factory.root().subject()));
     say(&format!("signer {}", factory.signer().subject()));
-    say(&format!("keys and ledger are in {}: keep a copy of root.key.pem where no line can reach it", typed.dir.display()));
+    say(&format!(
+        "keys and ledger are in {}: keep a copy of root.key.pem where no line can reach it",
+        typed.dir.display()
+    ));
     Ok(DONE)
 }
 
@@ -42,9 +51,14 @@ pub(crate) fn run(typed: &FactoryRun) -> Result<u8, Failure> {
     let mut factory = open(&typed.dir)?;
     let setup = Setup::new(certificate(&typed.server_root)?);
     let what = || "the line could not be set up".to_owned();
-    let terms = Terms::new(ORDER, &typed.prefix, typed.order_count, now()).map_err(|error| Failure::usage(what()).because(error))?;
+    let terms = Terms::new(ORDER, &typed.prefix, typed.order_count, now())
+        .map_err(|error| Failure::usage(what()).because(error))?;
     let order = factory.order(&terms, now()).refused(what)?;
-    let chips = typed.chips.iter().map(|address| chip_bus::driver(address)).collect::<Result<Vec<_>, _>>()?;
+    let chips = typed
+        .chips
+        .iter()
+        .map(|address| chip_bus::driver(address))
+        .collect::<Result<Vec<_>, _>>()?;
     let chapter = Chapter::begin(2, "Line", chips.len() as u64);
     let mut results = Vec::new();
     let report = factory
@@ -56,23 +70,38 @@ pub(crate) fn run(typed: &FactoryRun) -> Result<u8, Failure> {
             })
         })
         .fault(|| "the line stopped".to_owned())?;
-    chapter.end(&format!("{} done, {} scrapped, {} set aside", report.done(), report.scrapped, report.aside));
+    chapter.end(&format!(
+        "{} done, {} scrapped, {} set aside",
+        report.done(),
+        report.scrapped,
+        report.aside
+    ));
     for (address, finished) in typed.chips.iter().zip(&results) {
         if let Outcome::Scrapped(reason) | Outcome::Aside(reason) = &finished.outcome {
             say(&format!("{address}: {reason}"));
         }
     }
     if typed.json {
-        let things: Vec<_> = results.iter().filter_map(|finished| finished.thing.as_ref().map(|thing| thing.as_str())).collect();
-        print(&json!({ "made": report.made, "resumed": report.resumed, "already_done": report.already_done,
-                       "scrapped": report.scrapped, "aside": report.aside, "things": things }))?;
+        let things: Vec<_> = results
+            .iter()
+            .filter_map(|finished| finished.thing.as_ref().map(|thing| thing.as_str()))
+            .collect();
+        print(
+            &json!({ "made": report.made, "resumed": report.resumed, "already_done": report.already_done,
+                       "scrapped": report.scrapped, "aside": report.aside, "things": things }),
+        )?;
     }
-    Ok(if report.scrapped + report.aside == 0 { DONE } else { REFUSED })
+    Ok(if report.scrapped + report.aside == 0 {
+        DONE
+    } else {
+        REFUSED
+    })
 }
 
 /// Counts what the ledger holds.
 pub(crate) fn status(typed: &FactoryDir) -> Result<u8, Failure> {
-    let orders = ledger::orders(&typed.dir).fault(|| format!("could not read the ledger in {}", typed.dir.display()))?;
+    let orders = ledger::orders(&typed.dir)
+        .fault(|| format!("could not read the ledger in {}", typed.dir.display()))?;
     let sum = |count: fn(&::factory::Order) -> u64| orders.iter().map(count).sum::<u64>();
     if typed.json {
         let by_order: serde_json::Map<String, Value> = orders
@@ -83,11 +112,16 @@ pub(crate) fn status(typed: &FactoryDir) -> Result<u8, Failure> {
                 (order.terms.name.clone(), counts)
             })
             .collect();
-        print(&json!({ "intended": sum(|o| o.intended), "signed": sum(|o| o.signed), "done": sum(|o| o.done),
-                       "scrapped": sum(|o| o.scrapped), "orders": by_order }))?;
+        print(
+            &json!({ "intended": sum(|o| o.intended), "signed": sum(|o| o.signed), "done": sum(|o| o.done),
+                       "scrapped": sum(|o| o.scrapped), "orders": by_order }),
+        )?;
         return Ok(DONE);
     }
-    say(&format!("{:<24} {:>10} {:>10} {:>10} {:>10} {:>10}", "order", "count", "intended", "signed", "done", "scrapped"));
+    say(&format!(
+        "{:<24} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "order", "count", "intended", "signed", "done", "scrapped"
+    ));
     for order in &orders {
         say(&format!(
             "{:<24} {:>10} {:>10} {:>10} {:>10} {:>10}",
@@ -105,13 +139,18 @@ pub(crate) fn verify(typed: &FactoryDir) -> Result<u8, Failure> {
             if typed.json {
                 print(&json!({ "ok": false, "error": error.to_string() }))?;
             }
-            return Err(Failure::refused(format!("the ledger in {} does not verify", typed.dir.display())).because(error));
+            return Err(
+                Failure::refused(format!("the ledger in {} does not verify", typed.dir.display()))
+                    .because(error),
+            );
         }
     };
     if typed.json {
-        print(&json!({ "ok": true, "records": verified.records, "orders": verified.orders, "intended": verified.intended,
+        print(
+            &json!({ "ok": true, "records": verified.records, "orders": verified.orders, "intended": verified.intended,
                        "signed": verified.signed, "done": verified.done, "scrapped": verified.scrapped,
-                       "verifications": verified.verifications, "torn_bytes": verified.torn_bytes }))?;
+                       "verifications": verified.verifications, "torn_bytes": verified.torn_bytes }),
+        )?;
     }
     say(&format!(
         "the ledger verifies: {} records, {} intended, {} signed, {} done, {} scrapped; every serial is there once",
@@ -133,13 +172,23 @@ pub(crate) fn register_ca(typed: &RegisterCa) -> Result<u8, Failure> {
 }
 
 /// Code, verification certificate, registration.
-pub(crate) fn register(factory: &mut Factory, client: &mut Client, template: Option<&str>, role_arn: &str) -> Result<Registered, Failure> {
+pub(crate) fn register(
+    factory: &mut Factory,
+    client: &mut Client,
+    template: Option<&str>,
+    role_arn: &str,
+) -> Result<Registered, Failure> {
     let code = registration::code(client).refused(|| "the cloud gave no registration code".to_owned())?;
     let verification = factory
         .verification_certificate(&code, now())
         .refused(|| "the factory did not sign the registration code".to_owned())?;
     let ca_pem = factory.signer().pem();
-    let registration = Registration { ca_pem: &ca_pem, verification_pem: &verification.pem(), template, role_arn };
+    let registration = Registration {
+        ca_pem: &ca_pem,
+        verification_pem: &verification.pem(),
+        template,
+        role_arn,
+    };
     registration::register(client, &registration).refused(|| "the cloud did not register the CA".to_owned())
 }
 
@@ -161,7 +210,9 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
 
 /// Reads one certificate.
 pub(crate) fn certificate(path: &Path) -> Result<Certificate, Failure> {
-    Certificate::from_pem(&read(path)?).map_err(|error| Failure::usage(format!("{} is not one certificate in PEM", path.display())).because(error))
+    Certificate::from_pem(&read(path)?).map_err(|error| {
+        Failure::usage(format!("{} is not one certificate in PEM", path.display())).because(error)
+    })
 }
 
 fn open(dir: &Path) -> Result<Factory, Failure> {

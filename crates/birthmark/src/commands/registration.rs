@@ -35,7 +35,10 @@ pub(crate) fn code(client: &mut Client) -> Result<String, CallError> {
 }
 
 /// Registers the CA: ACTIVE, with auto-registration, and with the template if there is one.
-pub(crate) fn register(client: &mut Client, registration: &Registration<'_>) -> Result<Registered, CallError> {
+pub(crate) fn register(
+    client: &mut Client,
+    registration: &Registration<'_>,
+) -> Result<Registered, CallError> {
     let mut body = json!({
         "caCertificate": registration.ca_pem,
         "verificationCertificate": registration.verification_pem,
@@ -54,5 +57,9 @@ pub(crate) fn register(client: &mut Client, registration: &Registration<'_>) -> 
 
 /// A text member of an answer, or nothing.
 pub(crate) fn text(answer: &Value, member: &str) -> String {
-    answer.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+    answer
+        .get(member)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }

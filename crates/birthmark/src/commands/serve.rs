@@ -24,9 +24,15 @@ pub(crate) fn run(typed: &Serve) -> Result<u8, Failure> {
 pub(crate) fn wait_for_the_end() -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let what = || "could not wait for signals".to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().fault(what)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .fault(what)?;
     runtime.block_on(async {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()).fault(what)?, signal(SignalKind::terminate()).fault(what)?);
+        let (mut interrupt, mut terminate) = (
+            signal(SignalKind::interrupt()).fault(what)?,
+            signal(SignalKind::terminate()).fault(what)?,
+        );
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -46,17 +52,16 @@ birthmark cloud is ready
   API   https://localhost:{api_port}   (listens on {api})
   MQTT  localhost:{mqtt_port}, mutual TLS   (listens on {mqtt})
 
-AWS CLI, with a profile (v1.29 / v2.13 or newer): put this into a file and name it in AWS_CONFIG_FILE
+AWS CLI, any version:
+  export AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_CA_BUNDLE={ca} AWS_DEFAULT_REGION=us-east-1
+  aws --endpoint-url https://localhost:{api_port} iot list-things
+AWS CLI with a profile that knows its endpoint (1.29, 2.13 or newer); in the file that AWS_CONFIG_FILE names:
   [profile birthmark]
   region = us-east-1
   endpoint_url = https://localhost:{api_port}
   ca_bundle = {ca}
-then
-  export AWS_SHARED_CREDENTIALS_FILE={credentials}
-  aws --profile birthmark iot list-things          (the key stands in profile [default]: add source_profile or copy it)
-AWS CLI, any version:
-  AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_CA_BUNDLE={ca} \\
-    aws --region us-east-1 --endpoint-url https://localhost:{api_port} iot list-things
+then, with AWS_SHARED_CREDENTIALS_FILE as above:
+  aws --profile birthmark iot list-things
 
 AWS IoT device SDKs: endpoint=\"localhost\", port={mqtt_port}, ca_filepath=\"{ca}\"
 mosquitto: mosquitto_pub -h localhost -p {mqtt_port} --cafile {ca} --cert device.pem --key device.key -i THING -q 1 -t dt/THING/telemetry -m hello

@@ -26,10 +26,20 @@ pub(super) fn wave() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let allowed = limit.maximum.unwrap_or(FILES_WANTED).min(FILES_WANTED);
     let current = limit.current.unwrap_or(FILES_WANTED);
-    let raised = current < allowed && setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum }).is_ok();
+    let raised = current < allowed
+        && setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(allowed),
+                maximum: limit.maximum,
+            },
+        )
+        .is_ok();
     let files = if raised { allowed } else { current };
     let devices = files.saturating_sub(OTHER_FILES) / FILES_PER_DEVICE;
-    usize::try_from(devices).unwrap_or(WAVE_DEVICES_MAX).clamp(1, WAVE_DEVICES_MAX)
+    usize::try_from(devices)
+        .unwrap_or(WAVE_DEVICES_MAX)
+        .clamp(1, WAVE_DEVICES_MAX)
 }
 
 /// Does `work` with every item, many at a time; the answers are in the order of the items.
@@ -42,13 +52,19 @@ pub(super) fn each<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync
             let mut done = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(place) = items.get(index) else { return done };
+                let Some(place) = items.get(index) else {
+                    return done;
+                };
                 let item = place.lock().unwrap_or_else(PoisonError::into_inner).take();
                 done.extend(item.map(|item| (index, work(item))));
             }
         };
         let threads: Vec<_> = (0..THREADS.min(count)).map(|_| scope.spawn(take)).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .flatten()
+            .collect()
     });
     answers.sort_by_key(|(index, _)| *index);
     answers.into_iter().map(|(_, answer)| answer).collect()

@@ -13,15 +13,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::device::{Alpn, Connection, DeviceKey, Endpoint, Error, Options, QoS, SubscribeReturn, Tls, Versions, connect_with_backoff};
+use ::device::{
+    Alpn, Connection, DeviceKey, Endpoint, Error, Options, QoS, SubscribeReturn, Tls, Versions,
+    connect_with_backoff,
+};
 use optiga_sim::Tray;
 
-use super::{super::device::BACKOFF, crowd, world::chip_key};
+use super::{crowd, world::chip_key};
 use crate::{
     exit::{Context, Failure},
     words::{Chapter, say},
 };
 
+/// Pauses between a device's attempts. The cloud has kept everything before it closes a first connection, so that the next
+/// one may follow at once; the later ones are for a machine that is busy.
+const PAUSES: [Duration; 8] = [
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 /// How long the subscriber waits for the next message before it looks whether it is still wanted.
 const SUBSCRIBER_PATIENCE: Duration = Duration::from_millis(100);
 /// How long after the last acknowledged publish a message may still arrive.
@@ -49,30 +64,59 @@ pub(super) struct Road {
 
 impl Road {
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, tls12: Tls::new(Versions::Tls12), tls13: Tls::new(Versions::Tls13), handshakes: AtomicU64::new(0) }
+        Self {
+            endpoint,
+            tls12: Tls::new(Versions::Tls12),
+            tls13: Tls::new(Versions::Tls13),
+            handshakes: AtomicU64::new(0),
+        }
     }
 
     /// Connects once with the identity in a chip. Even chips speak TLS 1.3, odd ones 1.2.
-    pub(super) fn connect(&self, chip: u32, key: &Arc<dyn DeviceKey>, client_id: &str) -> Result<Connection, Error> {
+    pub(super) fn connect(
+        &self,
+        chip: u32,
+        key: &Arc<dyn DeviceKey>,
+        client_id: &str,
+    ) -> Result<Connection, Error> {
         self.open(self.tls_for(chip), key, client_id, true)
     }
 
     /// Connects with the identity in a chip, again and again while the cloud is getting to know it.
-    pub(super) fn connect_at_last(&self, chip: u32, key: &Arc<dyn DeviceKey>, client_id: &str) -> Result<Connection, Error> {
+    pub(super) fn connect_at_last(
+        &self,
+        chip: u32,
+        key: &Arc<dyn DeviceKey>,
+        client_id: &str,
+    ) -> Result<Connection, Error> {
         let attempt = || self.connect(chip, key, client_id);
-        connect_with_backoff(attempt, BACKOFF).map(|(connection, _)| connection)
+        connect_with_backoff(attempt, PAUSES).map(|(connection, _)| connection)
     }
 
     /// Connects once with an identity that is in no chip.
-    pub(super) fn connect_software(&self, key: &Arc<dyn DeviceKey>, client_id: &str) -> Result<Connection, Error> {
+    pub(super) fn connect_software(
+        &self,
+        key: &Arc<dyn DeviceKey>,
+        client_id: &str,
+    ) -> Result<Connection, Error> {
         self.open(&self.tls13, key, client_id, false)
     }
 
     fn tls_for(&self, chip: u32) -> &Tls {
-        if chip.is_multiple_of(2) { &self.tls13 } else { &self.tls12 }
+        if chip.is_multiple_of(2) {
+            &self.tls13
+        } else {
+            &self.tls12
+        }
     }
 
-    fn open(&self, tls: &Tls, key: &Arc<dyn DeviceKey>, client_id: &str, in_chip: bool) -> Result<Connection, Error> {
+    fn open(
+        &self,
+        tls: &Tls,
+        key: &Arc<dyn DeviceKey>,
+        client_id: &str,
+        in_chip: bool,
+    ) -> Result<Connection, Error> {
         let config = tls.config(Arc::clone(key), Alpn::None)?;
         let connection = Connection::open(&self.endpoint, &config, &Options::new(client_id));
         if in_chip && connection.as_ref().map_or_else(has_signed, |_| true) {
@@ -86,7 +130,10 @@ impl Road {
 fn has_signed(error: &Error) -> bool {
     use ::device::Moment;
     match error {
-        Error::ClosedBeforeConnack(Moment::Connect) | Error::ConnectionRefused(_) | Error::Network(_) | Error::Timeout { .. } => true,
+        Error::ClosedBeforeConnack(Moment::Connect)
+        | Error::ConnectionRefused(_)
+        | Error::Network(_)
+        | Error::Timeout { .. } => true,
         Error::Alert { during, .. } => *during != Moment::Handshake,
         _ => false,
     }
@@ -109,7 +156,9 @@ pub(super) fn run(fleet: &[Member], tray: &Tray, road: &Road, chapter: &Chapter)
         let start = Instant::now();
         let connect = |member: &Member| {
             let key = chip_key(tray, member.chip).map_err(|failure| failure.to_string())?;
-            let connection = road.connect_at_last(member.chip, &key, &member.thing).map_err(|error| error.to_string());
+            let connection = road
+                .connect_at_last(member.chip, &key, &member.thing)
+                .map_err(|error| error.to_string());
             chapter.advance(1);
             connection
         };
@@ -156,17 +205,28 @@ impl Subscriber {
     pub(super) fn start(road: &Road, key: &Arc<dyn DeviceKey>, client_id: &str) -> Result<Self, Failure> {
         let what = || "the subscriber could not subscribe".to_owned();
         let mut connection = road.connect_software(key, client_id).fault(what)?;
-        let granted = connection.subscribe(&[("dt/+/telemetry", QoS::AtLeastOnce)]).fault(what)?;
+        let granted = connection
+            .subscribe(&[("dt/+/telemetry", QoS::AtLeastOnce)])
+            .fault(what)?;
         if !granted.iter().all(|answer| *answer != SubscribeReturn::Failure) {
-            return Err(Failure::refused("the cloud refused the subscriber's topic filter"));
+            return Err(Failure::refused(
+                "the cloud refused the subscriber's topic filter",
+            ));
         }
-        let (heard, wanted) = (Arc::new(Mutex::new(HashSet::new())), Arc::new(AtomicBool::new(true)));
+        let (heard, wanted) = (
+            Arc::new(Mutex::new(HashSet::new())),
+            Arc::new(AtomicBool::new(true)),
+        );
         let (listening, still) = (Arc::clone(&heard), Arc::clone(&wanted));
         let thread = std::thread::Builder::new()
             .name("subscriber".to_owned())
             .spawn(move || listen(connection, &listening, &still))
             .fault(what)?;
-        Ok(Self { heard, wanted, thread })
+        Ok(Self {
+            heard,
+            wanted,
+            thread,
+        })
     }
 
     /// Waits until as many different messages have arrived, or for long enough; gives their number.
@@ -188,7 +248,10 @@ fn listen(mut connection: Connection, heard: &Mutex<HashSet<String>>, wanted: &A
     while wanted.load(Ordering::Relaxed) {
         match connection.next_message(SUBSCRIBER_PATIENCE) {
             Ok(Some(message)) => {
-                heard.lock().unwrap_or_else(PoisonError::into_inner).insert(message.topic);
+                heard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(message.topic);
             }
             Ok(None) => {}
             Err(error) => {

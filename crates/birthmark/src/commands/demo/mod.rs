@@ -13,7 +13,10 @@ mod world;
 use std::{collections::HashSet, sync::atomic::Ordering, time::Instant};
 
 use ::device::{Labels, QoS, TokenKey};
-use ::factory::{Factory, Order, Terms, line::{Report, Setup}};
+use ::factory::{
+    Factory, Order, Terms,
+    line::{Report, Setup},
+};
 use cloud::Running;
 use identity::{certificate::Certificate, issue::Validity};
 use optiga_sim::Tray;
@@ -51,6 +54,8 @@ const SUBSCRIBER: &str = "bm-subscriber";
 const ROLE_ARN: &str = "arn:aws:iam::123456789012:role/birthmark-provisioning";
 /// Things or certificates on a page of the API.
 const PAGE: usize = 250;
+/// Chips that go through the line together: each batch costs the disk the same, however many they are.
+const BATCH_CHIPS: usize = 256;
 /// Units read from the ledger at a time.
 const UNITS: usize = 1000;
 
@@ -59,17 +64,23 @@ pub(crate) fn run(typed: &Demo) -> Result<u8, Failure> {
     let start = Instant::now();
     let place = Place::new(typed.keep.as_deref())?;
     place.agree(typed.devices)?;
-    say(&format!("birthmark demo: {} devices. Their secure elements are SIMULATED; everything else is real.", typed.devices));
+    say(&format!(
+        "birthmark demo: {} devices. Their secure elements are SIMULATED; everything else is real.",
+        typed.devices
+    ));
     let mut summary = Story::begin(typed, &place)?.tell(typed)?;
     summary.seconds.total = start.elapsed().as_secs_f64();
     summary.judge(refusals::CASES);
+    summary.show(refusals::CASES);
     if typed.json {
         let answer = serde_json::to_string(&summary).fault(|| "could not write the summary".to_owned())?;
         tell(&answer).fault(|| "could not write to stdout".to_owned())?;
     }
     if let Some(kept) = &typed.keep {
         let kept = kept.display();
-        say(&format!("kept in {kept}; look into it: birthmark explain --data-dir {kept}/cloud last · birthmark factory status --dir {kept}/factory"));
+        say(&format!(
+            "kept in {kept}; look into it: birthmark explain --data-dir {kept}/cloud last · birthmark factory status --dir {kept}/factory"
+        ));
     }
     Ok(if summary.ok { DONE } else { REFUSED })
 }
@@ -97,10 +108,27 @@ impl<'a> Story<'a> {
         let running = world::start_cloud(&place.cloud(), typed.first_connect.into())?;
         let client = world::open_client(&running)?;
         let server_root = world::server_root(&running)?;
-        let mut summary = Summary { devices: u64::from(typed.devices), ..Summary::default() };
+        let mut summary = Summary {
+            devices: u64::from(typed.devices),
+            ..Summary::default()
+        };
         summary.chip.simulated = true;
-        summary.seconds.factory = chapter.end(&format!("{} → {}", factory.root().subject(), factory.signer().subject()));
-        Ok(Self { place, factory, tray, running, client, server_root, devices: typed.devices, summary, proofs: 0 })
+        summary.seconds.factory = chapter.end(&format!(
+            "{} → {}",
+            factory.root().subject(),
+            factory.signer().subject()
+        ));
+        Ok(Self {
+            place,
+            factory,
+            tray,
+            running,
+            client,
+            server_root,
+            devices: typed.devices,
+            summary,
+            proofs: 0,
+        })
     }
 
     fn tell(mut self, typed: &Demo) -> Result<Summary, Failure> {
@@ -121,9 +149,12 @@ impl<'a> Story<'a> {
 
     /// Chapter 2: every chip through the line, and two more for the refusals.
     fn line(&mut self) -> Result<Vec<Member>, Failure> {
-        let fleet = Terms::new(FLEET.0, FLEET.1, u64::from(self.devices), now()).fault(|| "the fleet's order".to_owned())?;
-        let mut expired = Terms::new(EXPIRED.0, EXPIRED.1, 1, now()).fault(|| "the expired order".to_owned())?;
-        expired.validity = Validity::new(now().plus_days(-800), now().plus_days(-400)).fault(|| "the expired order".to_owned())?;
+        let fleet = Terms::new(FLEET.0, FLEET.1, u64::from(self.devices), now())
+            .fault(|| "the fleet's order".to_owned())?;
+        let mut expired =
+            Terms::new(EXPIRED.0, EXPIRED.1, 1, now()).fault(|| "the expired order".to_owned())?;
+        expired.validity = Validity::new(now().plus_days(-800), now().plus_days(-400))
+            .fault(|| "the expired order".to_owned())?;
         let revoked = Terms::new(REVOKED.0, REVOKED.1, 1, now()).fault(|| "the revoked order".to_owned())?;
 
         let chapter = Chapter::begin(2, "Line", u64::from(self.devices));
@@ -134,16 +165,25 @@ impl<'a> Story<'a> {
         self.make(&revoked, self.devices + 1..self.devices + 2, &|| {})?;
         let members = self.members(&order)?;
         self.summary.manufactured = members.len() as u64;
-        self.summary.seconds.line =
-            chapter.end(&format!("{} chips done, {} scrapped, {rate:.0} a second through all layers", report.done(), report.scrapped));
+        self.summary.seconds.line = chapter.end(&format!(
+            "{} chips done, {} scrapped, {rate:.0} a second through all layers",
+            report.done(),
+            report.scrapped
+        ));
         Ok(members)
     }
 
     /// Takes chips through the line for an order.
-    fn make(&mut self, terms: &Terms, chips: std::ops::Range<u32>, progress: &dyn Fn()) -> Result<(Order, Report), Failure> {
+    fn make(
+        &mut self,
+        terms: &Terms,
+        chips: std::ops::Range<u32>,
+        progress: &dyn Fn(),
+    ) -> Result<(Order, Report), Failure> {
         let what = || format!("the line for the order {} stopped", terms.name);
         let order = self.factory.order(terms, now()).fault(what)?;
         let mut setup = Setup::new(self.server_root.clone());
+        setup.batch_chips = BATCH_CHIPS;
         setup.stations = std::thread::available_parallelism().map_or(1, usize::from);
         let mut line = self.factory.line(&order, &setup).fault(what)?;
         let drivers = chips.filter_map(|index| world::driver(&self.tray, index));
@@ -163,12 +203,19 @@ impl<'a> Story<'a> {
         let (mut members, mut after) = (Vec::new(), 0);
         loop {
             let units = self.factory.ledger().units(order.id, after, UNITS).fault(what)?;
-            let Some(last) = units.last() else { return Ok(members) };
+            let Some(last) = units.last() else {
+                return Ok(members);
+            };
             after = last.number;
-            let done = units.iter().filter(|unit| unit.state == ::factory::ledger::State::Done);
+            let done = units
+                .iter()
+                .filter(|unit| unit.state == ::factory::ledger::State::Done);
             members.extend(done.filter_map(|unit| {
                 let chip = *by_uid.get(&unit.uid.0)?;
-                Some(Member { chip, thing: unit.thing.as_str().to_owned() })
+                Some(Member {
+                    chip,
+                    thing: unit.thing.as_str().to_owned(),
+                })
             }));
         }
     }
@@ -176,17 +223,29 @@ impl<'a> Story<'a> {
     /// Chapter 3: code, verification certificate, registration; over HTTPS with SigV4.
     fn cloud(&mut self) -> Result<(), Failure> {
         let chapter = Chapter::begin(3, "Cloud", 0);
-        register(&mut self.factory, &mut self.client, Some(&enrolment::template()), ROLE_ARN)?;
+        register(
+            &mut self.factory,
+            &mut self.client,
+            Some(&enrolment::template()),
+            ROLE_ARN,
+        )?;
         let id = self.factory.signer().id();
         let answer = self
             .client
             .call("GET", &format!("/cacertificate/{id}"), &[], None)
             .refused(|| format!("the cloud does not describe the CA {id}"))?;
-        let member = |name: &str| answer.pointer(&format!("/certificateDescription/{name}")).and_then(Value::as_str) == Some(match name {
-            "status" => "ACTIVE",
-            _ => "ENABLE",
-        });
-        self.summary.ca_registered = member("status") && member("autoRegistrationStatus") && answer.pointer("/registrationConfig/templateBody").is_some();
+        let member = |name: &str| {
+            answer
+                .pointer(&format!("/certificateDescription/{name}"))
+                .and_then(Value::as_str)
+                == Some(match name {
+                    "status" => "ACTIVE",
+                    _ => "ENABLE",
+                })
+        };
+        self.summary.ca_registered = member("status")
+            && member("autoRegistrationStatus")
+            && answer.pointer("/registrationConfig/templateBody").is_some();
         self.summary.seconds.cloud = chapter.end(&format!(
             "MQTT {} · API {} · signer CA registered with proof of possession",
             self.running.mqtt, self.running.api
@@ -206,12 +265,18 @@ impl<'a> Story<'a> {
             crate::args::FirstConnect::Close => "provisioned, closed, reconnected",
             crate::args::FirstConnect::Hold => "provisioned on the connection itself",
         };
-        chapter.end(&format!("{} provisioned, {} connected ({how}; half TLS 1.3, half 1.2)", self.summary.provisioned, done.connected));
+        chapter.end(&format!(
+            "{} provisioned, {} connected ({how}; half TLS 1.3, half 1.2)",
+            self.summary.provisioned, done.connected
+        ));
         self.summary.seconds.first_connection = done.connecting_seconds;
 
         let chapter = Chapter::begin(5, "Telemetry", 0);
         let delivered = subscriber.end(done.sent);
-        self.summary.messages = Messages { sent: done.sent, delivered };
+        self.summary.messages = Messages {
+            sent: done.sent,
+            delivered,
+        };
         let waited = chapter.end(&format!("{} acknowledged, {delivered} delivered", done.sent));
         self.summary.seconds.telemetry = done.publishing_seconds + waited;
         Ok(())
@@ -221,13 +286,21 @@ impl<'a> Story<'a> {
     fn provisioned(&mut self, members: &[Member]) -> Result<u64, Failure> {
         let ca = self.factory.signer().id();
         let active: HashSet<String> = self
-            .pages(&format!("/certificates-by-ca/{ca}?pageSize={PAGE}"), "certificates", ("nextMarker", "marker"))?
+            .pages(
+                &format!("/certificates-by-ca/{ca}?pageSize={PAGE}"),
+                "certificates",
+                ("nextMarker", "marker"),
+            )?
             .iter()
             .filter(|certificate| text(certificate, "status") == "ACTIVE")
             .map(|certificate| text(certificate, "certificateId"))
             .collect();
         let things: HashSet<String> = self
-            .pages(&format!("/things?maxResults={PAGE}"), "things", ("nextToken", "nextToken"))?
+            .pages(
+                &format!("/things?maxResults={PAGE}"),
+                "things",
+                ("nextToken", "nextToken"),
+            )?
             .iter()
             .map(|thing| text(thing, "thingName"))
             .collect();
@@ -242,23 +315,40 @@ impl<'a> Story<'a> {
     /// Thing name → certificate id, as the ledger has them.
     fn certificates(&self) -> Result<std::collections::HashMap<String, String>, Failure> {
         let what = || "could not read the ledger".to_owned();
-        let order = self.factory.ledger().order(FLEET.0).fault(what)?.ok_or_else(|| Failure::fault(what()))?;
+        let order = self
+            .factory
+            .ledger()
+            .order(FLEET.0)
+            .fault(what)?
+            .ok_or_else(|| Failure::fault(what()))?;
         let (mut found, mut after) = (std::collections::HashMap::new(), 0);
         loop {
             let units = self.factory.ledger().units(order.id, after, UNITS).fault(what)?;
-            let Some(last) = units.last() else { return Ok(found) };
+            let Some(last) = units.last() else {
+                return Ok(found);
+            };
             after = last.number;
-            let named = units.iter().filter_map(|unit| Some((unit.thing.as_str().to_owned(), unit.certificate?.to_string())));
+            let named = units
+                .iter()
+                .filter_map(|unit| Some((unit.thing.as_str().to_owned(), unit.certificate?.to_string())));
             found.extend(named);
         }
     }
 
     /// All pages of a listing.
-    fn pages(&mut self, path: &str, member: &str, (next, parameter): (&str, &str)) -> Result<Vec<Value>, Failure> {
+    fn pages(
+        &mut self,
+        path: &str,
+        member: &str,
+        (next, parameter): (&str, &str),
+    ) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();
         let mut page = path.to_owned();
         loop {
-            let mut answer = self.client.call("GET", &page, &[], None).refused(|| format!("the cloud does not list {path}"))?;
+            let mut answer = self
+                .client
+                .call("GET", &page, &[], None)
+                .refused(|| format!("the cloud does not list {path}"))?;
             if let Some(Value::Array(items)) = answer.get_mut(member).map(Value::take) {
                 all.extend(items);
             }
@@ -272,7 +362,10 @@ impl<'a> Story<'a> {
     /// Chapter 6.
     fn refusals(&mut self, members: &[Member], road: &Road) -> Result<(), Failure> {
         let chapter = Chapter::begin(6, "Refusals", 0);
-        let extra = |place: u32, order: (&str, &str)| Member { chip: self.devices + place, thing: format!("{}000001", order.1) };
+        let extra = |place: u32, order: (&str, &str)| Member {
+            chip: self.devices + place,
+            thing: format!("{}000001", order.1),
+        };
         let (expired, revoked) = (extra(0, EXPIRED), extra(1, REVOKED));
         let stage = refusals::Stage {
             place: self.place,
@@ -287,8 +380,16 @@ impl<'a> Story<'a> {
             let outcome = if refusal.refused { "refused" } else { "LET THROUGH" };
             say(&format!("   {:<40} {outcome}: {}", refusal.case, refusal.reason));
         })?;
-        let refused = self.summary.refusals.iter().filter(|refusal| refusal.refused).count();
-        self.summary.seconds.refusals = chapter.end(&format!("{refused} of {} refused, each reason read from the records", refusals::CASES));
+        let refused = self
+            .summary
+            .refusals
+            .iter()
+            .filter(|refusal| refusal.refused)
+            .count();
+        self.summary.seconds.refusals = chapter.end(&format!(
+            "{refused} of {} refused, each reason read from the records",
+            refusals::CASES
+        ));
         Ok(())
     }
 
@@ -297,18 +398,31 @@ impl<'a> Story<'a> {
         let chapter = Chapter::begin(7, "One chip by hand", 0);
         let chip = self.devices + EXTRA_CHIPS - 1;
         let session = world::session(&self.tray, chip)?;
-        let enrolment = Enrolment { thing: BY_HAND, policy: BY_HAND, server_root: self.server_root.der(), overwrite: true };
+        let enrolment = Enrolment {
+            thing: BY_HAND,
+            policy: BY_HAND,
+            server_root: self.server_root.der(),
+            overwrite: true,
+        };
         enrolment::enrol(&session, &mut self.client, &enrolment)?;
         self.summary.chip.certification_requests += 1;
-        let key = TokenKey::find(session, &Labels::default()).fault(|| "the identity of the chip by hand cannot be used".to_owned())?;
+        let key = TokenKey::find(session, &Labels::default())
+            .fault(|| "the identity of the chip by hand cannot be used".to_owned())?;
         let key: Arc<dyn ::device::DeviceKey> = Arc::new(key);
         let what = || format!("{BY_HAND} could not connect");
         let mut connection = road.connect(chip, &key, BY_HAND).refused(what)?;
         let topic = format!("dt/{BY_HAND}/telemetry");
-        connection.publish(&topic, json!({ "hello": "world" }).to_string().as_bytes(), QoS::AtLeastOnce).refused(what)?;
+        connection
+            .publish(
+                &topic,
+                json!({ "hello": "world" }).to_string().as_bytes(),
+                QoS::AtLeastOnce,
+            )
+            .refused(what)?;
         connection.disconnect().refused(what)?;
         self.summary.enrolled_by_hand = Some(BY_HAND.to_owned());
-        self.summary.seconds.by_hand = chapter.end("key made in the chip, certified by CreateCertificateFromCsr, connected");
+        self.summary.seconds.by_hand =
+            chapter.end("key made in the chip, certified by CreateCertificateFromCsr, connected");
         Ok(())
     }
 }

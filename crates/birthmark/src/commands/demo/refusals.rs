@@ -62,17 +62,27 @@ pub(super) fn run(
 ) -> Result<Vec<Refusal>, Failure> {
     let mut refusals = Vec::with_capacity(CASES);
     let mut show = |case: &'static str, reason: Option<String>| {
-        let refusal = Refusal { case, refused: reason.is_some(), reason: reason.unwrap_or_default() };
+        let refusal = Refusal {
+            case,
+            refused: reason.is_some(),
+            reason: reason.unwrap_or_default(),
+        };
         progress(&refusal);
         refusals.push(refusal);
     };
     show("certificate from an unregistered CA", stage.unregistered()?);
     show("certificate copied without its key", stage.copied()?);
     show("expired certificate", stage.whose_time_is_over()?);
-    show("REVOKED certificate", stage.whose_certificate_was_revoked(client)?);
+    show(
+        "REVOKED certificate",
+        stage.whose_certificate_was_revoked(client)?,
+    );
     show("right certificate, foreign client id", stage.foreign_client_id()?);
     show("publish outside the policy", stage.publish_outside()?);
-    show("CA registration with the wrong code", stage.wrong_code(factory, client)?);
+    show(
+        "CA registration with the wrong code",
+        stage.wrong_code(factory, client)?,
+    );
     show("impostor server, refused by the device", stage.impostor()?);
     Ok(refusals)
 }
@@ -81,8 +91,14 @@ impl Stage<'_> {
     fn unregistered(&self) -> Result<Option<String>, Failure> {
         let (ca_key, ca) = foreign_ca()?;
         let (key, leaf) = issued_by(&ca_key, &ca, "stranger")?;
-        let identity: Arc<dyn DeviceKey> = Arc::new(SoftwareIdentity::new(key, vec![leaf.der().to_vec()], self.server_root));
-        self.refused_with(leaf.id(), || self.road.connect_software(&identity, "stranger").map(drop))
+        let identity: Arc<dyn DeviceKey> = Arc::new(SoftwareIdentity::new(
+            key,
+            vec![leaf.der().to_vec()],
+            self.server_root,
+        ));
+        self.refused_with(leaf.id(), || {
+            self.road.connect_software(&identity, "stranger").map(drop)
+        })
     }
 
     fn copied(&self) -> Result<Option<String>, Failure> {
@@ -91,13 +107,19 @@ impl Stage<'_> {
         let id = leaf_id(&chain)?;
         let thief = SoftwareKey::generate(Curve::P256).fault(|| "could not generate a key".to_owned())?;
         let identity: Arc<dyn DeviceKey> = Arc::new(SoftwareIdentity::new(thief, chain, self.server_root));
-        self.refused_with(id, || self.road.connect_software(&identity, &victim.thing).map(drop))
+        self.refused_with(id, || {
+            self.road.connect_software(&identity, &victim.thing).map(drop)
+        })
     }
 
     fn whose_time_is_over(&self) -> Result<Option<String>, Failure> {
         let key = chip_key(self.tray, self.expired.chip)?;
         let id = leaf_id(&key.certificate_chain())?;
-        self.refused_with(id, || self.road.connect(self.expired.chip, &key, &self.expired.thing).map(drop))
+        self.refused_with(id, || {
+            self.road
+                .connect(self.expired.chip, &key, &self.expired.thing)
+                .map(drop)
+        })
     }
 
     fn whose_certificate_was_revoked(&self, client: &mut Client) -> Result<Option<String>, Failure> {
@@ -116,7 +138,9 @@ impl Stage<'_> {
         let (device, other) = (self.member(0)?, self.member(1)?);
         let key = chip_key(self.tray, device.chip)?;
         let id = leaf_id(&key.certificate_chain())?;
-        self.refused_with(id, || self.road.connect(device.chip, &key, &other.thing).map(drop))
+        self.refused_with(id, || {
+            self.road.connect(device.chip, &key, &other.thing).map(drop)
+        })
     }
 
     fn publish_outside(&self) -> Result<Option<String>, Failure> {
@@ -135,12 +159,20 @@ impl Stage<'_> {
     fn wrong_code(&self, factory: &mut Factory, client: &mut Client) -> Result<Option<String>, Failure> {
         let since = now();
         let code = registration::code(client).refused(|| "the cloud gave no registration code".to_owned())?;
-        let wrong: String = code.chars().map(|digit| if digit == '0' { '1' } else { '0' }).collect();
-        let verification =
-            factory.verification_certificate(&wrong, now()).refused(|| "the factory did not sign the code".to_owned())?;
+        let wrong: String = code
+            .chars()
+            .map(|digit| if digit == '0' { '1' } else { '0' })
+            .collect();
+        let verification = factory
+            .verification_certificate(&wrong, now())
+            .refused(|| "the factory did not sign the code".to_owned())?;
         let (ca_pem, verification_pem) = (factory.signer().pem(), verification.pem());
-        let registration =
-            registration::Registration { ca_pem: &ca_pem, verification_pem: &verification_pem, template: None, role_arn: "" };
+        let registration = registration::Registration {
+            ca_pem: &ca_pem,
+            verification_pem: &verification_pem,
+            template: None,
+            role_arn: "",
+        };
         match registration::register(client, &registration) {
             Ok(_) => Ok(None),
             Err(_) => recorded(&self.place.cloud(), What::Last, since, Some(Kind::Api)),
@@ -160,10 +192,19 @@ impl Stage<'_> {
         let since = now();
         let key = chip_key(self.tray, device.chip)?;
         let road = Road::new(world::mqtt_endpoint(impostor)?);
-        let Err(error) = road.connect(device.chip, &key, &device.thing) else { return Ok(None) };
+        let Err(error) = road.connect(device.chip, &key, &device.thing) else {
+            return Ok(None);
+        };
         device_attempts::Log::open(&self.place.devices())?.refused(&device.thing, impostor.mqtt, &error)?;
         // The device was the one who refused, and the impostor did not get to see its certificate.
-        let seen = explain::newest(&self.place.impostor(), &Filter { what: What::Certificate(leaf_id(&key.certificate_chain())?), ..Filter::default() }, 1)?;
+        let seen = explain::newest(
+            &self.place.impostor(),
+            &Filter {
+                what: What::Certificate(leaf_id(&key.certificate_chain())?),
+                ..Filter::default()
+            },
+            1,
+        )?;
         if !matches!(error, Error::ServerNotTrusted(_)) || !seen.is_empty() {
             return Ok(None);
         }
@@ -171,11 +212,17 @@ impl Stage<'_> {
     }
 
     fn member(&self, index: usize) -> Result<&Member, Failure> {
-        self.fleet.get(index).ok_or_else(|| Failure::fault("the fleet is too small for the refusals"))
+        self.fleet
+            .get(index)
+            .ok_or_else(|| Failure::fault("the fleet is too small for the refusals"))
     }
 
     /// Tries something that must fail, and gives the reason that the cloud recorded for this certificate.
-    fn refused_with(&self, id: CertificateId, attempt: impl FnOnce() -> Result<(), Error>) -> Result<Option<String>, Failure> {
+    fn refused_with(
+        &self,
+        id: CertificateId,
+        attempt: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Option<String>, Failure> {
         let since = now();
         match attempt() {
             Ok(()) => Ok(None),
@@ -190,13 +237,25 @@ fn publish(connection: &mut Connection, topic: &str) -> Result<(), Error> {
 }
 
 /// The reason of the newest refusal since then, as `birthmark explain` reads it.
-fn recorded(data_dir: &Path, what: What, since: UnixMillis, kind: Option<Kind>) -> Result<Option<String>, Failure> {
-    let filter = Filter { what, tenant: None, refused_only: true };
+fn recorded(
+    data_dir: &Path,
+    what: What,
+    since: UnixMillis,
+    kind: Option<Kind>,
+) -> Result<Option<String>, Failure> {
+    let filter = Filter {
+        what,
+        tenant: None,
+        refused_only: true,
+    };
     let start = Instant::now();
     while start.elapsed() < RECORD_PATIENCE {
         let found = explain::newest(data_dir, &filter, 8)?;
         let fits = |kind_found: Kind| kind.is_none_or(|kind| kind == kind_found);
-        if let Some(recorded) = found.iter().find(|recorded| recorded.attempt.at >= since && fits(recorded.attempt.kind)) {
+        if let Some(recorded) = found
+            .iter()
+            .find(|recorded| recorded.attempt.at >= since && fits(recorded.attempt.kind))
+        {
             return Ok(Some(recorded.attempt.reason.as_str().to_owned()));
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -205,8 +264,12 @@ fn recorded(data_dir: &Path, what: What, since: UnixMillis, kind: Option<Kind>) 
 }
 
 fn leaf_id(chain: &[Vec<u8>]) -> Result<CertificateId, Failure> {
-    let leaf = chain.first().ok_or_else(|| Failure::fault("a device without certificate"))?;
-    Ok(Certificate::parse(leaf).fault(|| "a device's certificate cannot be read".to_owned())?.id())
+    let leaf = chain
+        .first()
+        .ok_or_else(|| Failure::fault("a device without certificate"))?;
+    Ok(Certificate::parse(leaf)
+        .fault(|| "a device's certificate cannot be read".to_owned())?
+        .id())
 }
 
 /// A CA that no cloud has ever heard of.
@@ -214,17 +277,29 @@ fn foreign_ca() -> Result<(SoftwareKey, Certificate), Failure> {
     let what = || "could not make a foreign CA".to_owned();
     let key = SoftwareKey::generate(Curve::P256).fault(what)?;
     let name = Name::with_common_name("A CA that nobody registered").fault(what)?;
-    let profile = Profile::root(identity::issue::Signer::public_key(&key), &name, Validity::days(now(), 30).fault(what)?);
-    let ca = prepare(&profile, key.prove(&name).fault(what)?, &name, &serial()?).and_then(|prepared| prepared.sign(&key)).fault(what)?;
+    let profile = Profile::root(
+        identity::issue::Signer::public_key(&key),
+        &name,
+        Validity::days(now(), 30).fault(what)?,
+    );
+    let ca = prepare(&profile, key.prove(&name).fault(what)?, &name, &serial()?)
+        .and_then(|prepared| prepared.sign(&key))
+        .fault(what)?;
     Ok((key, ca))
 }
 
-fn issued_by(ca_key: &SoftwareKey, ca: &Certificate, name: &str) -> Result<(SoftwareKey, Certificate), Failure> {
+fn issued_by(
+    ca_key: &SoftwareKey,
+    ca: &Certificate,
+    name: &str,
+) -> Result<(SoftwareKey, Certificate), Failure> {
     let what = || "could not make a foreign certificate".to_owned();
     let key = SoftwareKey::generate(Curve::P256).fault(what)?;
     let name = Name::with_common_name(name).fault(what)?;
     let profile = Profile::device(ca, Validity::days(now(), 30).fault(what)?).fault(what)?;
-    let leaf = prepare(&profile, key.prove(&name).fault(what)?, &name, &serial()?).and_then(|prepared| prepared.sign(ca_key)).fault(what)?;
+    let leaf = prepare(&profile, key.prove(&name).fault(what)?, &name, &serial()?)
+        .and_then(|prepared| prepared.sign(ca_key))
+        .fault(what)?;
     Ok((key, leaf))
 }
 
@@ -237,13 +312,22 @@ fn serial() -> Result<Serial, Failure> {
 }
 
 /// The subscriber's identity: a program's key, certified by the cloud, with a policy of its own.
-pub(super) fn subscriber(client: &mut Client, server_root: &Certificate, client_id: &str) -> Result<Arc<dyn DeviceKey>, Failure> {
+pub(super) fn subscriber(
+    client: &mut Client,
+    server_root: &Certificate,
+    client_id: &str,
+) -> Result<Arc<dyn DeviceKey>, Failure> {
     let what = || "could not make the subscriber's identity".to_owned();
     let key = SoftwareKey::generate(Curve::P256).fault(what)?;
     let name = Name::with_common_name(client_id).fault(what)?;
     let csr = identity::request::encode_pem(&key.request(&name).fault(what)?);
     let answer = client
-        .call("POST", "/certificates?setAsActive=true", &[], Some(&json!({ "certificateSigningRequest": csr })))
+        .call(
+            "POST",
+            "/certificates?setAsActive=true",
+            &[],
+            Some(&json!({ "certificateSigningRequest": csr })),
+        )
         .refused(what)?;
     let certificate = Certificate::from_pem(&registration::text(&answer, "certificatePem")).fault(what)?;
     let arn = |resource: &str| format!("arn:aws:iot:*:*:{resource}");
@@ -256,11 +340,29 @@ pub(super) fn subscriber(client: &mut Client, server_root: &Certificate, client_
         ],
     });
     let policy = format!("/policies/{client_id}");
-    match client.call("POST", &policy, &[], Some(&json!({ "policyDocument": document.to_string() }))) {
-        Err(error) if error.exception() != Some("ResourceAlreadyExistsException") => return Err(Failure::refused(what()).because(error)),
+    match client.call(
+        "POST",
+        &policy,
+        &[],
+        Some(&json!({ "policyDocument": document.to_string() })),
+    ) {
+        Err(error) if error.exception() != Some("ResourceAlreadyExistsException") => {
+            return Err(Failure::refused(what()).because(error));
+        }
         _ => {}
     }
     let target = json!({ "target": registration::text(&answer, "certificateArn") });
-    client.call("PUT", &format!("/target-policies/{client_id}"), &[], Some(&target)).refused(what)?;
-    Ok(Arc::new(SoftwareIdentity::new(key, vec![certificate.der().to_vec()], server_root)))
+    client
+        .call(
+            "PUT",
+            &format!("/target-policies/{client_id}"),
+            &[],
+            Some(&target),
+        )
+        .refused(what)?;
+    Ok(Arc::new(SoftwareIdentity::new(
+        key,
+        vec![certificate.der().to_vec()],
+        server_root,
+    )))
 }

@@ -98,35 +98,66 @@ struct Row {
 
 impl Row {
     fn equal(what: &'static str, count: u64, wanted: u64) -> Self {
-        Self { what, count: count.to_string(), wanted: wanted.to_string(), holds: count == wanted }
+        Self {
+            what,
+            count: count.to_string(),
+            wanted: wanted.to_string(),
+            holds: count == wanted,
+        }
     }
 }
 
 impl Summary {
-    /// Judges every count and prints the table.
+    /// Judges every count.
     pub(super) fn judge(&mut self, refusals_wanted: usize) {
-        let rows = self.rows(refusals_wanted);
-        self.ok = rows.iter().all(|row| row.holds);
+        self.ok = self.rows(refusals_wanted).iter().all(|row| row.holds);
+    }
+
+    /// Prints the table.
+    pub(super) fn show(&self, refusals_wanted: usize) {
         say("");
         say(&format!("{:<46} {:>10} {:>10}", "", "count", "wanted"));
-        for row in &rows {
+        for row in self.rows(refusals_wanted) {
             let mark = if row.holds { "ok" } else { "WRONG" };
-            say(&format!("{:<46} {:>10} {:>10}  {mark}", row.what, row.count, row.wanted));
+            say(&format!(
+                "{:<46} {:>10} {:>10}  {mark}",
+                row.what, row.count, row.wanted
+            ));
         }
-        say(&format!("{:<46} {:>10}", "I²C transactions", self.i2c.transactions));
+        say(&format!(
+            "{:<46} {:>10}",
+            "I²C transactions", self.i2c.transactions
+        ));
     }
 
     fn rows(&self, refusals_wanted: usize) -> Vec<Row> {
-        let refused = self.refusals.iter().filter(|refusal| refusal.refused && !refusal.reason.is_empty()).count();
+        let refused = self
+            .refusals
+            .iter()
+            .filter(|refusal| refusal.refused && !refusal.reason.is_empty())
+            .count();
         let yes = |holds: bool| if holds { "yes" } else { "no" }.to_owned();
         vec![
             Row::equal("devices manufactured", self.manufactured, self.devices),
-            Row { what: "CA registered", count: yes(self.ca_registered), wanted: yes(true), holds: self.ca_registered },
-            Row::equal("devices provisioned by their first connection", self.provisioned, self.devices),
+            Row {
+                what: "CA registered",
+                count: yes(self.ca_registered),
+                wanted: yes(true),
+                holds: self.ca_registered,
+            },
+            Row::equal(
+                "devices provisioned by their first connection",
+                self.provisioned,
+                self.devices,
+            ),
             Row::equal("devices connected", self.connected, self.devices),
             Row::equal("messages acknowledged", self.messages.sent, self.devices),
             Row::equal("messages delivered", self.messages.delivered, self.devices),
-            Row::equal("refusals, each with its reason", refused as u64, refusals_wanted as u64),
+            Row::equal(
+                "refusals, each with its reason",
+                refused as u64,
+                refusals_wanted as u64,
+            ),
             Row {
                 what: "chip enrolled by hand",
                 count: yes(self.enrolled_by_hand.is_some()),
@@ -147,10 +178,21 @@ mod tests {
     use super::{Refusal, Summary};
 
     fn good() -> Summary {
-        let mut summary = Summary { devices: 2, manufactured: 2, ca_registered: true, provisioned: 2, connected: 2, ..Summary::default() };
+        let mut summary = Summary {
+            devices: 2,
+            manufactured: 2,
+            ca_registered: true,
+            provisioned: 2,
+            connected: 2,
+            ..Summary::default()
+        };
         summary.messages.sent = 2;
         summary.messages.delivered = 2;
-        summary.refusals = vec![Refusal { case: "revoked", refused: true, reason: "REVOKED".to_owned() }];
+        summary.refusals = vec![Refusal {
+            case: "revoked",
+            refused: true,
+            reason: "REVOKED".to_owned(),
+        }];
         summary.enrolled_by_hand = Some("by-hand".to_owned());
         summary.chip.signatures = 5;
         summary.chip.certification_requests = 2;

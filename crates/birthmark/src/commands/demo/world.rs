@@ -44,11 +44,10 @@ impl Place {
         };
         make_private(&path)?;
         let path = fs::canonicalize(&path).fault(|| format!("could not find {}", path.display()))?;
-        Ok(Self { path, kept: keep.is_some() })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+        Ok(Self {
+            path,
+            kept: keep.is_some(),
+        })
     }
 
     pub(super) fn cloud(&self) -> PathBuf {
@@ -76,17 +75,24 @@ impl Place {
         let file = self.path.join("demo.json");
         match fs::read_to_string(&file) {
             Ok(text) => {
-                let before = serde_json::from_str::<Value>(&text).ok().and_then(|value| value.get("devices")?.as_u64());
+                let before = serde_json::from_str::<Value>(&text)
+                    .ok()
+                    .and_then(|value| value.get("devices")?.as_u64());
                 match before {
                     Some(before) if before == u64::from(devices) => Ok(()),
                     Some(before) => Err(Failure::usage(format!(
                         "{} holds a demo of {before} devices: run it with --devices {before}, or choose another directory",
                         self.path.display()
                     ))),
-                    None => Err(Failure::fault(format!("{} is not readable as a demo's own file", file.display()))),
+                    None => Err(Failure::fault(format!(
+                        "{} is not readable as a demo's own file",
+                        file.display()
+                    ))),
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => write_whole(&file, &json!({ "devices": devices }).to_string()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                write_whole(&file, &json!({ "devices": devices }).to_string())
+            }
             Err(error) => Err(Failure::fault(format!("could not read {}", file.display())).because(error)),
         }
     }
@@ -103,7 +109,11 @@ impl Drop for Place {
 
 fn make_private(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).fault(|| format!("could not make the directory {}", path.display()))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .fault(|| format!("could not make the directory {}", path.display()))
 }
 
 /// Writes a file whole or not at all.
@@ -111,7 +121,9 @@ fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
     let what = || format!("could not write {}", path.display());
     let temporary = path.with_extension("new");
     fs::write(&temporary, text).fault(what)?;
-    fs::File::open(&temporary).and_then(|file| file.sync_all()).fault(what)?;
+    fs::File::open(&temporary)
+        .and_then(|file| file.sync_all())
+        .fault(what)?;
     fs::rename(&temporary, path).fault(what)
 }
 
@@ -149,7 +161,8 @@ pub(super) fn start_cloud(data_dir: &Path, first_connect: FirstConnect) -> Resul
 
 /// A client of that cloud's API, with the access key it has made.
 pub(super) fn open_client(running: &Running) -> Result<Client, Failure> {
-    let ca_bundle_pem = fs::read_to_string(&running.server_ca).fault(|| "could not read the cloud's server CA".to_owned())?;
+    let ca_bundle_pem =
+        fs::read_to_string(&running.server_ca).fault(|| "could not read the cloud's server CA".to_owned())?;
     let endpoint = aws::Endpoint {
         url: format!("https://localhost:{}", running.api.port()),
         ca_bundle_pem,
@@ -161,7 +174,8 @@ pub(super) fn open_client(running: &Running) -> Result<Client, Failure> {
 
 /// The cloud's server root, which becomes the chips' trust anchor.
 pub(super) fn server_root(running: &Running) -> Result<Certificate, Failure> {
-    let text = fs::read_to_string(&running.server_ca).fault(|| "could not read the cloud's server CA".to_owned())?;
+    let text =
+        fs::read_to_string(&running.server_ca).fault(|| "could not read the cloud's server CA".to_owned())?;
     Certificate::from_pem(&text).fault(|| "the cloud's server CA is not a certificate".to_owned())
 }
 
@@ -179,7 +193,9 @@ pub(super) fn driver(tray: &Tray, index: u32) -> Option<Optiga<i2c_bus::LocalCli
 
 /// A session on the token in one chip of the tray.
 pub(super) fn session(tray: &Tray, index: u32) -> Result<token::Session, Failure> {
-    let bus = tray.bus(index).ok_or_else(|| Failure::fault(format!("the tray has no chip {index}")))?;
+    let bus = tray
+        .bus(index)
+        .ok_or_else(|| Failure::fault(format!("the tray has no chip {index}")))?;
     let client = bus.client();
     let delay = client.delay();
     let chip = token::chip::Chip::new(client, delay, optiga::Config::default());
@@ -188,7 +204,8 @@ pub(super) fn session(tray: &Tray, index: u32) -> Result<token::Session, Failure
 
 /// The identity in one chip of the tray: a key that signs.
 pub(super) fn chip_key(tray: &Tray, index: u32) -> Result<Arc<dyn DeviceKey>, Failure> {
-    let key = TokenKey::find(session(tray, index)?, &Labels::default()).fault(|| format!("the identity in chip {index} cannot be used"))?;
+    let key = TokenKey::find(session(tray, index)?, &Labels::default())
+        .fault(|| format!("the identity in chip {index} cannot be used"))?;
     Ok(Arc::new(key))
 }
 
@@ -201,7 +218,11 @@ pub(super) struct SoftwareIdentity {
 
 impl SoftwareIdentity {
     pub(super) fn new(key: SoftwareKey, chain: Vec<Vec<u8>>, anchor: &Certificate) -> Self {
-        Self { key, chain, anchor: anchor.der().to_vec() }
+        Self {
+            key,
+            chain,
+            anchor: anchor.der().to_vec(),
+        }
     }
 }
 
@@ -211,7 +232,9 @@ impl DeviceKey for SoftwareIdentity {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.key.sign(message).map_err(|_| KeyError::Malformed("the software key did not sign"))
+        self.key
+            .sign(message)
+            .map_err(|_| KeyError::Malformed("the software key did not sign"))
     }
 
     fn trust_anchor(&self) -> Vec<u8> {
