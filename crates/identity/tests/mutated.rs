@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::LazyLock};
 
 use common::{NOW, issue, name, root};
 use identity::{
@@ -165,13 +165,16 @@ proptest! {
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec(change(), 0..4),
     ) {
-        let seeds = seeds(&["ca-", "device-", "name-", "version-", "validity-", "refused-"]);
+        static SEEDS: LazyLock<Vec<Vec<u8>>> =
+            LazyLock::new(|| seeds(&["ca-", "device-", "name-", "version-", "validity-", "refused-"]));
+        let seeds = &*SEEDS;
         check_certificate(&apply(seeds[which.index(seeds.len())].clone(), &changes));
     }
 
     #[test]
     fn changed_requests(which in any::<prop::sample::Index>(), changes in prop::collection::vec(change(), 0..4)) {
-        let seeds = seeds(&["request-"]);
+        static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| seeds(&["request-"]));
+        let seeds = &*SEEDS;
         check_request(&apply(seeds[which.index(seeds.len())].clone(), &changes));
     }
 

@@ -1,11 +1,16 @@
 //! Certificates and requests of other software, read as `vectors/identity` says, and beside two other readers.
-#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::{fs, path::PathBuf};
 
 use identity::{
     Error, UnixMillis,
     certificate::Certificate,
+    der::{Fault, Reader, Tag, Writer},
     extension::{AlternativeName, BasicConstraints, KeyUsage},
     key::{Curve, KeyKind, SignatureAlgorithm},
     name::{AttributeKind, Name},
@@ -189,6 +194,86 @@ fn old_string_types_become_text() {
     let multi = certificate("name-multi-valued");
     assert_eq!(multi.subject().common_name(), Some("multi"));
     assert_eq!(multi.subject().to_string(), "OU=x+serialNumber=12+CN=multi,C=DE");
+}
+
+/// The certificate with other extensions; its signature is no longer right, which reading does not look at.
+fn with_extensions(
+    certificate: &Certificate,
+    change: impl FnOnce(&mut Vec<Vec<u8>>),
+) -> Result<Certificate, Error> {
+    let tbs = Reader::whole(certificate.tbs(), |reader| reader.expect(Tag::SEQUENCE))
+        .unwrap()
+        .content;
+    let (mut reader, mut fields) = (Reader::new(tbs), Vec::new());
+    while !reader.is_empty() {
+        fields.push(reader.element().unwrap());
+    }
+    let list = Reader::new(fields.pop().unwrap().content)
+        .expect(Tag::SEQUENCE)
+        .unwrap()
+        .content;
+    let (mut reader, mut extensions) = (Reader::new(list), Vec::new());
+    while !reader.is_empty() {
+        extensions.push(reader.element().unwrap().bytes.to_vec());
+    }
+    change(&mut extensions);
+    let tbs = Writer::build(|writer| {
+        writer.sequence(|tbs| {
+            fields.iter().for_each(|field| tbs.raw(field.bytes));
+            tbs.nested(Tag::context_constructed(3), |outer| {
+                outer.sequence(|list| extensions.iter().for_each(|extension| list.raw(extension)));
+            });
+        });
+    });
+    let algorithm = certificate.signature_algorithm().unwrap();
+    Certificate::parse(&identity::request::assemble(
+        &tbs,
+        algorithm,
+        certificate.signature(),
+    ))
+}
+
+#[test]
+fn extensions_occur_once_and_are_counted() {
+    let device = certificate("device-p256");
+    assert_eq!(with_extensions(&device, |_| ()), Ok(device.clone()));
+    let twice = with_extensions(&device, |extensions| extensions.push(extensions[0].clone()));
+    assert_eq!(
+        twice,
+        Err(Error::Malformed {
+            what: "certificate extension",
+            cause: Fault::Duplicate
+        })
+    );
+    assert!(with_extensions(&device, Vec::clear).is_err());
+    let many = |count: u8| {
+        with_extensions(&device, |extensions| {
+            *extensions = (0..count)
+                .map(|number| {
+                    Writer::build(|writer| {
+                        writer.sequence(|extension| {
+                            extension.element(Tag::OID, &[0x2a, number & 0x3f, number >> 6]);
+                            extension.element(Tag::OCTET_STRING, &[]);
+                        });
+                    })
+                })
+                .collect();
+        })
+    };
+    assert!(many(64).is_ok());
+    assert!(matches!(many(65), Err(Error::TooLarge { limit: 64, .. })));
+}
+
+#[test]
+fn an_algorithm_that_does_not_fit_the_key_is_refused() {
+    let key = certificate("ca-rsa2048").public_key().clone();
+    let tbs = identity::request::to_be_signed(&Name::with_common_name("x").unwrap(), &key);
+    let request = |algorithm| Request::parse(&identity::request::assemble(&tbs, algorithm, &[0; 256]));
+    assert!(request(SignatureAlgorithm::RsaPkcs1Sha256).is_ok());
+    assert_eq!(
+        request(SignatureAlgorithm::EcdsaSha256),
+        Err(Error::UnsupportedAlgorithm)
+    );
 }
 
 #[test]

@@ -137,6 +137,12 @@ impl Log {
         Ok(())
     }
 
+    /// From now on every write fails, as on a disk that broke.
+    #[cfg(test)]
+    pub(crate) fn break_disk(&mut self) {
+        self.file = File::open(&self.path).unwrap();
+    }
+
     /// Reads the one record that begins at `at`, checked against its chain.
     pub(crate) fn read_at(&self, at: u64) -> Result<Record, Error> {
         let mut file = File::open(&self.path).map_err(failed("open", &self.path))?;

@@ -210,6 +210,25 @@ fn nothing_is_kept_twice_and_no_step_is_left_out() {
 }
 
 #[test]
+fn what_the_log_does_not_hold_the_index_does_not_know() {
+    let mut fixture = Fixture::new();
+    let (intent, _) = fixture.device(1);
+    fixture.ledger().log.break_disk();
+    assert!(matches!(
+        fixture.ledger().keep(std::slice::from_ref(&intent), NOW),
+        Err(Error::File { .. })
+    ));
+    assert!(fixture.ledger().chip(1, &uid(1)).unwrap().is_none());
+    assert!(matches!(
+        fixture.ledger().keep(std::slice::from_ref(&intent), NOW),
+        Err(Error::Broken)
+    ));
+    fixture.reopen().unwrap();
+    fixture.keep(&[intent]);
+    assert!(fixture.ledger().chip(1, &uid(1)).unwrap().is_some());
+}
+
+#[test]
 fn an_order_ends_with_its_count() {
     let mut fixture = Fixture::new();
     fixture.keep(&[Record::Order(Terms::new("small", "s-", 1, NOW).unwrap())]);
@@ -421,8 +440,20 @@ fn a_chain_that_was_computed_anew_over_a_lie_is_found() {
     if let Purpose::Device(device) = &mut number_9.purpose {
         device.number = 9;
     }
+    // The CA's own signature, on something else than was intended under this serial number.
+    let profile = Profile::device(&fixture.ca.signer, Plan::new("x", false, NOW).unwrap().validity).unwrap();
+    let subject = Name::with_common_name("bm-666666").unwrap();
+    let proven = SoftwareKey::generate(Curve::P256)
+        .unwrap()
+        .prove(&subject)
+        .unwrap();
+    let mut own_key = intent.clone();
+    own_key.key_hash = crypto::sha256(proven.public_key().spki_der());
+    let exchanged = prepare(&profile, proven, &subject, &intent.serial).unwrap();
+    let exchanged = exchanged.sign(&fixture.ca.signer_key).unwrap();
     let start = fixture.ledger().head();
     for lie in [
+        vec![Record::Intent(own_key), Record::Signed(exchanged)],
         vec![Record::Intent(intent.clone()), Record::Signed(forged)],
         vec![Record::Intent(other_key), Record::Signed(certificate.clone())],
         vec![Record::Intent(number_9)],
