@@ -153,8 +153,8 @@ pub(crate) fn verify(typed: &FactoryDir) -> Result<u8, Failure> {
         )?;
     }
     say(&format!(
-        "the ledger verifies: {} records, {} intended, {} signed, {} done, {} scrapped; every serial is there once",
-        verified.records, verified.intended, verified.signed, verified.done, verified.scrapped
+        "the ledger verifies: {} records, every serial once; {} chips done, {} scrapped, {} certificates signed and {} prepared that are in no chip yet",
+        verified.records, verified.done, verified.scrapped, verified.signed, verified.intended
     ));
     Ok(DONE)
 }
