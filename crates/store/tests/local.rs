@@ -165,6 +165,22 @@ fn a_changed_line_of_the_audit_log_is_found() {
 }
 
 #[test]
+fn each_line_of_the_audit_log_rests_on_all_before_it() {
+    let end = |first: &'static str| {
+        let place = Local::new();
+        let records = Place::open(&place);
+        for action in [first, "second", "third"] {
+            let mut changing = batch([]);
+            changing.audit.push(entry(action));
+            wait(records.commit(changing)).unwrap();
+        }
+        records.verify_audit().unwrap()
+    };
+    assert_eq!(end("first"), end("first"));
+    assert_ne!(end("first"), end("another"));
+}
+
+#[test]
 fn a_file_from_a_newer_version_is_refused_by_name_and_left_alone() {
     let place = Local::new();
     drop(Place::open(&place));

@@ -367,6 +367,46 @@ pub fn tenants_do_not_see_each_other(place: &impl Place) {
             1
         );
     }
+    let mut only_theirs = first_connection(40, 40);
+    only_theirs.tenant = theirs;
+    [Record::Policy(policy(40)), Record::Ca(ca(41, b"theirs"))].map(|record| only_theirs.insert(record));
+    keep(&records, only_theirs);
+    assert!(wait(records.certificate(&ours, &id(40))).unwrap().is_none());
+    assert!(wait(records.trust(&ours, &id(40))).unwrap().is_none());
+    assert!(wait(records.thing(&ours, &thing_name(40))).unwrap().is_none());
+    assert!(wait(records.policy(&ours, &policy_name(40))).unwrap().is_none());
+    assert!(wait(records.ca(&ours, &id(41))).unwrap().is_none());
+    assert!(wait(records.cas_by_subject(&ours, b"theirs")).unwrap().is_empty());
+    assert!(
+        wait(records.policies_of(&ours, &PolicyTarget::Certificate(id(40))))
+            .unwrap()
+            .is_empty()
+    );
+    assert!(wait(records.things_of(&ours, &id(40))).unwrap().is_empty());
+    assert!(
+        wait(records.principals_of(&ours, &thing_name(40)))
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        wait(records.list_targets(&ours, &policy_name(40), PageRequest::first()))
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    let needs = Needs {
+        thing: Some(thing_name(40)),
+        policies: vec![policy_name(40)],
+    };
+    let facts = wait(records.onboarding_facts(&ours, &id(40), &needs)).unwrap();
+    assert!(facts.existing.is_none() && facts.thing.is_none() && facts.policies.is_empty());
+    let mut foreign = Batch::new(&ours);
+    foreign.check(Key::Certificate(id(40)), 1);
+    foreign.audit.push(entry("never"));
+    assert_eq!(
+        conflict(&records, foreign),
+        Conflict::Record(Key::Certificate(id(40)))
+    );
 }
 
 /// A CA is claimed once per region, whatever the account.
