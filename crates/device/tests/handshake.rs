@@ -55,6 +55,29 @@ fn the_key_signs_once_for_each_handshake_in_either_version() {
 }
 
 #[test]
+fn a_second_connection_proves_the_key_anew() {
+    for versions in [Versions::Tls12, Versions::Tls13] {
+        let root = Authority::new("server root");
+        let key = Arc::new(Software::new(&root));
+        let scripts = (0..2).map(|_| Box::new(|peer: &mut _| answer_connect(peer, CONNACK)) as _);
+        let server = Server::start(Setup::good(&root), scripts.collect());
+        let tls = Tls::new(versions)
+            .config(Arc::clone(&key) as Arc<dyn DeviceKey>, Alpn::None)
+            .unwrap();
+        for _ in 0..2 {
+            let mut connection = Connection::open(&server.endpoint(), &tls, &options(SHORT)).unwrap();
+            // Until the server says goodbye, so that it had the time to offer a resumption.
+            assert_eq!(
+                connection.next_message(SHORT).unwrap_err().code(),
+                "device.mqtt.closed"
+            );
+        }
+        server.finish();
+        assert_eq!(key.signatures.load(Ordering::Relaxed), 2, "{versions:?}");
+    }
+}
+
+#[test]
 fn the_protocol_is_named_where_the_port_is_shared() {
     let root = Authority::new("server root");
     let key = Arc::new(Software::new(&root));

@@ -261,6 +261,45 @@ fn a_key_that_is_there_is_not_lost_unasked_and_a_locked_one_never() {
 }
 
 #[test]
+fn after_a_power_cut_in_a_generation_nobody_speaks_for_the_key() {
+    let tray = tray(Behaviour::default());
+    let bus = tray.bus(0).unwrap();
+    let writer = session(&bus);
+    let (public, private) = writer.generate_key_pair(&KeyPairTemplate::signing(KEY)).unwrap();
+    let certificate = certify(&writer, public, private);
+    writer
+        .create_certificate(&CertificateTemplate {
+            label: CERTIFICATE,
+            value: certificate.der(),
+        })
+        .unwrap();
+    // The power goes somewhere in the next generation: first writes to the chip's memory are survived, later ones not.
+    for page_writes in 0..8 {
+        tray.chip(0).unwrap().lock().unwrap().cut_power_after(page_writes);
+        let overwrite = KeyPairTemplate {
+            overwrite: true,
+            ..KeyPairTemplate::signing(KEY)
+        };
+        let result = session(&bus).generate_key_pair(&overwrite);
+        bus.client().line(0x30, Line::Vdd, false).unwrap();
+        bus.client().line(0x30, Line::Vdd, true).unwrap();
+        let survivor = session(&bus);
+        let private = find(&survivor, Class::PrivateKey, KEY)[0];
+        let object = survivor.object(private).unwrap();
+        // Whatever the token says the public key is, signatures must verify with it.
+        if let Some(key) = object.public_key() {
+            verify(
+                key,
+                &survivor.sign(private, Mechanism::EcdsaSha256, b"x").unwrap(),
+                b"x",
+            );
+        } else {
+            assert!(result.is_err(), "a finished generation knows its key");
+        }
+    }
+}
+
+#[test]
 fn a_torn_certificate_is_named_and_can_be_written_again() {
     let tray = tray(Behaviour::default());
     let bus = tray.bus(0).unwrap();
