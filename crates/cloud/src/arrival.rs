@@ -117,8 +117,9 @@ pub(crate) async fn handshake(
         Err(_) => return late(control, record),
     };
     if let Err(MalformedHello::PlainHttp) = hello {
+        fail(control, record, MalformedHello::PlainHttp.into());
         answer_plain_http(socket).await;
-        return fail(control, record, MalformedHello::PlainHttp.into());
+        return None;
     }
     if let Err(malformed @ (MalformedHello::PlainMqtt | MalformedHello::NotTls)) = hello {
         return fail(control, record, malformed.into());
@@ -160,8 +161,9 @@ pub(crate) async fn handshake(
                 Err(malformed) => malformed.into(),
                 Ok(hello) => tls::explain(&error, Some(&hello)),
             };
+            fail(control, record, failure);
             control.beside(linger(stream));
-            fail(control, record, failure)
+            None
         }
         Err(_) => late(control, record),
     }

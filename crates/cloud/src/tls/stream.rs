@@ -36,7 +36,7 @@ pub struct Detached {
 pub enum HandshakeError {
     /// The socket failed or was closed.
     Socket(io::Error),
-    /// The peer, or what it sent, was refused; an alert has been sent if the socket took it.
+    /// The peer, or what it sent, was refused; an alert waits to be sent.
     Tls(Error),
 }
 
@@ -81,17 +81,14 @@ impl Stream {
         }
     }
 
-    /// Lets the TLS library work on what has been read; after an error its alert goes out as far as the socket takes it.
+    /// Lets the TLS library work on what has been read. After an error its alert waits to be sent, so that the reason can be
+    /// recorded before the client hears of it.
     fn step(&mut self) -> Result<rustls::IoState, Error> {
-        let Self { tls, seen, socket } = self;
-        let outcome = match tls.is_handshaking() {
+        let Self { tls, seen, .. } = self;
+        match tls.is_handshaking() {
             true => possession::watch(seen, || tls.process_new_packets()),
             false => tls.process_new_packets(),
-        };
-        if outcome.is_err() {
-            let _ = tls.write_tls(&mut Unready(socket));
         }
-        outcome
     }
 
     /// The certificate that the client showed, proven or not; it is handed out once.

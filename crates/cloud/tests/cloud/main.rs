@@ -1,0 +1,9 @@
+//! The cloud from outside: real sockets, real TLS, signed API calls, and devices that do right and wrong.
+
+mod api;
+mod data_plane;
+mod first_connection;
+mod refusals;
+mod restart;
+mod support;
+mod trust;
