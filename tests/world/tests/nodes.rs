@@ -440,7 +440,9 @@ impl World {
                 if !message.topic().starts_with('$') {
                     self.expect(node, message.topic(), number(message.payload()));
                 }
+                let flying = self.flying.len();
                 self.event(node, Event::Forwarded(message));
+                assert_eq!(self.flying.len(), flying, "a forwarded message is not sent on");
             }
             Flying::Trust { client, role, epoch } => self.land_trust(node, client, role, epoch),
         }
