@@ -1,13 +1,13 @@
 //! How one device gets its identity by hand: a key born in the token, a request that the token signs, and the certificate
 //! that comes back. A production line does the same by the thousand, without this crate.
 
-use identity::key::SignatureAlgorithm;
+use identity::key::{PublicKey, SignatureAlgorithm};
 use identity::name::Name;
 use identity::request;
-use token::{CertificateTemplate, KeyPairTemplate, Mechanism, Session};
+use token::{CertificateTemplate, Class, Handle, KeyPairTemplate, Mechanism, Session};
 
 use crate::key::KeyError;
-use crate::token_key::{Labels, signature_der};
+use crate::token_key::{Labels, first, signature_der};
 
 /// Generates a key in the token and gives a certification request for it (PKCS #10, DER), signed by the token. A key that is
 /// there already is only replaced if `replace` says so: with it, the identity that it stands for is lost.
@@ -26,6 +26,23 @@ pub fn request(
     let key = object
         .public_key()
         .ok_or(KeyError::Malformed("a public key object without public key"))?;
+    signed_request(session, private, key, subject)
+}
+
+/// A request for the key that is already there: to go on after an enrolment that was interrupted, or to renew a certificate.
+pub fn request_again(session: &Session, labels: &Labels, subject: &Name) -> Result<Vec<u8>, KeyError> {
+    let private = first(session, Class::PrivateKey, &labels.key)?;
+    let object = session.object(private)?;
+    let unknown = KeyError::Malformed("its public half is not known; generate a new one");
+    signed_request(session, private, object.public_key().ok_or(unknown)?, subject)
+}
+
+fn signed_request(
+    session: &Session,
+    private: Handle,
+    key: &PublicKey,
+    subject: &Name,
+) -> Result<Vec<u8>, KeyError> {
     let to_be_signed = request::to_be_signed(subject, key);
     let signature = session.sign(private, Mechanism::EcdsaSha256, &to_be_signed)?;
     Ok(request::assemble(

@@ -73,7 +73,7 @@ fn all(session: &Session, class: Class, label: &str) -> Result<Vec<Handle>, KeyE
     })
 }
 
-fn first(session: &Session, class: Class, label: &str) -> Result<Handle, KeyError> {
+pub(crate) fn first(session: &Session, class: Class, label: &str) -> Result<Handle, KeyError> {
     all(session, class, label)?
         .first()
         .copied()
