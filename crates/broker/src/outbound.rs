@@ -184,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn a_short_message_does_not_overtake_a_long_one() {
+        let limits = Limits {
+            inflight_bytes_max: 100,
+            ..Limits::AWS
+        };
+        let mut outbound = Outbound::new(&limits);
+        for (payload_bytes, expected) in [(50, "send"), (80, "wait"), (1, "wait")] {
+            assert_eq!(word(&outbound.push(&message(payload_bytes), &limits)), expected);
+        }
+    }
+
+    #[test]
     fn what_waits_can_be_taken_back() {
         let limits = Limits {
             inflight_messages_max: 1,
