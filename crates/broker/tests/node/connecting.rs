@@ -313,11 +313,16 @@ fn a_client_that_is_gone_leaves_nothing_behind() {
     let mut bench = Bench::new();
     for end in [Packet::Disconnect, Packet::PingAnswer] {
         bench.connect(1, EVERYTHING);
-        bench.subscribe(1, &[("exact", QoS::AtLeastOnce), ("wild/#", QoS::AtLeastOnce)]);
+        bench.subscribe(
+            1,
+            &[("remains", QoS::AtLeastOnce), ("leftover/#", QoS::AtLeastOnce)],
+        );
         bench.send(1, end);
         let node = format!("{:?}", bench.node);
         assert!(
-            !["c1", "exact", "wild"].iter().any(|left| node.contains(left)),
+            !["c1", "remains", "leftover"]
+                .iter()
+                .any(|left| node.contains(left)),
             "{node}"
         );
         assert_eq!((bench.node.connections(), bench.node.next_deadline()), (0, None));
