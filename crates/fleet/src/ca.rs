@@ -34,7 +34,7 @@ pub struct UpdateRequest {
     pub new_auto_registration: Option<String>,
     /// Another template.
     pub registration: Option<ConfigRequest>,
-    /// Takes the template away.
+    /// Takes the template away and stops automatic registration.
     pub remove_auto_registration: bool,
 }
 
@@ -52,15 +52,16 @@ pub fn update(
         ca.status =
             CaStatus::parse(status).ok_or_else(|| unknown("CA status", status, "use ACTIVE or INACTIVE"))?;
     }
+    if request.remove_auto_registration {
+        // Devices that nobody asked for must not come in because only half of it was taken away.
+        (ca.registration, ca.auto_registration) = (None, false);
+    }
     if let Some(text) = &request.new_auto_registration {
         ca.auto_registration = parse_auto_registration(text)?;
     }
     let mut batch = call.batch();
     if let Some(config) = request.registration {
         ca.registration = Some(check_config(config, facts)?);
-    }
-    if request.remove_auto_registration {
-        ca.registration = None;
     }
     if ca == existing.record {
         return Ok(Decision::unchanged(call, ()));

@@ -240,17 +240,8 @@ fn a_certificate_out_of_its_time_says_whose_clock() {
 #[test]
 fn simulated_chips_need_a_word_of_the_operator() {
     let chips = Authority::simulated();
-    let key = identity::crypto::SoftwareKey::generate(identity::key::Curve::P256).unwrap();
-    let subject = identity::name::Name::with_common_name("unit-1").unwrap();
-    let validity = identity::issue::Validity::new(NOW.plus_days(-1), NOW.plus_days(100)).unwrap();
-    let profile = identity::issue::Profile::device(&chips.certificate, validity)
-        .unwrap()
-        .simulated();
-    let serial = identity::issue::Serial::new([0x21; 16]).unwrap();
-    let prepared =
-        identity::issue::prepare(&profile, key.prove(&subject).unwrap(), &subject, &serial).unwrap();
     let mut case = case();
-    case.leaf = prepared.sign(&chips.key).unwrap();
+    case.leaf = chips.simulated_device("unit-1");
     case.ca.record.der = chips.certificate.der().into();
     let mut allowed = Case {
         allow_simulated: true,

@@ -348,6 +348,19 @@ fn a_ca_is_updated_and_deleted_as_its_status_allows() {
         ..UpdateRequest::default()
     };
     assert!(update(same, Some(&record)).unwrap().batch.is_empty());
+    let removed = UpdateRequest {
+        remove_auto_registration: true,
+        ..UpdateRequest::default()
+    };
+    let decision = update(removed, Some(&record)).unwrap();
+    let Some(Write::Put {
+        record: Record::Ca(closed),
+        ..
+    }) = decision.batch.writes.first()
+    else {
+        panic!("no CA")
+    };
+    assert_eq!((closed.auto_registration, &closed.registration), (false, &None));
     let wrong = UpdateRequest {
         new_status: Some("active".to_owned()),
         ..UpdateRequest::default()

@@ -161,7 +161,12 @@ fn registering_a_certificate_needs_its_active_ca() {
     );
     let namesake = Authority::named("Signer").record(None);
     assert_eq!(
-        refused(certificate::register(&call(), &plain, std::slice::from_ref(&namesake), None)),
+        refused(certificate::register(
+            &call(),
+            &plain,
+            std::slice::from_ref(&namesake),
+            None
+        )),
         expected
     );
     let expected = (
@@ -196,6 +201,18 @@ fn registering_a_certificate_needs_its_active_ca() {
             code
         );
     }
+}
+
+#[test]
+fn a_simulated_chip_is_registered_only_with_a_word_of_the_operator() {
+    let leaf = Authority::simulated().simulated_device("unit-1");
+    let parse = || Registration::parse(&leaf.pem(), None, None, false).unwrap();
+    let register = |registration| certificate::register_without_ca(&call(), &registration, None);
+    assert_eq!(
+        refused(register(parse())),
+        ("CertificateValidationException", "fleet.certificate.simulated")
+    );
+    register(parse().allow_simulated(true)).unwrap();
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! What becomes of a certificate whose issuer is known: provisioned by the template, or left to await activation.
+
+use identity::CertificateId;
+use identity::certificate::Certificate;
+
+use super::{Facts, Identified, Needs, Onboarded, fail};
+use crate::attempt::Trail;
+use crate::batch::{Batch, Key, Record};
+use crate::call::{Call, Decision, Event};
+use crate::certificate::record;
+use crate::record::{CertificateStatus, DeviceCertificate, Origin, Uuid};
+use crate::refusal::{Exception, Refusal};
+use crate::template::Plan;
+
+impl Identified<'_> {
+    /// The CA that signed it.
+    pub fn ca(&self) -> &CertificateId {
+        &self.authority.record.record.id
+    }
+
+    /// The records to look up.
+    pub fn needs(&self) -> Needs {
+        let Some(Ok(plan)) = &self.plan else {
+            return Needs::default();
+        };
+        Needs {
+            thing: plan.thing.as_ref().map(|thing| thing.name.clone()),
+            policies: plan.policies.iter().map(|policy| policy.name().clone()).collect(),
+        }
+    }
+
+    /// Decides. `thing_id` becomes the id of the thing if one is made.
+    pub fn decide(
+        &self,
+        call: &Call,
+        facts: &Facts,
+        thing_id: Uuid,
+        trail: &mut Trail,
+    ) -> Result<Decision<Onboarded>, Refusal> {
+        if let Err(refusal) = refuse_verification(self.leaf, facts) {
+            return Err(fail(trail, "certificate.purpose", refusal));
+        }
+        let plan = match &self.plan {
+            None => {
+                trail.skipped(
+                    "template",
+                    "the CA has no template: the certificate awaits activation",
+                );
+                return Ok(self.pending(call, facts, Onboarded::Registered));
+            }
+            Some(Err(refusal)) => {
+                trail.failed("template.evaluate", refusal.reason());
+                return Ok(self.pending(call, facts, Onboarded::Failed(refusal.clone())));
+            }
+            Some(Ok(plan)) => plan,
+        };
+        trail.passed("template.evaluate", "every parameter has a value");
+        match self.provisioned(call, facts, plan, thing_id, trail) {
+            Ok(decision) => Ok(decision),
+            Err(refusal) => {
+                trail.failed("template.resources", refusal.reason());
+                Ok(self.pending(call, facts, Onboarded::Failed(refusal)))
+            }
+        }
+    }
+
+    /// The certificate stays, or becomes, PENDING_ACTIVATION; whoever listens is told, every time.
+    fn pending(&self, call: &Call, facts: &Facts, reply: Onboarded) -> Decision<Onboarded> {
+        let mut batch = self.batch(call);
+        if facts.existing.is_none() {
+            let status = CertificateStatus::PendingActivation;
+            batch.audit.push(call.entry(
+                "certificate.first_connection",
+                self.leaf.id().to_string(),
+                status.name(),
+            ));
+            batch.insert(Record::Certificate(self.record(call, status)));
+        } else {
+            batch.checks.clear();
+        }
+        Decision {
+            batch,
+            events: vec![self.registered(call, facts)],
+            reply,
+        }
+    }
+
+    fn provisioned(
+        &self,
+        call: &Call,
+        facts: &Facts,
+        plan: &Plan,
+        thing_id: Uuid,
+        trail: &mut Trail,
+    ) -> Result<Decision<Onboarded>, Refusal> {
+        let mut batch = self.batch(call);
+        if let Some(thing) = &plan.thing {
+            self.write_thing(call, facts, thing, thing_id, &mut batch, trail)?;
+        }
+        self.write_policies(call, facts, plan, &mut batch, trail)?;
+        if let Some(thing) = &plan.thing {
+            self.attach_thing(call, facts, &thing.name, &mut batch)?;
+        }
+        self.write_certificate(call, facts, plan, &mut batch);
+        let status = if plan.activate { "ACTIVE" } else { "INACTIVE" };
+        trail.passed("certificate.activate", status);
+        let thing = plan.thing.as_ref().map(|thing| thing.name.clone());
+        let detail = thing
+            .as_ref()
+            .map_or_else(|| status.to_owned(), |thing| format!("{status}, thing {thing}"));
+        batch
+            .audit
+            .push(call.entry("certificate.first_connection", self.leaf.id().to_string(), detail));
+        let policies = plan.policies.iter().map(|policy| policy.name().clone()).collect();
+        let reply = Onboarded::Provisioned {
+            thing,
+            policies,
+            active: plan.activate,
+        };
+        Ok(Decision {
+            batch,
+            events: vec![self.registered(call, facts)],
+            reply,
+        })
+    }
+
+    /// A batch that demands the CA to be as it was read.
+    fn batch(&self, call: &Call) -> Batch {
+        let mut batch = call.batch();
+        let ca = &self.authority.record;
+        batch.check(Key::Ca(ca.record.id), ca.version);
+        batch
+    }
+
+    fn write_certificate(&self, call: &Call, facts: &Facts, plan: &Plan, batch: &mut Batch) {
+        let status = if plan.activate {
+            CertificateStatus::Active
+        } else {
+            CertificateStatus::Inactive
+        };
+        match &facts.existing {
+            None => {
+                let mut record = self.record(call, status);
+                // PENDING_ACTIVATION and then this status, in one transaction.
+                record.customer_version = 2;
+                batch.insert(Record::Certificate(record));
+            }
+            Some(existing) => {
+                let mut record = existing.record.clone();
+                record.status = status;
+                record.customer_version += 1;
+                record.modified = call.now;
+                batch.replace(Record::Certificate(record), existing.version);
+            }
+        }
+    }
+
+    fn record(&self, call: &Call, status: CertificateStatus) -> DeviceCertificate {
+        let mode = self.authority.record.record.mode;
+        record(
+            call,
+            self.leaf,
+            Some(*self.ca()),
+            Origin::FirstConnection,
+            status,
+            mode,
+        )
+    }
+
+    fn registered(&self, call: &Call, facts: &Facts) -> Event {
+        let registered = facts
+            .existing
+            .as_ref()
+            .map_or(call.now, |existing| existing.record.created);
+        Event::Registered {
+            certificate: self.leaf.id(),
+            ca: *self.ca(),
+            registered,
+            at: call.now,
+        }
+    }
+}
+
+/// The certificate that proved the possession of a CA key must not be usable as a device (its CommonName is the code).
+fn refuse_verification(leaf: &Certificate, facts: &Facts) -> Result<(), Refusal> {
+    let (Some(code), Some(name)) = (&facts.code, leaf.subject().common_name()) else {
+        return Ok(());
+    };
+    if !code.code.matches(name) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Exception::Unauthorized,
+        "fleet.onboarding.verification_certificate",
+        "the certificate is the verification certificate of a CA, not a device's",
+    ))
+}

@@ -1,0 +1,145 @@
+//! The first connection of a device: from a certificate nobody knows to a thing with policies, in one transaction.
+//!
+//! Three steps, so that each can look at exactly the facts it needs: [`identify`] finds the registered CA that signed the
+//! certificate (trust is one level deep, as at AWS) and works the template out; [`Identified::needs`] says which records to
+//! look up; [`Identified::decide`] gives the batch. Possession of the key has been proven by the TLS handshake before
+//! anything here is asked. The batch demands that the CA and every record it rests on are still as they were read.
+//!
+//! When the template cannot be carried out, the certificate stays PENDING_ACTIVATION as at AWS and the next connection
+//! tries again: that outcome is [`Onboarded::Failed`], with its own batch.
+
+mod decide;
+mod identify;
+mod resources;
+
+pub use identify::identify;
+
+use identity::certificate::Certificate;
+use identity::{CertificateId, ThingName};
+
+use crate::attempt::Trail;
+use crate::names::PolicyName;
+use crate::record::{
+    CaCertificate, CertificateStatus, DeviceCertificate, RegistrationCode, Thing, Versioned,
+};
+use crate::refusal::{Exception, Refusal};
+use crate::template::{Plan, Template};
+
+/// A registered CA, read once: its certificate parsed and its template compiled. May be cached under (id, version).
+#[derive(Debug, Clone)]
+pub struct Authority {
+    record: Versioned<CaCertificate>,
+    certificate: Certificate,
+    template: Option<Result<Template, Refusal>>,
+}
+
+impl Authority {
+    /// Reads a CA record. A record that cannot be read is a fault of ours, told as a refusal.
+    pub fn read(record: Versioned<CaCertificate>) -> Result<Self, Refusal> {
+        let certificate = Certificate::parse(&record.record.der).map_err(|fault| {
+            Refusal::new(
+                Exception::CertificateValidation,
+                "fleet.ca.unreadable",
+                format!(
+                    "the recorded CA certificate {} cannot be read: {fault}",
+                    record.record.id
+                ),
+            )
+        })?;
+        let body = record
+            .record
+            .registration
+            .as_ref()
+            .and_then(|config| config.template_body.as_deref());
+        let template = body.map(Template::parse);
+        Ok(Self {
+            record,
+            certificate,
+            template,
+        })
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Versioned<CaCertificate> {
+        &self.record
+    }
+}
+
+/// A certificate that has just been presented and whose key the peer has proven to hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The certificate, as it came.
+    pub leaf: &'a Certificate,
+    /// Whether the client named this tenant's endpoint (SNI).
+    pub named_by_sni: bool,
+    /// Whether certificates of simulated chips are let in.
+    pub allow_simulated: bool,
+}
+
+/// A certificate whose registered issuer is known.
+#[derive(Debug, Clone)]
+pub struct Identified<'a> {
+    leaf: &'a Certificate,
+    authority: &'a Authority,
+    plan: Option<Result<Plan, Refusal>>,
+}
+
+/// The records to look up before deciding.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// This thing, and the certificates attached to it.
+    pub thing: Option<ThingName>,
+    /// These policies.
+    pub policies: Vec<PolicyName>,
+}
+
+/// A certificate attached to the thing of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The certificate.
+    pub certificate: CertificateId,
+    /// Its status.
+    pub status: CertificateStatus,
+}
+
+/// What is known when a first connection is decided.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The certificate, when an earlier connection registered it (PENDING_ACTIVATION).
+    pub existing: Option<Versioned<DeviceCertificate>>,
+    /// Policies that are attached to it already; empty for a new one.
+    pub attached_policies: Vec<PolicyName>,
+    /// Things it is attached to already; empty for a new one.
+    pub attached_things: Vec<ThingName>,
+    /// The thing of [`Needs::thing`].
+    pub thing: Option<Versioned<Thing>>,
+    /// The certificates attached to that thing.
+    pub holders: Vec<Holder>,
+    /// Those of [`Needs::policies`] that exist.
+    pub policies: Vec<Versioned<PolicyName>>,
+    /// The tenant's registration code: a verification certificate is never a device.
+    pub code: Option<RegistrationCode>,
+}
+
+/// How a first connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Onboarded {
+    /// The template was carried out.
+    Provisioned {
+        /// The thing.
+        thing: Option<ThingName>,
+        /// The policies that are now attached.
+        policies: Vec<PolicyName>,
+        /// Whether the certificate is ACTIVE.
+        active: bool,
+    },
+    /// There is no template: the certificate awaits activation, and the event was told.
+    Registered,
+    /// The template could not be carried out: the certificate awaits activation, and the next connection tries again.
+    Failed(Refusal),
+}
+
+fn fail(trail: &mut Trail, step: &'static str, refusal: Refusal) -> Refusal {
+    trail.failed(step, refusal.reason());
+    refusal
+}
