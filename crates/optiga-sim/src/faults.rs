@@ -2,6 +2,9 @@
 //!
 //! All of it comes from one seed and the chip's number, so that a run that failed can be run again.
 
+/// Control byte and length: where a wrong bit makes another frame.
+const FRAME_HEAD_BYTES: usize = 3;
+
 /// When the chip refuses its address although it could answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NackPolicy {
@@ -64,10 +67,14 @@ impl Dice {
         permille > 0 && self.below(1_000) < u64::from(permille)
     }
 
-    /// Turns one bit of the bytes.
-    pub(crate) fn corrupt(&mut self, bytes: &mut [u8]) {
-        let bit = self.below(bytes.len() as u64 * 8);
-        if let Some(byte) = bytes.get_mut((bit / 8) as usize) {
+    /// Turns one bit of a frame: half of the time in its head. A longer frame, such as one with another signature in it,
+    /// meets the same fate, so that a seed tells the same story each time.
+    pub(crate) fn corrupt(&mut self, frame: &mut [u8]) {
+        let (in_head, roll) = (self.below(2) == 0, self.roll());
+        let (head, rest) = frame.split_at_mut(frame.len().min(FRAME_HEAD_BYTES));
+        let part = if in_head || rest.is_empty() { head } else { rest };
+        let bit = roll.checked_rem(part.len() as u64 * 8).unwrap_or(0);
+        if let Some(byte) = part.get_mut((bit / 8) as usize) {
             *byte ^= 1 << (bit % 8);
         }
     }
