@@ -37,6 +37,8 @@ pub const ATTEMPT_GROUP_MAX: usize = 1_024;
 pub const ATTEMPTS_KNOWN_MAX: usize = 100_000;
 /// Attempts under one CA.
 pub const ATTEMPTS_PER_CA_MAX: usize = 50_000;
+/// Attempts of one device that proved who it is.
+pub const ATTEMPTS_PER_DEVICE_MAX: usize = 200;
 /// Attempts of strangers, all sources together.
 pub const ATTEMPTS_STRANGERS_MAX: usize = 20_000;
 /// Attempts of one source address.

@@ -20,6 +20,15 @@ pub(crate) struct Queue<T> {
     limit: usize,
 }
 
+/// Held by the taker: however its thread ends, the queue ends with it.
+pub(crate) struct Taker<'a, T>(pub(crate) &'a Queue<T>);
+
+impl<T> Drop for Taker<'_, T> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Why an item was not taken in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -88,6 +97,16 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Closes the queue and throws away what waits, so that nobody waits for a taker that is gone.
+    pub(crate) fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        drop(waiting);
+        self.filled.notify_all();
+    }
+
     /// How many items wait.
     pub(crate) fn depth(&self) -> usize {
         self.lock().waiting.len()
@@ -140,5 +159,16 @@ mod tests {
         assert!(queue.take(&mut taken, 10, Duration::ZERO, 1));
         assert_eq!(taken, [1, 2]);
         assert!(!queue.take(&mut taken, 10, Duration::ZERO, 1));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_taker_that_is_gone() {
+        let queue = Queue::new(2);
+        let (answer, awaited) = crate::oneshot::channel::<u8>();
+        assert_eq!(queue.put(answer), Ok(()));
+        drop(Taker(&queue));
+        assert_eq!(crate::wait(awaited), None);
+        let (answer, _awaited) = crate::oneshot::channel::<u8>();
+        assert_eq!(queue.put(answer), Err(Refused::Closed));
     }
 }

@@ -369,7 +369,8 @@ pub fn tenants_do_not_see_each_other(place: &impl Place) {
     }
     let mut only_theirs = first_connection(40, 40);
     only_theirs.tenant = theirs;
-    [Record::Policy(policy(40)), Record::Ca(ca(41, b"theirs"))].map(|record| only_theirs.insert(record));
+    only_theirs.insert(Record::Policy(policy(40)));
+    only_theirs.insert(Record::Ca(ca(41, b"theirs")));
     keep(&records, only_theirs);
     assert!(wait(records.certificate(&ours, &id(40))).unwrap().is_none());
     assert!(wait(records.trust(&ours, &id(40))).unwrap().is_none());

@@ -1,18 +1,19 @@
 //! Who may keep how many attempts, and which of them go: the ring's bookkeeping, without a database.
 //!
-//! Peers that proved who they are share by CA; everybody else by source address. Each share and each of the two sides has
-//! its own limit, so a flood of strangers can only push out strangers, and one CA's devices only that CA's. Of a storm of
-//! equal failures the first and the newest are kept, and the newest carries the count.
+//! Peers that proved who they are share by CA; everybody else by source address. Each share, each device in it and each of
+//! the two sides has its own limit, so a flood of strangers can only push out strangers, a device that runs wild only
+//! itself, and one CA's devices only that CA's. Of a storm of equal failures the first and the newest are kept, and the
+//! newest carries the count.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use fleet::attempt::{Attempt, Standing, StormKey};
 use identity::{CertificateId, UnixMillis};
 
 use crate::limits::{
-    ATTEMPTS_KNOWN_MAX, ATTEMPTS_PER_CA_MAX, ATTEMPTS_PER_SOURCE_MAX, ATTEMPTS_STRANGERS_MAX,
-    STORM_SILENCE_MILLIS, STORMS_MAX,
+    ATTEMPTS_KNOWN_MAX, ATTEMPTS_PER_CA_MAX, ATTEMPTS_PER_DEVICE_MAX, ATTEMPTS_PER_SOURCE_MAX,
+    ATTEMPTS_STRANGERS_MAX, STORM_SILENCE_MILLIS, STORMS_MAX,
 };
 
 /// Whose attempts are counted together.
@@ -62,6 +63,28 @@ impl Share {
     }
 }
 
+/// Whose attempt a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) share: Share,
+    /// The certificate, proven or only shown; counted when it was proven.
+    pub(super) device: Option<CertificateId>,
+}
+
+impl Owner {
+    fn of(attempt: &Attempt) -> Self {
+        let device = attempt.certificate.as_ref().map(|certificate| certificate.id);
+        Self {
+            share: Share::of(attempt),
+            device,
+        }
+    }
+
+    fn proven_device(&self) -> Option<CertificateId> {
+        self.device.filter(|_| matches!(self.share, Share::Ca(_)))
+    }
+}
+
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -73,7 +96,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[derive(Default)]
 struct Side {
     limit: usize,
-    order: BTreeMap<u64, Share>,
+    order: BTreeMap<u64, Owner>,
 }
 
 /// A storm that is being followed.
@@ -97,6 +120,7 @@ pub(super) struct Placed {
 pub(super) struct Ring {
     next: u64,
     shares: HashMap<Share, BTreeSet<u64>>,
+    devices: HashMap<CertificateId, VecDeque<u64>>,
     known: Side,
     strangers: Side,
     storms: HashMap<StormKey, Storm>,
@@ -107,6 +131,7 @@ impl Ring {
         Self {
             next: 1,
             shares: HashMap::new(),
+            devices: HashMap::new(),
             known: Side {
                 limit: ATTEMPTS_KNOWN_MAX,
                 order: BTreeMap::new(),
@@ -120,19 +145,19 @@ impl Ring {
     }
 
     /// A row that is in the table from before.
-    pub(super) fn remember(&mut self, place: u64, share: Share) {
+    pub(super) fn remember(&mut self, place: u64, owner: Owner) {
         self.next = self.next.max(place + 1);
-        self.add(place, share);
+        self.add(place, owner);
     }
 
     /// Finds the place of an attempt; rows that have to go for it are added to `gone`.
     pub(super) fn place(&mut self, attempt: &Attempt, gone: &mut Vec<u64>) -> Placed {
         let place = self.next;
         self.next += 1;
-        let share = Share::of(attempt);
+        let owner = Owner::of(attempt);
         let (count, first_at) = self.follow_storm(attempt, place, gone);
-        self.add(place, share);
-        self.evict(share, gone);
+        self.add(place, owner);
+        self.evict(owner, gone);
         Placed {
             place,
             count,
@@ -184,40 +209,58 @@ impl Ring {
         }
     }
 
-    fn add(&mut self, place: u64, share: Share) {
-        self.shares.entry(share).or_default().insert(place);
-        self.side(share).order.insert(place, share);
+    fn add(&mut self, place: u64, owner: Owner) {
+        self.shares.entry(owner.share).or_default().insert(place);
+        if let Some(device) = owner.proven_device() {
+            self.devices.entry(device).or_default().push_back(place);
+        }
+        self.side(owner.share).order.insert(place, owner);
     }
 
-    fn evict(&mut self, share: Share, gone: &mut Vec<u64>) {
-        let too_many = self
+    /// Takes away the oldest of the device, of the share and of the side, where there is one too many.
+    fn evict(&mut self, owner: Owner, gone: &mut Vec<u64>) {
+        let device = owner.proven_device().and_then(|device| self.devices.get(&device));
+        let of_device = device.filter(|places| places.len() > ATTEMPTS_PER_DEVICE_MAX);
+        self.take_away(of_device.and_then(|places| places.front().copied()), gone);
+        let of_share = self
             .shares
-            .get(&share)
-            .filter(|places| places.len() > share.limit());
-        if let Some(oldest) = too_many.and_then(|places| places.first().copied()) {
-            self.remove(oldest);
-            gone.push(oldest);
-        }
-        let side = self.side(share);
+            .get(&owner.share)
+            .filter(|places| places.len() > owner.share.limit());
+        self.take_away(of_share.and_then(|places| places.first().copied()), gone);
+        let side = self.side(owner.share);
         let too_many = side.order.len() > side.limit;
         let oldest = side.order.first_key_value().map(|(place, _)| *place);
-        if let Some(oldest) = oldest.filter(|_| too_many) {
-            self.remove(oldest);
-            gone.push(oldest);
+        self.take_away(oldest.filter(|_| too_many), gone);
+    }
+
+    fn take_away(&mut self, place: Option<u64>, gone: &mut Vec<u64>) {
+        if let Some(place) = place {
+            self.remove(place);
+            gone.push(place);
         }
     }
 
     fn remove(&mut self, place: u64) {
-        let share = self
+        let owner = self
             .known
             .order
             .remove(&place)
             .or_else(|| self.strangers.order.remove(&place));
-        let Some(share) = share else { return };
-        if let Some(places) = self.shares.get_mut(&share) {
+        let Some(owner) = owner else { return };
+        if let Some(places) = self.shares.get_mut(&owner.share) {
             places.remove(&place);
             if places.is_empty() {
-                self.shares.remove(&share);
+                self.shares.remove(&owner.share);
+            }
+        }
+        if let Some(device) = owner.proven_device()
+            && let Some(places) = self.devices.get_mut(&device)
+        {
+            if let Ok(at) = places.binary_search(&place) {
+                places.remove(at);
+            }
+            if places.is_empty() {
+                self.devices.remove(&device);
             }
         }
     }
@@ -285,6 +328,29 @@ mod tests {
             ring.place(&attempt(None, 1, at as i64, ""), &mut gone);
         }
         assert_eq!(gone, [1]);
+    }
+
+    #[test]
+    fn a_device_that_runs_wild_pushes_out_only_itself() {
+        let mut ring = Ring::new();
+        let mut gone = Vec::new();
+        let of = |device: u8, code: &str| {
+            let mut attempt = attempt(Some(1), 1, 0, code);
+            attempt.certificate = Some(fleet::attempt::CertificateFacts {
+                id: CertificateId([device; 32]),
+                subject: Default::default(),
+                issuer: Default::default(),
+                not_before: UnixMillis(0),
+                not_after: UnixMillis(0),
+            });
+            attempt
+        };
+        let quiet = ring.place(&of(1, ""), &mut gone).place;
+        let wild: Vec<_> = (0..=ATTEMPTS_PER_DEVICE_MAX)
+            .map(|topic| ring.place(&of(2, &format!("topic {topic}")), &mut gone).place)
+            .collect();
+        assert_eq!(gone, [wild[0]]);
+        assert!(!gone.contains(&quiet));
     }
 
     #[test]

@@ -6,18 +6,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fleet::attempt::Attempt;
+use identity::CertificateId;
 use rusqlite::{Connection, params};
 
 use super::attempt_codec::encode;
 use super::attempt_reader::AttemptReader;
-use super::attempt_ring::{Placed, Ring, Share};
+use super::attempt_ring::{Owner, Placed, Ring, Share};
 use super::schema::{ATTEMPTS, Durability, open_writer};
 use crate::attempts::{Attempts, Filter, Recorded};
 use crate::directory::DataDirectory;
 use crate::error::Error;
 use crate::limits::{ATTEMPT_GATHER_MILLIS, ATTEMPT_GROUP_MAX, ATTEMPT_QUEUE_MAX, READER_CACHE_KIB};
 use crate::oneshot::{self, Answer};
-use crate::queue::Queue;
+use crate::queue::{Queue, Taker};
 
 enum Job {
     Record(Box<Attempt>),
@@ -113,13 +114,20 @@ fn load(connection: &Connection) -> Result<Ring, Error> {
     let failed = Error::database("read attempts");
     let mut ring = Ring::new();
     let mut statement = connection
-        .prepare("SELECT place, share FROM attempt ORDER BY place")
+        .prepare("SELECT place, share, fingerprint FROM attempt ORDER BY place")
         .map_err(&failed)?;
     let mut rows = statement.query([]).map_err(&failed)?;
     while let Some(row) = rows.next().map_err(&failed)? {
         let share: Vec<u8> = row.get(1).map_err(&failed)?;
         let share = Share::from_bytes(&share).ok_or_else(|| Error::corrupt("attempt.share", "not known"))?;
-        ring.remember(row.get(0).map_err(&failed)?, share);
+        let device: Option<[u8; 32]> = row.get(2).map_err(&failed)?;
+        ring.remember(
+            row.get(0).map_err(&failed)?,
+            Owner {
+                share,
+                device: device.map(CertificateId),
+            },
+        );
     }
     Ok(ring)
 }
@@ -132,6 +140,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, queue: &Queue<Job>) {
+        let _taker = Taker(queue);
         let mut jobs = Vec::new();
         let gather = Duration::from_millis(ATTEMPT_GATHER_MILLIS);
         while queue.take(&mut jobs, ATTEMPT_GROUP_MAX, gather, ATTEMPT_GROUP_MAX) {

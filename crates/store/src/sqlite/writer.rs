@@ -19,7 +19,7 @@ use super::read;
 use crate::error::{CommitError, Error};
 use crate::limits::{BATCH_ITEMS_MAX, GATHER_BATCHES, GATHER_MICROS, GROUP_BATCHES_MAX};
 use crate::oneshot::Answer;
-use crate::queue::Queue;
+use crate::queue::{Queue, Taker};
 use crate::records::Committed;
 
 type Outcome = Result<Committed, CommitError>;
@@ -54,6 +54,7 @@ impl Writer {
 
     /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Queue<Job>) {
+        let _taker = Taker(queue);
         let mut jobs = Vec::new();
         let mut busy = false;
         loop {
