@@ -116,6 +116,26 @@ fn what_a_function_cannot_give_is_refused() {
 }
 
 #[test]
+fn values_grow_up_to_their_limit() {
+    let subject = "x".repeat(200);
+    let document = |times: usize| {
+        let text = "${AWS::IoT::Certificate::CommonName}".repeat(times);
+        policy(&format!(r#"{{"PolicyDocument": {{"Fn::Sub": "{text}"}}}}"#))
+    };
+    let code = |times| {
+        evaluate(&document(times), &[(Kind::CommonName, &subject)])
+            .unwrap_err()
+            .code()
+    };
+    assert_eq!(
+        code(81),
+        "fleet.template.policy",
+        "16 200 bytes are made, and are no policy"
+    );
+    assert_eq!(code(82), "fleet.template.value", "16 400 bytes are too many");
+}
+
+#[test]
 fn what_can_never_work_is_refused_when_it_is_registered() {
     let lint = |body: &str| Template::parse(body).and_then(|template| template.lint());
     let deep = (0..20).fold(r#""x""#.to_owned(), |inner, _| {

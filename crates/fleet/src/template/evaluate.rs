@@ -153,7 +153,11 @@ impl Scope<'_> {
         let text = match expression {
             Expression::Text(text) => text.clone(),
             Expression::Ref(name) => self.resolve(name)?.into_owned(),
-            Expression::Join(delimiter, list) => self.list("Fn::Join", list)?.join(delimiter),
+            Expression::Join(delimiter, list) => {
+                let items = self.list("Fn::Join", list)?;
+                fits(items.iter().map(|item| item.len() + delimiter.len()).sum())?;
+                items.join(delimiter)
+            }
             Expression::Select(index, list) => self.select(index, list)?,
             Expression::Sub(pieces, variables) => self.substitute(pieces, variables)?,
             Expression::FindInMap(keys) => self.find_in_map(keys)?,
@@ -171,12 +175,7 @@ impl Scope<'_> {
                 return Ok(Outcome::List(items));
             }
         };
-        if text.len() > TEMPLATE_VALUE_BYTES_MAX {
-            return Err(failed(
-                "fleet.template.value",
-                format!("the template makes a value longer than {TEMPLATE_VALUE_BYTES_MAX} bytes"),
-            ));
-        }
+        fits(text.len())?;
         Ok(Outcome::Text(text))
     }
 
@@ -215,6 +214,7 @@ impl Scope<'_> {
                     None => text.push_str(&self.resolve(name)?),
                 },
             }
+            fits(text.len())?;
         }
         Ok(text)
     }
@@ -265,6 +265,15 @@ impl Scope<'_> {
             .hint("issue certificates whose subject carries it, or give the parameter a Default in the template")
         })
     }
+}
+
+/// Told while a value grows, so that a short template and a long subject cannot fill the memory.
+fn fits(bytes: usize) -> Evaluated<()> {
+    if bytes <= TEMPLATE_VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!("the template makes a value longer than {TEMPLATE_VALUE_BYTES_MAX} bytes");
+    Err(failed("fleet.template.value", reason))
 }
 
 /// Whether a Status makes the certificate active; AWS's own examples write "Active" as well.
