@@ -27,7 +27,7 @@ pub(crate) enum ApiFault {
     },
     /// Too much is going on; try again.
     Busy(&'static str),
-    /// Something of ours failed; the cause is in the log, not in the answer.
+    /// Something of ours failed; the cause is in the attempt record, not in the answer.
     Failed(String),
 }
 
@@ -69,7 +69,9 @@ impl fmt::Display for ApiFault {
             Self::UnknownOperation { asked } => write!(f, "{asked} is not an operation of this server"),
             Self::TooLarge { bytes_max } => write!(f, "the request body is longer than {bytes_max} bytes"),
             Self::Busy(what) => write!(f, "{what}; try again in a moment"),
-            Self::Failed(_) => f.write_str("the server could not complete the request; its log says why"),
+            Self::Failed(_) => {
+                f.write_str("the server could not complete the request; its attempt records say why")
+            }
         }
     }
 }

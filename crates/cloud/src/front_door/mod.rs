@@ -31,7 +31,7 @@ use crate::arrival::{self, Handshaken, Record, linger};
 use crate::clock;
 use crate::config::FirstConnect;
 use crate::control::Control;
-use crate::limits::HANDSHAKES_MAX;
+use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
 use crate::shard::Clearance;
 use crate::shutdown::Shutdown;
 use crate::tenancy::Addressed;
@@ -43,6 +43,8 @@ pub(crate) struct FrontDoor {
     settings: Settings,
     authorities: Remembered,
     first_connections: FirstConnections,
+    /// Places for connections between their handshake and their shard.
+    arrivals: Arc<Semaphore>,
 }
 
 /// Accepts devices until shutdown.
@@ -58,6 +60,7 @@ pub(crate) async fn serve(
         settings,
         authorities: Remembered::default(),
         first_connections: FirstConnections::default(),
+        arrivals: Arc::new(Semaphore::new(ARRIVALS_MAX)),
     });
     loop {
         let accepted = tokio::select! {
@@ -70,11 +73,13 @@ pub(crate) async fn serve(
         let door = door.clone();
         spawn_local(async move {
             let handshaken = arrival::handshake(&door.control, socket, peer, &door.settings).await;
-            // Whoever proved possession no longer takes the place of a handshake.
+            let Some(handshaken) = handshaken else { return };
+            // Whoever proved possession waits somewhere else, and no longer takes the place of a handshake.
+            let Ok(_arrived) = door.arrivals.clone().acquire_owned().await else {
+                return;
+            };
             drop(place);
-            if let Some(handshaken) = handshaken {
-                receive(&door, handshaken).await;
-            }
+            receive(&door, handshaken).await;
         });
     }
 }

@@ -74,6 +74,18 @@ async fn run(control: Arc<Control>, index: usize, mut slot: mpsc::Receiver<Mail>
         }
     }
     slot.close();
+    while let Ok(mail) = slot.try_recv() {
+        if let Mail::Arrive(arrival) = mail {
+            let reason = "the server is shutting down";
+            arrival.record.end(
+                &shard.control,
+                Verdict::Faulted,
+                "cloud.shutdown",
+                reason,
+                "connect again later",
+            );
+        }
+    }
     shard.state.borrow_mut().stop();
     let closing: Vec<_> = core::mem::take(&mut shard.state.borrow_mut().closing);
     let goodbyes: Vec<_> = closing

@@ -26,7 +26,8 @@ use super::{Arrival, Clearance};
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, OUTBOX_MESSAGES_MAX, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX,
+    CONNECTIONS_PER_SHARD_MAX, OUTBOUND_BYTES_MAX, OUTBOX_MESSAGES_MAX, PACKET_BYTES_MAX, READS_PER_TURN_MAX,
+    TURN_BYTES_MAX,
 };
 use crate::tls::Stream;
 use crate::trust::thing_facts;
@@ -35,7 +36,8 @@ use crate::trust::thing_facts;
 pub(super) struct State {
     control: Arc<Control>,
     node: Node,
-    connections: HashMap<ConnectionId, Connection>,
+    /// Boxed, so that a growing table moves only pointers.
+    connections: HashMap<ConnectionId, Box<Connection>>,
     last_connection: u64,
     actions: Actions,
     departed: Vec<(ConnectionId, Departure)>,
@@ -102,7 +104,7 @@ impl State {
         let connection = Connection::new(arrival).ok()?;
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
-        self.connections.insert(id, connection);
+        self.connections.insert(id, Box::new(connection));
         self.attach(id);
         Some(id)
     }
@@ -279,6 +281,9 @@ impl State {
                 break;
             }
             for (connection, reason) in departed {
+                if reason == Departure::TooSlow {
+                    self.note_slow(connection);
+                }
                 self.node
                     .step(Event::Closed { connection, reason }, clock::now(), &mut actions);
                 self.abandon(connection);
@@ -343,6 +348,9 @@ impl State {
 
     /// Closes from this side: sends what is on its way first.
     fn end(&mut self, id: ConnectionId, reason: CloseReason) {
+        if reason.is_client_initiated() {
+            return self.abandon(id);
+        }
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -369,7 +377,7 @@ impl State {
         }
     }
 
-    /// The other side is gone or does not read: nothing more can be said to it.
+    /// The other side is gone, does not read, or said goodbye: nothing more has to be said to it.
     fn abandon(&mut self, id: ConnectionId) {
         if let Some(mut connection) = self.connections.remove(&id) {
             if let Some(opening) = connection.opening.take() {
@@ -378,8 +386,6 @@ impl State {
                     .record
                     .end(&self.control, Verdict::Abandoned, "cloud.mqtt.gone", reason, "");
             }
-            connection.stream.notify_close();
-            let _ = connection.stream.push();
             connection.wake();
         }
     }
@@ -417,10 +423,9 @@ impl State {
         }
         if !self.is_congested() {
             for id in core::mem::take(&mut self.paused) {
-                self.connections
-                    .get(&id)
-                    .map(Connection::wake)
-                    .unwrap_or_default();
+                if let Some(connection) = self.connections.get(&id) {
+                    connection.wake();
+                }
             }
         }
     }
@@ -513,13 +518,13 @@ impl State {
         epoch: u64,
     ) -> Vec<CertificateId> {
         self.changes.note_policy(tenant, policy.clone(), epoch);
-        let holds = |connection: &&Connection| {
+        let holds = |connection: &Connection| {
             let grant = &connection.grant;
             grant.tenant == tenant && grant.policies().iter().any(|held| held.name() == &**policy)
         };
         self.connections
             .values()
-            .filter(holds)
+            .filter(|connection| holds(connection))
             .map(|connection| connection.grant.certificate)
             .collect()
     }
@@ -556,6 +561,33 @@ impl State {
         ids.into_iter().for_each(|id| self.close(id));
     }
 
+    /// Writes down that a client is closed because it does not read.
+    fn note_slow(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        let mut attempt = self.attempt_of(connection, Kind::Subscribe, connection.grant.tenant);
+        let reason = format!("the client does not read: more than {OUTBOUND_BYTES_MAX} bytes wait for it");
+        attempt.end(
+            Verdict::Refused,
+            "cloud.shard.slow",
+            reason,
+            "let the client read faster, or subscribe to less",
+        );
+        store::Attempts::record(&self.control.attempts, attempt);
+    }
+
+    /// The beginning of a record about a live connection.
+    fn attempt_of(&self, connection: &Connection, kind: Kind, tenant: Tenant) -> Attempt {
+        let mut attempt = Attempt::begin(self.control.traces.next(), kind, tenant, clock::now());
+        let client = &connection.client;
+        attempt.peer = client.peer;
+        attempt.certificate.clone_from(&client.certificate);
+        attempt.thing.clone_from(&client.thing);
+        attempt.standing = client.standing;
+        attempt
+    }
+
     /// Writes down what was refused: in the record of the connection itself while it is being decided, else in one of its own.
     fn note_refusal(&mut self, refusal: &Refusal) {
         let connection = self.connections.get_mut(&refusal.connection);
@@ -565,14 +597,10 @@ impl State {
             return;
         }
         let kind = kind_of(&refusal.attempt);
-        let mut attempt = Attempt::begin(self.control.traces.next(), kind, refusal.tenant, clock::now());
-        if let Some(connection) = self.connections.get(&refusal.connection) {
-            let client = &connection.client;
-            attempt.peer = client.peer;
-            attempt.certificate = client.certificate.clone();
-            attempt.thing = client.thing.clone();
-            attempt.standing = client.standing;
-        }
+        let mut attempt = match self.connections.get(&refusal.connection) {
+            Some(connection) => self.attempt_of(connection, kind, refusal.tenant),
+            None => Attempt::begin(self.control.traces.next(), kind, refusal.tenant, clock::now()),
+        };
         describe(&mut attempt, refusal);
         store::Attempts::record(&self.control.attempts, attempt);
     }

@@ -15,7 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
-use rustls::{Error, ServerConfig};
+use rustls::{Error, ServerConfig, SupportedCipherSuite};
 use tokio::net::TcpStream;
 
 pub use failure::{Failure, explain};
@@ -27,6 +27,8 @@ use crate::limits::HELLO_BYTES_MAX;
 
 /// The application protocols of the MQTT listener ("AWS IoT device SDKs, protocols, port mappings and authentication").
 const MQTT_PROTOCOLS: [&[u8]; 2] = [b"x-amzn-mqtt-ca", b"mqtt"];
+/// The suites with ChaCha20: for TLS 1.3, and for ECDSA and RSA with TLS 1.2 (RFC 8446 B.4, RFC 7905).
+const CHACHA20_SUITES: [u16; 3] = [0x1303, 0xcca9, 0xcca8];
 /// The application protocols of the API listener.
 const API_PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"x-amzn-http-ca"];
 
@@ -42,6 +44,15 @@ pub struct ServerIdentity {
 /// The TLS configurations of one listener, chosen by what the client offers.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// For clients with AES in hardware, which is nearly all of them.
+    aes_first: Choice,
+    /// For clients that put ChaCha20 first because they have not.
+    client_first: Choice,
+}
+
+/// Two configurations that differ only in whether a protocol is agreed on.
+#[derive(Clone, Debug)]
+struct Choice {
     negotiating: Arc<ServerConfig>,
     silent: Arc<ServerConfig>,
 }
@@ -68,25 +79,39 @@ impl Settings {
         client_certificate: bool,
         protocols: &[&[u8]],
     ) -> Result<Self, Error> {
-        let mut config = base_config(identity, client_certificate)?;
-        let silent = Arc::new(config.clone());
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let config = base_config(identity, client_certificate)?;
+        let choice = |ignore_client_order| {
+            let mut silent = config.clone();
+            silent.ignore_client_order = ignore_client_order;
+            let mut negotiating = silent.clone();
+            negotiating.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Choice {
+                negotiating: Arc::new(negotiating),
+                silent: Arc::new(silent),
+            }
+        };
         Ok(Self {
-            negotiating: Arc::new(config),
-            silent,
+            aes_first: choice(true),
+            client_first: choice(false),
         })
     }
 
-    /// The configuration for this client: one that knows a protocol of its list, else one that ignores the list, so that
-    /// a client with foreign protocols is not turned away for them.
+    /// The configuration for this client. The server's order of cipher suites counts, unless the client shows that AES is
+    /// dear to it. Of protocols one that both know is agreed on; a client with foreign ones only is not turned away for
+    /// them.
     pub fn choose(&self, hello: Option<&Hello>) -> Arc<ServerConfig> {
+        let suites = hello.map(|hello| hello.suites.as_slice()).unwrap_or_default();
+        let choice = match suites.iter().find(|suite| !is_grease(**suite)) {
+            Some(first) if CHACHA20_SUITES.contains(first) => &self.client_first,
+            _ => &self.aes_first,
+        };
         let offered = hello.map(|hello| hello.alpn.as_slice()).unwrap_or_default();
         match offered
             .iter()
-            .any(|name| self.negotiating.alpn_protocols.contains(name))
+            .any(|name| choice.negotiating.alpn_protocols.contains(name))
         {
-            true => self.negotiating.clone(),
-            false => self.silent.clone(),
+            true => choice.negotiating.clone(),
+            false => choice.silent.clone(),
         }
     }
 }
@@ -104,9 +129,15 @@ fn base_config(identity: &ServerIdentity, client_certificate: bool) -> Result<Se
     Ok(config)
 }
 
-/// The cryptography of every TLS connection.
+/// The cryptography of every TLS connection. AES-128 comes first: its key schedule runs on SHA-256, which processors do in
+/// hardware, and AWS's own devices speak it.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    let is_aes_128 = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).contains("AES_128");
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| (suite.tls13().is_none(), !is_aes_128(suite)));
+    Arc::new(provider)
 }
 
 /// Reads from `socket` into `buffer` until a whole ClientHello is there, or what is there cannot become one.

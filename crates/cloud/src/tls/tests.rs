@@ -372,6 +372,30 @@ async fn an_impostor_is_told_apart_from_a_stranger() {
     assert!(seen.is_none());
 }
 
+#[test]
+fn the_order_of_suites_is_ours_unless_aes_is_dear_to_the_client() {
+    let settings = Settings::mqtt(&server()).unwrap();
+    for (suites, ours) in [
+        (vec![0x1302, 0x1301], true),
+        (vec![0x0a0a, 0x1301], true),
+        (vec![0x1303, 0x1301], false),
+        (vec![0x0a0a, 0xcca9], false),
+        (vec![], true),
+    ] {
+        let hello = Hello {
+            suites,
+            ..Hello::default()
+        };
+        assert_eq!(
+            settings.choose(Some(&hello)).ignore_client_order,
+            ours,
+            "{hello:?}"
+        );
+    }
+    let first = provider().cipher_suites.first().map(|suite| suite.suite());
+    assert_eq!(first, Some(rustls::CipherSuite::TLS13_AES_128_GCM_SHA256));
+}
+
 #[tokio::test]
 async fn protocols_are_agreed_on_or_ignored() {
     let settings = Settings::mqtt(&server()).unwrap();

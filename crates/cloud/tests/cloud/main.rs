@@ -1,4 +1,5 @@
 //! The cloud from outside: real sockets, real TLS, signed API calls, and devices that do right and wrong.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 mod api;
 mod data_plane;
