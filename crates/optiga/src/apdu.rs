@@ -14,10 +14,22 @@ pub enum Command {
     WriteObject,
     /// GetRandom 0C.
     Random,
+    /// SetAuthScheme 10.
+    ChooseAuthentication,
+    /// GetAuthMsg 18.
+    Authenticate,
+    /// SetAuthMsg 19.
+    Challenge,
+    /// CalcHash 30.
+    Hash,
     /// CalcSign 31.
     Sign,
     /// VerifySign 32.
     Verify,
+    /// CalcSSec 33.
+    Agree,
+    /// DeriveKey 34.
+    Derive,
     /// GenKeyPair 38.
     GenerateKey,
     /// OpenApplication 70, in the form that also clears the last error (F0).
@@ -30,8 +42,14 @@ impl Command {
             Self::ReadObject => 0x01,
             Self::WriteObject => 0x02,
             Self::Random => 0x0C,
+            Self::ChooseAuthentication => 0x10,
+            Self::Authenticate => 0x18,
+            Self::Challenge => 0x19,
+            Self::Hash => 0x30,
             Self::Sign => 0x31,
             Self::Verify => 0x32,
+            Self::Agree => 0x33,
+            Self::Derive => 0x34,
             Self::GenerateKey => 0x38,
             Self::Open => 0xF0,
         }
@@ -44,8 +62,14 @@ impl Command {
             Self::ReadObject => "read",
             Self::WriteObject => "write",
             Self::Random => "give random bytes",
+            Self::ChooseAuthentication => "prepare to authenticate with",
+            Self::Authenticate => "answer the challenge",
+            Self::Challenge => "take a challenge",
+            Self::Hash => "hash",
             Self::Sign => "sign with",
             Self::Verify => "verify a signature",
+            Self::Agree => "agree on a secret with",
+            Self::Derive => "derive a key from",
             Self::GenerateKey => "generate a key in",
             Self::Open => "open its application",
         }
@@ -87,6 +111,13 @@ impl<'a> Draft<'a> {
     pub fn record(self, tag: u8, value: &[u8]) -> Self {
         let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
         self.bytes(&[tag]).number(length).bytes(value)
+    }
+
+    /// Appends a record whose value is made of two pieces.
+    #[must_use]
+    pub fn record_of_two(self, tag: u8, first: &[u8], second: &[u8]) -> Self {
+        let length = u16::try_from(first.len() + second.len()).unwrap_or(u16::MAX);
+        self.bytes(&[tag]).number(length).bytes(first).bytes(second)
     }
 
     /// Fills in the length. `None` when the command is longer than the buffer.

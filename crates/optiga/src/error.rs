@@ -61,6 +61,10 @@ pub enum Malformed {
     Signature,
     /// Metadata that does not parse.
     Metadata,
+    /// A digest, a hash context or a secret that has not the length it must have.
+    Secret,
+    /// A life cycle state that does not exist.
+    Lifecycle,
 }
 
 /// What a caller got wrong.
@@ -76,6 +80,18 @@ pub enum Misuse {
     Offset,
     /// Frame length outside what the protocol allows.
     FrameBytes,
+    /// A challenge shorter or longer than the chip takes.
+    Challenge,
+    /// Label and seed together shorter or longer than the chip derives from.
+    Derivation,
+    /// More or fewer bytes than the chip derives.
+    DerivedBytes,
+    /// A value outside the range of a setting.
+    Setting,
+    /// A bus address that is reserved.
+    Address,
+    /// Bytes that a hash can not go on with: more than one command carries, or a part of an object past every end.
+    HashInput,
 }
 
 /// The chip's reason for a refusal (object F1C2).
@@ -89,6 +105,10 @@ impl ErrorCode {
     pub const OBJECT: Self = Self(0x01);
     /// The access condition does not hold.
     pub const ACCESS: Self = Self(0x07);
+    /// The command is not known, or not yet possible.
+    pub const COMMAND: Self = Self(0x0A);
+    /// The command has no predecessor that it needs.
+    pub const SEQUENCE: Self = Self(0x0B);
     /// Beyond the object's size; while reading, the end.
     pub const BOUNDARY: Self = Self(0x08);
     /// The application is not open, as after a reset.
@@ -215,6 +235,8 @@ impl Malformed {
             Self::PublicKey => ("not a public key", "chip.answer.public_key"),
             Self::Signature => ("not a signature", "chip.answer.signature"),
             Self::Metadata => ("metadata does not parse", "chip.answer.metadata"),
+            Self::Secret => ("a secret or digest of the wrong length", "chip.answer.secret"),
+            Self::Lifecycle => ("no such life cycle state", "chip.answer.lifecycle"),
         }
     }
 }
@@ -227,6 +249,18 @@ impl Misuse {
             Self::Digest => ("a digest must have 10 to 48 bytes", "chip.misuse.digest"),
             Self::Offset => ("offset past the end of every object", "chip.misuse.offset"),
             Self::FrameBytes => ("a frame must have 16 to 277 bytes", "chip.misuse.frame_bytes"),
+            Self::Challenge => ("a challenge must have 8 to 256 bytes", "chip.misuse.challenge"),
+            Self::Derivation => (
+                "label and seed must have 8 to 1024 bytes together",
+                "chip.misuse.derivation",
+            ),
+            Self::DerivedBytes => (
+                "a derived key has 16 to 256 bytes, in a session context 16 to 48",
+                "chip.misuse.derived_bytes",
+            ),
+            Self::Setting => ("the setting does not go that far", "chip.misuse.setting"),
+            Self::Address => ("an i2c address must be 0x08 to 0x77", "chip.misuse.address"),
+            Self::HashInput => ("one command can not hash that", "chip.misuse.hash_input"),
         }
     }
 }
@@ -392,6 +426,8 @@ mod tests {
             Malformed::PublicKey,
             Malformed::Signature,
             Malformed::Metadata,
+            Malformed::Secret,
+            Malformed::Lifecycle,
         ];
         all.extend(malformed.map(Error::Answer));
         let misuse = [
@@ -400,6 +436,12 @@ mod tests {
             Misuse::Digest,
             Misuse::Offset,
             Misuse::FrameBytes,
+            Misuse::Challenge,
+            Misuse::Derivation,
+            Misuse::DerivedBytes,
+            Misuse::Setting,
+            Misuse::Address,
+            Misuse::HashInput,
         ];
         all.extend(misuse.map(Error::Misuse));
         let codes = (0..=0x2E)

@@ -19,11 +19,13 @@
 extern crate std;
 
 pub mod apdu;
-mod bus;
+#[cfg(feature = "async")]
+mod asynchronous;
+mod blocking;
 pub mod chain;
-mod chip;
 mod config;
 pub mod crc;
+mod engine;
 mod error;
 pub mod frame;
 pub mod identity_format;
@@ -32,12 +34,21 @@ pub mod link;
 pub mod metadata;
 pub mod object;
 pub mod register;
+pub mod request;
+mod secret;
+mod shell;
 mod signature;
 
-pub use chip::{Optiga, WriteMode};
+#[cfg(feature = "async")]
+pub use asynchronous::AsyncOptiga;
+pub use blocking::Optiga;
 pub use config::{Config, Start};
 pub use error::{Error, ErrorCode, Malformed, Misuse};
 pub use link::LinkError;
 pub use metadata::{Access, Metadata, MetadataChange};
-pub use object::{Curve, KeySlot, KeyUsage, Lifecycle, ObjectId, PublicKeyBytes, Uid};
+pub use object::{
+    Curve, KeyPlace, KeySlot, KeyUsage, Lifecycle, LifecycleOf, ObjectId, PublicKeyBytes, SessionContext, Uid,
+};
+pub use request::{AuthenticationScheme, HashContext, HashInput, HashStep, Hashed, RandomSource, WriteMode};
+pub use secret::{KeyPair, Secret};
 pub use signature::Signature;

@@ -22,6 +22,27 @@ pub const TRUST_ANCHOR_BYTES_MAX: usize = 1024;
 pub const RANDOM_BYTES: core::ops::RangeInclusive<usize> = 8..=256;
 /// Longest signature in DER: two P-384 halves that each need a leading zero.
 pub const SIGNATURE_DER_BYTES_MAX: usize = 2 + 2 * (2 + 49);
+/// Fewest and most bytes of a challenge (SetAuthMsg).
+pub const CHALLENGE_BYTES: core::ops::RangeInclusive<usize> = 8..=256;
+/// Fewest and most bytes that a key is derived from, label included (DeriveKey).
+pub const DERIVATION_BYTES: core::ops::RangeInclusive<usize> = 8..=1024;
+/// Fewest and most bytes that DeriveKey gives.
+pub const DERIVED_BYTES: core::ops::RangeInclusive<usize> = 16..=256;
+/// Fewest and most bytes that DeriveKey leaves in a session context.
+pub const DERIVED_SESSION_BYTES: core::ops::RangeInclusive<usize> = 16..=48;
+/// Bytes of a hash in progress, as it leaves the chip.
+pub const HASH_CONTEXT_BYTES: usize = 130;
+/// Most bytes of a message in one CalcHash that also carries a context in and asks for one out: the longest command
+/// without header, record heads and context.
+pub const HASH_PIECE_BYTES_MAX: usize = APDU_BYTES_MAX - 4 - 3 - (3 + HASH_CONTEXT_BYTES) - 3;
+/// Milliseconds that the sleep delay (E0C3) may have.
+pub const SLEEP_DELAY_MS: core::ops::RangeInclusive<u8> = 20..=255;
+/// Milliamperes that the current limit (E0C4) may have.
+pub const CURRENT_LIMIT_MA: core::ops::RangeInclusive<u8> = 6..=15;
+/// Fewest and most kilohertz that the bus may have: Fm+ is the chip's fastest mode.
+pub const BUS_KHZ: core::ops::RangeInclusive<u16> = 1..=1000;
+/// Addresses that a target may have on the bus; the others are reserved by the I²C specification.
+pub const ADDRESSES: core::ops::RangeInclusive<u8> = 0x08..=0x77;
 /// Fewest and most bytes of a digest to sign: the chip's minimum and the size of a P-384 digest.
 pub const DIGEST_BYTES: core::ops::RangeInclusive<usize> = 10..=48;
 
@@ -42,5 +63,7 @@ pub const STALES_MAX: u8 = 4;
 pub const REFUSALS_MAX: u8 = 8;
 /// How often a command is sent again as a whole because the chip reports a chaining error.
 pub const REPLAYS_MAX: u8 = 1;
+/// How often one command tells the chip that its answer makes no chain (packet `07`).
+pub const REPORTS_MAX: u8 = 1;
 /// How many frames that belong to nothing (late, repeated) one command tolerates.
 pub const STRAYS_MAX: u16 = 64;

@@ -94,6 +94,7 @@ struct Exchange {
     resyncs: u8,
     refusals: u8,
     replays: u8,
+    reports: u8,
     strays: u16,
     stales: u8,
 }
@@ -155,7 +156,10 @@ impl Link {
             Frame::Control(verdict).write(out)
         } else if core::mem::take(&mut exchange.due.data) {
             let command = apdu.get(..exchange.command_bytes).unwrap_or(apdu);
-            let (mark, piece) = chain::piece(command, exchange.offset, self.piece_bytes);
+            let (mark, piece) = match exchange.reports {
+                0 => chain::piece(command, exchange.offset, self.piece_bytes),
+                _ => (chain::ERROR, &[][..]),
+            };
             Frame::write_data(self.sent, self.received, mark, piece, out)
         } else {
             return self.wait(now_us);
@@ -249,7 +253,7 @@ impl Link {
         }
         self.received = number;
         self.exchange.due.control = Some(Verdict::Ack(number));
-        let whole = self.exchange.offset + self.piece_bytes >= self.exchange.command_bytes;
+        let whole = self.exchange.is_whole(self.piece_bytes);
         let answers_us = verdict == Verdict::Ack(self.sent);
         if answers_us && (!delivering || whole || packet == [chain::ERROR]) {
             self.exchange.phase = Phase::Waiting;
@@ -262,9 +266,10 @@ impl Link {
     /// A repeat is acknowledged once more and not taken twice. With any other number the two sides count differently: a
     /// re-synchronisation of ours was lost.
     fn not_next(&mut self, number: Number) {
-        // Once the answer has begun, the command is overwritten and can not be sent again.
-        let command_is_whole = self.exchange.assembly == Assembly::EMPTY;
-        if command_is_whole && number != self.received && self.exchange.resyncs < limits::RESYNCS_MAX {
+        if self.exchange.command_is_there()
+            && number != self.received
+            && self.exchange.resyncs < limits::RESYNCS_MAX
+        {
             self.exchange.resyncs += 1;
             return self.resync();
         }
@@ -295,14 +300,21 @@ impl Link {
                 exchange.replays += 1;
                 self.send_piece(0);
             }
+            Err(Break::Order) if exchange.reports < limits::REPORTS_MAX => self.report(),
             Err(error) => exchange.phase = Phase::Failed(LinkError::Chain(error)),
         }
     }
 
+    /// Tells the chip that its packets make no chain: it sends the whole answer once more.
+    const fn report(&mut self) {
+        self.exchange.reports += 1;
+        self.exchange.assembly = Assembly::EMPTY;
+        self.send_piece(0);
+    }
+
     fn delivered(&mut self) {
-        let next = self.exchange.offset + self.piece_bytes;
-        if next < self.exchange.command_bytes {
-            self.send_piece(next);
+        if !self.exchange.is_whole(self.piece_bytes) {
+            self.send_piece(self.exchange.offset + self.piece_bytes);
         } else {
             self.exchange.phase = Phase::Waiting;
             self.exchange.resends = 0;
@@ -316,7 +328,7 @@ impl Link {
             exchange.resends += 1;
             exchange.due.data = true;
             exchange.rest();
-        } else if exchange.resyncs < limits::RESYNCS_MAX {
+        } else if exchange.resyncs < limits::RESYNCS_MAX && exchange.command_is_there() {
             exchange.resyncs += 1;
             self.resync();
         } else {
@@ -337,7 +349,8 @@ impl Link {
     fn restarted(&mut self) {
         (self.sent, self.received) = (Number::FRESH, Number::FRESH);
         self.exchange.resyncs += 1;
-        if matches!(self.exchange.phase, Phase::Delivering) && self.exchange.resyncs <= limits::RESYNCS_MAX {
+        let delivering = matches!(self.exchange.phase, Phase::Delivering) && self.exchange.command_is_there();
+        if delivering && self.exchange.resyncs <= limits::RESYNCS_MAX {
             self.send_piece(0);
         } else {
             self.exchange.phase = Phase::Failed(LinkError::Restarted);
@@ -385,9 +398,20 @@ impl Exchange {
             resyncs: 0,
             refusals: 0,
             replays: 0,
+            reports: 0,
             strays: 0,
             stales: 0,
         }
+    }
+
+    /// True while the command has not been overwritten by its answer and can be sent once more.
+    fn command_is_there(&self) -> bool {
+        self.reports == 0 && self.assembly == Assembly::EMPTY
+    }
+
+    /// True when the piece that is on its way is the last one.
+    const fn is_whole(&self, piece_bytes: usize) -> bool {
+        self.reports > 0 || self.offset + piece_bytes >= self.command_bytes
     }
 
     /// Silence is counted anew, and the next poll comes at once.
@@ -532,6 +556,53 @@ mod tests {
         }
         assert_eq!(frames[0][0], 0x80);
         assert!((10_000..15_001).contains(&(bench.now_us - before_us)));
+    }
+
+    #[test]
+    fn a_broken_chain_is_reported_once_and_then_sent_again() {
+        let mut bench = fresh();
+        bench.writes();
+        let first = [&[1][..], &[0xAA; 19]].concat();
+        bench.hears(data(0, 0, &first));
+        // A second "first" where a continuation belongs: acknowledged, and answered with the packet 07.
+        let (frames, _) = bench.hears(data(1, 0, &first));
+        assert_eq!(frames[0][0], 0x81);
+        assert_eq!(frames[1][..4], [0x05, 0, 1, 7]);
+        // The whole chain comes again.
+        assert_eq!(bench.hears(data(2, 1, &first)).0[0][0], 0x82);
+        let (frames, end) = bench.hears(data(3, 1, &[4, 0xBB]));
+        assert_eq!((frames[0][0], end), (0x83, Action::Done(20)));
+        assert_eq!((bench.apdu[18], bench.apdu[19]), (0xAA, 0xBB));
+    }
+
+    #[test]
+    fn a_chain_that_stays_broken_ends_the_command() {
+        let mut bench = fresh();
+        bench.writes();
+        bench.hears(data(0, 0, &[2, 1, 2]));
+        let (_, end) = bench.hears(data(1, 1, &[2, 1, 2]));
+        assert_eq!(end, Action::Failed(LinkError::Chain(Break::Order)));
+    }
+
+    #[test]
+    fn a_report_that_nobody_hears_never_becomes_the_command_again() {
+        let mut bench = fresh();
+        bench.writes();
+        bench.hears(data(0, 0, &[2, 1, 2]));
+        let mut frames = Vec::new();
+        let end = loop {
+            let (more, action) = bench.hears_nothing();
+            frames.extend(more);
+            if !matches!(action, Action::Poll { .. }) {
+                break action;
+            }
+        };
+        assert_eq!(end, Action::Failed(LinkError::Silent));
+        assert!(
+            frames.iter().all(|frame| frame[..4] == [0x04, 0, 1, 7]),
+            "{frames:02X?}"
+        );
+        assert_eq!(frames.len(), 3);
     }
 
     #[test]

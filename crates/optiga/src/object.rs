@@ -8,8 +8,16 @@ use core::fmt;
 pub struct ObjectId(pub u16);
 
 impl ObjectId {
+    /// Life cycle of the chip (LcsG).
+    pub const CHIP_LIFECYCLE: Self = Self(0xE0C0);
+    /// Security status of the chip; its flags can only be cleared.
+    pub const CHIP_SECURITY_STATUS: Self = Self(0xE0C1);
     /// Coprocessor UID, 27 bytes.
     pub const UID: Self = Self(0xE0C2);
+    /// Milliseconds without work after which the chip sleeps.
+    pub const SLEEP_DELAY: Self = Self(0xE0C3);
+    /// Milliamperes that the chip may draw; more makes it faster.
+    pub const CURRENT_LIMIT: Self = Self(0xE0C4);
     /// Security event counter.
     pub const SECURITY_EVENTS: Self = Self(0xE0C5);
     /// Largest command or answer.
@@ -26,8 +34,46 @@ impl ObjectId {
     pub const TRUST_ANCHOR: Self = Self(0xE0E8);
     /// Trust anchor for firmware.
     pub const FIRMWARE_TRUST_ANCHOR: Self = Self(0xE0EF);
+    /// Life cycle of the application (LcsA).
+    pub const APPLICATION_LIFECYCLE: Self = Self(0xF1C0);
+    /// Security status of the application; its flags can only be cleared.
+    pub const APPLICATION_SECURITY_STATUS: Self = Self(0xF1C1);
     /// Why the last command was refused; reading clears it.
     pub const LAST_ERROR: Self = Self(0xF1C2);
+
+    /// Each object that a chip has and that says something of itself, in rising order; session contexts hold nothing readable.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let ranges = [
+            0xE0C0..=0xE0C6,
+            0xE0E0..=0xE0E3,
+            0xE0E8..=0xE0E8,
+            0xE0EF..=0xE0F3,
+            0xF1C0..=0xF1C2,
+            0xF1D0..=0xF1DF,
+            0xF1E0..=0xF1E1,
+        ];
+        ranges.into_iter().flatten().map(Self)
+    }
+
+    /// A data object of 100 bytes, F1D0 to F1DF; `None` past the sixteenth.
+    #[must_use]
+    pub const fn small(index: u8) -> Option<Self> {
+        if index < 16 {
+            Some(Self(0xF1D0 + index as u16))
+        } else {
+            None
+        }
+    }
+
+    /// A data object of 1500 bytes, F1E0 and F1E1; `None` past the second.
+    #[must_use]
+    pub const fn large(index: u8) -> Option<Self> {
+        if index < 2 {
+            Some(Self(0xF1E0 + index as u16))
+        } else {
+            None
+        }
+    }
 }
 
 impl fmt::Display for ObjectId {
@@ -69,6 +115,82 @@ impl KeySlot {
     #[must_use]
     pub const fn certificate(self) -> ObjectId {
         ObjectId(0xE0E0 + self as u16)
+    }
+}
+
+/// A place for one private key or one secret that is lost with the next opening or reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SessionContext {
+    /// The first.
+    E100,
+    /// The second.
+    E101,
+    /// The third.
+    E102,
+    /// The fourth.
+    E103,
+}
+
+impl SessionContext {
+    /// All four, in order.
+    pub const ALL: [Self; 4] = [Self::E100, Self::E101, Self::E102, Self::E103];
+
+    /// The context as an object.
+    #[must_use]
+    pub const fn object(self) -> ObjectId {
+        ObjectId(0xE100 + self as u16)
+    }
+}
+
+/// Where a private key is: in a slot that lasts, or in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyPlace {
+    /// It lasts.
+    Slot(KeySlot),
+    /// It is lost with the session.
+    Session(SessionContext),
+}
+
+impl KeyPlace {
+    /// The place as an object.
+    #[must_use]
+    pub const fn object(self) -> ObjectId {
+        match self {
+            Self::Slot(slot) => slot.object(),
+            Self::Session(session) => session.object(),
+        }
+    }
+}
+
+impl From<KeySlot> for KeyPlace {
+    fn from(slot: KeySlot) -> Self {
+        Self::Slot(slot)
+    }
+}
+
+impl From<SessionContext> for KeyPlace {
+    fn from(session: SessionContext) -> Self {
+        Self::Session(session)
+    }
+}
+
+/// Whose life cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LifecycleOf {
+    /// The chip's (LcsG, E0C0).
+    Chip,
+    /// The application's (LcsA, F1C0).
+    Application,
+}
+
+impl LifecycleOf {
+    /// The object that holds it.
+    #[must_use]
+    pub const fn object(self) -> ObjectId {
+        match self {
+            Self::Chip => ObjectId::CHIP_LIFECYCLE,
+            Self::Application => ObjectId::APPLICATION_LIFECYCLE,
+        }
     }
 }
 
@@ -118,6 +240,12 @@ pub struct KeyUsage(pub u8);
 impl KeyUsage {
     /// Authenticate.
     pub const AUTHENTICATE: Self = Self(0x01);
+    /// Update the host's firmware.
+    pub const UPDATE_HOST: Self = Self(0x04);
+    /// Manage the device.
+    pub const MANAGE_DEVICE: Self = Self(0x08);
+    /// Encrypt.
+    pub const ENCRYPT: Self = Self(0x02);
     /// Sign.
     pub const SIGN: Self = Self(0x10);
     /// Agree on a shared secret.
@@ -127,6 +255,12 @@ impl KeyUsage {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// True if a key with this usage agrees on secrets.
+    #[must_use]
+    pub const fn may_agree(self) -> bool {
+        self.0 & Self::AGREE.0 != 0
     }
 
     /// True if a key with this usage signs digests.

@@ -6,10 +6,30 @@ pub const DATA: u8 = 0x80;
 pub const DATA_REG_LEN: u8 = 0x81;
 /// Whether a frame waits; four bytes, see [`State`].
 pub const I2C_STATE: u8 = 0x82;
+/// The bus address: bit 15 keeps it over a reset; two bytes, valid from the next access.
+pub const BASE_ADDR: u8 = 0x83;
+/// Fastest clock in kHz that the chip follows in its present mode; four bytes.
+pub const MAX_SCL_FREQU: u8 = 0x84;
+/// Bus mode: bit 15 keeps it over a reset; two bytes, see [`mode`].
+pub const I2C_MODE: u8 = 0x89;
 /// Any two bytes written here reset the chip, when [`State::soft_reset`] says so.
 pub const SOFT_RESET: u8 = 0x88;
 /// Time from a reset until the chip answers (Infineon's host library waits as long).
 pub const STARTUP_US: u32 = 12_000;
+
+/// What to write to [`I2C_MODE`] for a clock of this speed; it is kept over a reset.
+#[must_use]
+pub const fn mode(khz: u16) -> [u8; 2] {
+    // 4 is Fm+, 3 standard and fast mode together.
+    if khz > FAST_MODE_KHZ {
+        [0x80, 0x04]
+    } else {
+        [0x80, 0x03]
+    }
+}
+
+/// The fastest clock of the mode that chips leave the factory in.
+pub const FAST_MODE_KHZ: u16 = 400;
 
 /// The state word (IFX I2C Protocol v1.65, table 2-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
