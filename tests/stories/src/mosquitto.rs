@@ -6,6 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::{Certificates, Cloud, Ended, run, tool};
 
+/// When a subscriber ends although nothing came.
+const SECONDS_MAX: &str = "60";
+
 /// A client with one certificate.
 #[derive(Clone, Debug)]
 pub struct Mosquitto {
@@ -59,6 +62,8 @@ impl Mosquitto {
     pub fn subscribe(&self, filter: &str, qos: u8, count: usize) -> Subscriber {
         let mut command = self.command("mosquitto_sub");
         command.args([
+            "-W",
+            SECONDS_MAX,
             "-t",
             filter,
             "-q",
@@ -87,11 +92,15 @@ impl Mosquitto {
     #[must_use]
     pub fn subscribe_refused(&self, filter: &str) -> Ended {
         let mut command = self.command("mosquitto_sub");
-        run(command.args(["-t", filter, "-C", "1", "-W", "20", "-d"]))
+        run(command.args(["-t", filter, "-C", "1", "-W", SECONDS_MAX, "-d"]))
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(tool(program).expect("the caller has asked for mosquitto"));
+        // Into a pipe it would keep its lines until the end.
+        let mut command = Command::new("stdbuf");
+        command
+            .arg("-oL")
+            .arg(tool(program).expect("the caller has asked for mosquitto"));
         command.args([
             "-h",
             "localhost",

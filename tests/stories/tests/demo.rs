@@ -43,7 +43,11 @@ fn chapter_2_every_chip_left_the_line_with_its_certificate() {
         demo().story["i2c"]
     );
     let status = ledger("status");
-    assert_eq!(status["done"].as_u64(), Some(DEVICES), "{status}");
+    assert_eq!(
+        status["orders"]["fleet"]["done"].as_u64(),
+        Some(DEVICES),
+        "{status}"
+    );
 }
 
 #[test]
@@ -162,5 +166,5 @@ fn a_kept_story_is_taken_up_again_and_makes_nobody_twice() {
         .arg(factory))
     .well()
     .json();
-    assert_eq!(status["done"].as_u64(), Some(4), "{status}");
+    assert_eq!(status["orders"]["fleet"]["done"].as_u64(), Some(4), "{status}");
 }
