@@ -1,10 +1,12 @@
 //! The command layer: one command in, one response out, and everything in between that the chip remembers.
 //!
 //! A command is `Cmd Param InLen InData`, a response `Sta UnDef OutLen OutData` (OPTIGA Trust X Datasheet v2.70, chapter 6).
+//! All commands of the Trust X are here but the two of its DTLS client (1A, 1B), which are refused with 0A.
 //! Whatever a command does to the memory is one commit. It must never leave a secret in a response, except where the command
 //! is an export.
 
 mod agree;
+mod auth;
 mod data;
 mod fields;
 mod hash;
@@ -56,6 +58,7 @@ pub(crate) struct Applet {
     application_status: u8,
     sessions: [Option<Box<Session>>; 4],
     hash: Option<Box<Sha256>>,
+    scheme: Option<auth::Scheme>,
     /// The key that was generated last, until it is used: the first signature needs no loading.
     fresh_key: Option<Box<(u16, EcdsaKeyPair)>>,
 }
@@ -77,6 +80,7 @@ impl Applet {
             application_status: 0,
             sessions: [const { None }; 4],
             hash: None,
+            scheme: None,
             fresh_key: None,
         }
     }
@@ -97,6 +101,7 @@ impl Applet {
     fn close(&mut self) {
         self.sessions = [const { None }; 4];
         self.hash = None;
+        self.scheme = None;
         self.fresh_key = None;
         self.application_status = 0;
     }
@@ -134,6 +139,9 @@ impl Applet {
             0x01 => self.read_object(*param, data, out, now_us),
             0x02 => self.write_object(*param, data),
             0x0C => random(*param, data, out),
+            0x10 => self.set_scheme(*param, data),
+            0x18 => self.answer_challenge(*param, data, out, now_us),
+            0x19 => self.set_challenge(*param, data),
             0x30 => self.hash(*param, data, out),
             0x31 => self.sign(*param, data, out, now_us),
             0x32 => self.verify(*param, data),

@@ -118,6 +118,23 @@ pub(crate) fn sign(pair: &EcdsaKeyPair, curve: Curve, digest: &[u8]) -> Option<V
     signature.as_ref().get(2..).map(<[u8]>::to_vec)
 }
 
+/// r and s without any head, each as long as the key.
+pub(crate) fn bare(curve: Curve, integers: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![0; 2 * curve.bytes()];
+    let mut rest = integers;
+    for room in out.chunks_mut(curve.bytes()) {
+        let [0x02, length, tail @ ..] = rest else {
+            return None;
+        };
+        let (number, tail) = tail.split_at_checked(usize::from(*length))?;
+        let number = number.strip_prefix(&[0]).unwrap_or(number);
+        room.get_mut(curve.bytes().checked_sub(number.len())?..)?
+            .copy_from_slice(number);
+        rest = tail;
+    }
+    rest.is_empty().then_some(out)
+}
+
 /// Whether the two integers are a signature of the digest by the key with this point.
 pub(crate) fn verifies(curve: Curve, point: &[u8], digest: &[u8], integers: &[u8]) -> bool {
     let Some(digest) = curve.pad(digest) else {

@@ -4,6 +4,9 @@
 //! fragments and to commands, and keeps its objects like a chip that can lose its power at any moment. A [`Tray`] holds many.
 //! The decoder is its own on purpose: one that it shared with the driver would hide a shared mistake.
 //!
+//! All commands of the chip are there but two: the on-chip DTLS client (ProcUpLinkMsg, ProcDownLinkMsg) is refused with error
+//! 0A, invalid command. TLS with the chip's keys goes through CalcSign, CalcSSec, DeriveKey and GetRandom.
+//!
 //! It must never be taken for a secure element. Its keys lie in a file that says SIMULATED, its certificates say so too, and
 //! it claims no resistance against anything.
 #![forbid(unsafe_code)]

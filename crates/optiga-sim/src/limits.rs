@@ -27,6 +27,9 @@ pub const FIELDS_MAX: usize = 6;
 /// Shortest digest that CalcSign and VerifySign take.
 pub const DIGEST_BYTES_MIN: usize = 10;
 
+/// Length of a challenge for GetAuthMsg.
+pub const CHALLENGE_BYTES: core::ops::RangeInclusive<usize> = 8..=256;
+
 /// Fewest random bytes that one GetRandom gives.
 pub const RANDOM_BYTES_MIN: u16 = 8;
 
