@@ -29,6 +29,11 @@ pub fn policy(tenant: &Tenant, name: &PolicyName) -> String {
     write(tenant, "policy", name.as_str())
 }
 
+/// `policy/<name>` of a name that was checked before.
+pub fn policy_text(tenant: &Tenant, name: &str) -> String {
+    write(tenant, "policy", name)
+}
+
 /// The ARN of what a policy is attached to.
 pub fn target(tenant: &Tenant, target: &PolicyTarget) -> String {
     match target {
@@ -92,7 +97,7 @@ fn write(tenant: &Tenant, kind: &str, name: &str) -> String {
 }
 
 /// Splits an ARN of this tenant into kind and name.
-fn resource<'a>(tenant: &Tenant, text: &'a str) -> Result<(&'a str, &'a str), Refusal> {
+pub(crate) fn resource<'a>(tenant: &Tenant, text: &'a str) -> Result<(&'a str, &'a str), Refusal> {
     let rest = text
         .strip_prefix("arn:")
         .and_then(|rest| rest.split_once(":iot:"))

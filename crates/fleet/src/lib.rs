@@ -12,6 +12,7 @@ pub mod arn;
 pub mod attachment;
 pub mod attempt;
 pub mod audit;
+pub mod authorization;
 pub mod batch;
 pub mod ca;
 mod call;

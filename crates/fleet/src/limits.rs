@@ -52,6 +52,11 @@ pub const PAGE_ITEMS_MAX: u16 = 250;
 /// Items on one page when the caller names no size.
 pub const PAGE_ITEMS_DEFAULT: u16 = 25;
 
+/// Questions in one TestAuthorization (AWS IoT API reference, AuthInfos).
+pub const AUTHORIZATION_QUESTIONS_MAX: usize = 10;
+/// Resources of one question, and policies to add or to skip, in one TestAuthorization; ours.
+pub const AUTHORIZATION_NAMES_MAX: usize = 100;
+
 /// Steps in one attempt record; ours.
 pub const ATTEMPT_STEPS_MAX: usize = 48;
 /// Bytes of a short text in an attempt record (names, codes, client ids); ours.

@@ -100,15 +100,16 @@ struct Register {
 }
 
 impl Register {
-    fn parse(&self) -> Result<Registration, Refusal> {
+    fn parse(&self, request: &Request<'_>) -> Result<Registration, Refusal> {
         let (ca, status) = (self.ca_certificate_pem.as_deref(), self.status.as_deref());
-        Registration::parse(&self.certificate_pem, ca, status, self.set_as_active)
+        let registration = Registration::parse(&self.certificate_pem, ca, status, self.set_as_active)?;
+        Ok(registration.allow_simulated(request.control.plan.allow_simulated))
     }
 }
 
 /// RegisterCertificate.
 pub(super) async fn register(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
-    let registration = input.read::<Register>()?.parse()?;
+    let registration = input.read::<Register>()?.parse(request)?;
     let tenant = &request.call.tenant;
     let registered = request
         .decide(async || {
@@ -130,7 +131,7 @@ pub(super) async fn register(request: &Request<'_>, input: Input) -> Result<Answ
 
 /// RegisterCertificateWithoutCA.
 pub(super) async fn register_without_ca(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
-    let registration = input.read::<Register>()?.parse()?;
+    let registration = input.read::<Register>()?.parse(request)?;
     let registered = request
         .decide(async || {
             let existing = request

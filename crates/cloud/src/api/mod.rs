@@ -5,6 +5,7 @@
 //! an operation that runs for a caller whose signature was not checked, or an answer before the change is durable.
 
 mod authorities;
+mod authorization;
 mod certificates;
 mod encoding;
 mod fault;
@@ -45,6 +46,7 @@ pub(crate) struct Request<'a> {
     pub(crate) control: &'a Arc<Control>,
     pub(crate) call: Call,
     body: &'a [u8],
+    peer: SocketAddr,
 }
 
 impl Request<'_> {
@@ -118,6 +120,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
             control,
             call,
             body: &received.body,
+            peer: received.peer,
         };
         (operation.handler)(&request, input).await
     }

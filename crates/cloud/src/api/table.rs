@@ -9,7 +9,7 @@ use core::pin::Pin;
 use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
-use super::{Request, authorities, certificates, policies, publish, things};
+use super::{Request, authorities, authorization, certificates, policies, publish, things};
 
 /// What an operation's row calls.
 pub(super) type Handler =
@@ -36,7 +36,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 46] = [
+pub(super) static TABLE: [Operation<Handler>; 48] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -82,6 +82,8 @@ pub(super) static TABLE: [Operation<Handler>; 46] = [
     row!("DetachPrincipalPolicy", "DELETE" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::detach),
     row!("ListPrincipalPolicies", "GET" "/principal-policies", [number("pageSize"), query("marker"), flag("isAscendingOrder"), IOT_PRINCIPAL], policies::attached),
     row!("ListPolicyPrincipals", "GET" "/policy-principals", [number("pageSize"), query("marker"), flag("isAscendingOrder"), POLICY], policies::policy_principals),
+    row!("TestAuthorization", "POST" "/test-authorization", [query("clientId")], authorization::test),
+    row!("GetEffectivePolicies", "POST" "/effective-policies", [query("thingName")], authorization::effective),
     row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), PAYLOAD], publish::publish),
 ];
 

@@ -43,7 +43,7 @@ impl Named {
     }
 }
 
-fn parse_name(text: &str) -> Result<ThingName, ApiFault> {
+pub(super) fn parse_name(text: &str) -> Result<ThingName, ApiFault> {
     text.parse().map_err(|_| {
         let shown: String = text.chars().take(140).collect();
         ApiFault::invalid(

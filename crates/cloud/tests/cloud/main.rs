@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 mod api;
+mod authorization;
 mod data_plane;
 mod first_connection;
 mod refusals;
