@@ -9,6 +9,7 @@ use identity::{
     issue::{Serial, Validity},
 };
 use optiga::Uid;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, params};
 
 use crate::{
@@ -76,6 +77,7 @@ impl Index {
         let database =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(Error::Index)?;
         known_version(&database, path)?;
+        stable_plans(&database).map_err(Error::Index)?;
         Ok(Self {
             path: path.into(),
             database,
@@ -105,7 +107,8 @@ impl Index {
             })
         };
         self.database
-            .query_row("SELECT at, chain FROM ledger", [], read)
+            .prepare_cached("SELECT at, chain FROM ledger")
+            .and_then(|mut statement| statement.query_row([], read))
             .map_err(Error::Index)
     }
 
@@ -118,7 +121,8 @@ impl Index {
     pub(crate) fn next_serial(&self) -> Result<u64, Error> {
         let sql = "SELECT coalesce(max(id), 0) + 1 FROM certificate";
         self.database
-            .query_row(sql, [], |row| row.get(0))
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map(unsigned)
             .map_err(Error::Index)
     }
@@ -133,8 +137,8 @@ impl Index {
     pub(crate) fn order(&self, name: &str) -> Result<Option<Order>, Error> {
         let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE name = ?1");
         self.database
-            .query_row(&sql, [name], read_order)
-            .optional()
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_row([name], read_order).optional())
             .map_err(Error::Index)
     }
 
@@ -196,9 +200,17 @@ fn known_version(database: &Connection, path: &Path) -> Result<i64, Error> {
 }
 
 fn configure(database: &Connection) -> rusqlite::Result<()> {
+    stable_plans(database)?;
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "FULL")?;
     database.pragma_update(None, "foreign_keys", true)
+}
+
+/// Without this guarantee SQLite compiles a cached statement anew whenever its parameters change.
+fn stable_plans(database: &Connection) -> rusqlite::Result<()> {
+    database
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
 }
 
 fn make(database: &mut Connection, factory: &[u8; 16], start: Mark) -> rusqlite::Result<()> {
