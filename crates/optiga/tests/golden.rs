@@ -9,10 +9,9 @@ use optiga::{
     Access, Config, Curve, ErrorCode, KeySlot, KeyUsage, Lifecycle, LinkError, MetadataChange, ObjectId,
     Optiga, PublicKeyBytes, Signature, Start, Uid, WriteMode,
 };
-use support::{Answering, Event, Line, Replay, Virtual, events, fill, hex, trace};
+use support::{Event, Line, Replay, Virtual, apdus, events, fill, hex, trace};
 
 type Driver<I2C> = Optiga<I2C, Virtual>;
-type Brain = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 
 fn config(frame_bytes_max: u16) -> Config {
     Config {
@@ -287,38 +286,6 @@ fn run_link(
     }
     assert!(replay.is_over(), "the trace goes on: {replay:02X?}");
     (frames, answers)
-}
-
-/// Runs `call` against a chip that expects the commands of an APDU trace and gives its answers.
-#[track_caller]
-fn apdus<T>(name: &str, call: impl FnOnce(&mut Driver<Answering<Brain>>) -> T) -> T {
-    let mut script: Vec<_> = trace(name).lines;
-    script.reverse();
-    let mut opened = false;
-    let brain = move |command: &[u8]| {
-        if !std::mem::replace(&mut opened, true) {
-            return vec![0, 0, 0, 0];
-        }
-        let Some(Line::Command(expected)) = script.pop() else {
-            panic!("no command left for {}", hex(command))
-        };
-        assert_eq!(hex(command), hex(&fill(&expected)));
-        let Some(Line::Answer(answer)) = script.pop() else {
-            panic!("no answer")
-        };
-        fill(&answer)
-    };
-    let chip: Answering<Brain> = Answering::new(Box::new(brain));
-    let mut driver = Optiga::new(chip, Virtual::default(), Config::default());
-    driver.open().unwrap();
-    let result = call(&mut driver);
-    let (chip, _) = driver.release();
-    assert_eq!(
-        chip.executed,
-        1 + trace(name).lines.len() / 2,
-        "{name}: every command was sent"
-    );
-    result
 }
 
 #[test]

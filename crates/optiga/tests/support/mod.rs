@@ -14,6 +14,7 @@ use std::path::Path;
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation, SevenBitAddress};
+use optiga::{Config, Optiga};
 
 /// A bus error of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +253,56 @@ fn state(waiting: usize) -> [u8; 4] {
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X} ")).collect()
+}
+
+/// Decides what a command is answered with.
+pub type Brain = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
+
+/// A chip that expects the commands of an APDU trace after it was opened, and gives its answers.
+pub fn scripted(name: &str) -> Answering<Brain> {
+    let mut script: Vec<_> = trace(name).lines;
+    script.reverse();
+    let mut opened = false;
+    let brain = move |command: &[u8]| {
+        if !std::mem::replace(&mut opened, true) {
+            return vec![0, 0, 0, 0];
+        }
+        let Some(Line::Command(expected)) = script.pop() else {
+            panic!("no command left for {}", hex(command))
+        };
+        assert_eq!(hex(command), hex(&fill(&expected)));
+        let Some(Line::Answer(answer)) = script.pop() else {
+            panic!("no answer")
+        };
+        fill(&answer)
+    };
+    Answering::new(Box::new(brain))
+}
+
+/// Every command of the trace was sent, and the opening.
+#[track_caller]
+pub fn all_sent(name: &str, chip: &Answering<Brain>) {
+    let expected = 1 + trace(name).lines.len() / 2;
+    assert_eq!(chip.executed, expected, "{name}: every command was sent");
+}
+
+/// Runs `call` against a chip that expects the commands of an APDU trace and gives its answers.
+#[track_caller]
+pub fn apdus<T>(name: &str, call: impl FnOnce(&mut Optiga<Answering<Brain>, Virtual>) -> T) -> T {
+    let mut driver = Optiga::new(scripted(name), Virtual::default(), Config::default());
+    driver.open().unwrap();
+    let result = call(&mut driver);
+    all_sent(name, &driver.release().0);
+    result
+}
+
+/// The bytes of a hexadecimal text with spaces.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 /// What an unkind bus does to one frame.
