@@ -184,8 +184,10 @@ fn settings_and_states() {
     .unwrap();
 }
 
+type Yes = Optiga<Answering<Brain>, Virtual>;
+
 /// A chip that answers everything with success and these data, and counts the commands.
-fn yes(data: Vec<u8>) -> Optiga<Answering<Brain>, Virtual> {
+fn yes(data: Vec<u8>) -> Yes {
     let mut opened = false;
     let brain = move |_: &[u8]| {
         let data = if std::mem::replace(&mut opened, true) {
@@ -247,9 +249,7 @@ fn what_the_chip_would_not_take_is_never_sent() {
 fn answers_of_the_wrong_shape_are_named() {
     let peer = point(Curve::P256, PEER);
     let context = HashContext([0; 130]);
-    let code = |data: &[u8], call: &dyn Fn(&mut Optiga<Answering<Brain>, Virtual>) -> &'static str| {
-        call(&mut yes(data.to_vec()))
-    };
+    let code = |data: &[u8], call: &dyn Fn(&mut Yes) -> &'static str| call(&mut yes(data.to_vec()));
     let cases = [
         code(&[0; 31], &|chip| {
             chip.agree(KeySlot::E0F1, &peer).unwrap_err().code()
