@@ -64,7 +64,11 @@ impl Grants {
     }
 
     /// The policy, compiled.
-    pub(crate) fn compiled(&self, tenant: &Tenant, attached: &AttachedPolicy) -> Result<NamedPolicy, ApiFault> {
+    pub(crate) fn compiled(
+        &self,
+        tenant: &Tenant,
+        attached: &AttachedPolicy,
+    ) -> Result<NamedPolicy, ApiFault> {
         let name: Arc<str> = Arc::from(attached.name.as_str());
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = compiled.get(&(*tenant, name.clone()))

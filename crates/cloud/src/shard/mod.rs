@@ -115,7 +115,7 @@ impl Shards {
     /// Publishes a message of the server's own, if anybody could listen. It promises no delivery to a shard whose mailbox is
     /// full.
     pub(crate) fn announce(&self, tenant: &Tenant, announcement: Announcement) {
-        if !self.listened.load(Ordering::Relaxed) {
+        if !self.has_listeners() {
             return;
         }
         let Ok(topic) = TopicName::new(&announcement.topic) else {
@@ -131,6 +131,11 @@ impl Shards {
     pub(crate) async fn publish(&self, message: Arc<Message>) -> Result<(), ApiFault> {
         let mailbox = self.mailboxes.first().ok_or_else(stopped)?;
         mailbox.send(Mail::Publish(message)).await.map_err(|_| stopped())
+    }
+
+    /// Whether anybody has ever subscribed to messages of the server's own.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.listened.load(Ordering::Relaxed)
     }
 
     /// Remembers that somebody listens to messages of the server's own.

@@ -314,6 +314,9 @@ impl State {
             Action::Close { connection, reason } => self.end(connection, reason),
             Action::Attached { connection } => self.attached(connection),
             Action::LookAgain { connection } => self.outdated.push(connection),
+            // Each connection is announced; other shards need not hear of it while nobody listens anywhere.
+            Action::Forward(message)
+                if message.topic().starts_with("$aws/") && !self.control.shards.has_listeners() => {}
             Action::Forward(message) => {
                 for outbox in &mut self.outboxes {
                     outbox.messages.push(message.clone());
