@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mosquitto-clients", "mosquitto_pub"),
     ("openssl", "openssl"),
     ("python3-venv", "python3"),
+    ("i2c-tools", "i2cdetect"),
 ];
 
 /// What one tool is and how it can be had.
@@ -55,6 +56,11 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
             Some(file) => println!("    {:<14} {}", tool.name, file.display()),
             None => println!("    {:<14} missing; to add it: {}", tool.name, tool.remedy),
         }
+        Tool {
+            name: "i2cdetect",
+            file: which("i2cdetect"),
+            remedy: remedy("i2c-tools"),
+        },
     }
     Ok(tools)
 }

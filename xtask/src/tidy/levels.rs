@@ -20,6 +20,7 @@ const TABLE: &[(u8, &str, May)] = &[
     (0, "i2c-bus", May::Only(&[])),
     (0, "optiga", May::Only(&[])),
     (1, "optiga-sim", May::Only(&["identity", "i2c-bus"])),
+    (1, "i2c-shim", May::Only(&["i2c-bus"])),
     (1, "policy", May::Only(&["identity"])),
     (2, "token", May::Only(&["identity", "optiga", "i2c-bus"])),
     (2, "factory", May::Only(&["identity", "optiga"])),
