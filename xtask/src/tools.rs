@@ -15,9 +15,10 @@ const AWSCLI: &str = "awscli==1.45.11";
 /// Debian packages and a program that each brings.
 const PACKAGES: &[(&str, &str)] = &[
     ("mosquitto-clients", "mosquitto_pub"),
+    ("opensc", "pkcs11-tool"),
     ("openssl", "openssl"),
-    ("python3-venv", "python3"),
     ("i2c-tools", "i2cdetect"),
+    ("python3-venv", "python3"),
 ];
 
 /// What one tool is and how it can be had.
@@ -46,9 +47,19 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
             remedy: remedy("mosquitto-clients"),
         },
         Tool {
+            name: "pkcs11-tool",
+            file: which("pkcs11-tool"),
+            remedy: remedy("opensc"),
+        },
+        Tool {
             name: "openssl",
             file: which("openssl"),
             remedy: remedy("openssl"),
+        },
+        Tool {
+            name: "i2cdetect",
+            file: which("i2cdetect"),
+            remedy: remedy("i2c-tools"),
         },
     ];
     for tool in &tools {
@@ -56,11 +67,6 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
             Some(file) => println!("    {:<14} {}", tool.name, file.display()),
             None => println!("    {:<14} missing; to add it: {}", tool.name, tool.remedy),
         }
-        Tool {
-            name: "i2cdetect",
-            file: which("i2cdetect"),
-            remedy: remedy("i2c-tools"),
-        },
     }
     Ok(tools)
 }

@@ -87,10 +87,22 @@ attribute_kinds! {
     Id = 0x102,
     /// `CKA_SENSITIVE`.
     Sensitive = 0x103,
+    /// `CKA_ENCRYPT`.
+    Encrypt = 0x104,
+    /// `CKA_DECRYPT`.
+    Decrypt = 0x105,
+    /// `CKA_WRAP`.
+    Wrap = 0x106,
+    /// `CKA_UNWRAP`.
+    Unwrap = 0x107,
     /// `CKA_SIGN`.
     Sign = 0x108,
+    /// `CKA_SIGN_RECOVER`.
+    SignRecover = 0x109,
     /// `CKA_VERIFY`.
     Verify = 0x10A,
+    /// `CKA_VERIFY_RECOVER`.
+    VerifyRecover = 0x10B,
     /// `CKA_DERIVE`.
     Derive = 0x10C,
     /// `CKA_PUBLIC_KEY_INFO`, a SubjectPublicKeyInfo.
@@ -111,10 +123,59 @@ attribute_kinds! {
     Copyable = 0x171,
     /// `CKA_DESTROYABLE`.
     Destroyable = 0x172,
+    /// `CKA_ALWAYS_AUTHENTICATE`: each use asks for the PIN again. Never here.
+    AlwaysAuthenticate = 0x202,
     /// `CKA_EC_PARAMS`, the curve's object identifier in DER.
     EcParams = 0x180,
     /// `CKA_EC_POINT`, the point in a DER OCTET STRING.
     EcPoint = 0x181,
+}
+
+/// What the value of an attribute looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One byte, 0 or 1.
+    Flag,
+    /// A number of the machine's width.
+    Number,
+    /// Bytes, text or DER.
+    Bytes,
+}
+
+impl AttributeKind {
+    /// What its value looks like.
+    #[must_use]
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::Token
+            | Self::Private
+            | Self::Trusted
+            | Self::Sensitive
+            | Self::Encrypt
+            | Self::Decrypt
+            | Self::Wrap
+            | Self::Unwrap
+            | Self::SignRecover
+            | Self::VerifyRecover
+            | Self::Sign
+            | Self::Verify
+            | Self::Derive
+            | Self::Extractable
+            | Self::Local
+            | Self::NeverExtractable
+            | Self::AlwaysSensitive
+            | Self::Modifiable
+            | Self::Copyable
+            | Self::AlwaysAuthenticate
+            | Self::Destroyable => Shape::Flag,
+            Self::Class
+            | Self::CertificateType
+            | Self::CertificateCategory
+            | Self::KeyType
+            | Self::KeyGenMechanism => Shape::Number,
+            _ => Shape::Bytes,
+        }
+    }
 }
 
 /// The value of an attribute.

@@ -23,6 +23,47 @@ pub struct TokenDescription {
     pub serial: String,
 }
 
+/// Who logs in (`CK_USER_TYPE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum User {
+    /// The security officer, who initializes the token and sets the user's PIN.
+    SecurityOfficer,
+    /// The user, who uses keys.
+    User,
+}
+
+/// What is known about a PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinState {
+    /// There is none.
+    Absent,
+    /// There is one, and the last try was right.
+    Set,
+    /// It was wrong at least once since.
+    CountLow,
+    /// One more wrong try locks it.
+    FinalTry,
+    /// It was wrong too often.
+    Locked,
+}
+
+/// What guards a token, and what it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its label, at most 32 bytes.
+    pub label: String,
+    /// It can hold objects.
+    pub initialized: bool,
+    /// Private objects appear only after the user has logged in.
+    pub login_required: bool,
+    /// Nothing on it changes.
+    pub write_protected: bool,
+    /// The user's PIN.
+    pub user_pin: PinState,
+    /// The security officer's PIN.
+    pub officer_pin: PinState,
+}
+
 /// Something on the token that can not be shown because it makes no sense, such as a certificate torn by a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -48,6 +89,29 @@ pub struct Contents {
 pub trait Backend: Send {
     /// What the token says about itself.
     fn describe(&mut self) -> Result<TokenDescription, Error>;
+
+    /// What guards the token. The default is a device without PIN: whoever can reach it can use it.
+    fn status(&mut self) -> Result<Status, Error> {
+        Ok(Status {
+            label: String::from(self.describe()?.model),
+            initialized: true,
+            login_required: false,
+            write_protected: false,
+            user_pin: PinState::Absent,
+            officer_pin: PinState::Absent,
+        })
+    }
+
+    /// Lets a user in; keeps the count of wrong tries before it answers. Without PIN, any user of the device is let in.
+    fn login(&mut self, user: User, _pin: &[u8]) -> Result<(), Error> {
+        match user {
+            User::User => Ok(()),
+            User::SecurityOfficer => Err(Error::UserTypeInvalid),
+        }
+    }
+
+    /// Forgets what the login opened.
+    fn logout(&mut self) {}
 
     /// Everything that exists, with all that is public about it.
     fn load(&mut self) -> Result<Contents, Error>;

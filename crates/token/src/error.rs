@@ -30,6 +30,20 @@ pub enum Error {
     },
     /// The chip does not allow the object to be changed: it is locked.
     ActionProhibited(ChipError),
+    /// Nobody who may do this is logged in.
+    UserNotLoggedIn,
+    /// The PIN is wrong.
+    PinIncorrect,
+    /// The PIN was wrong too often.
+    PinLocked,
+    /// The token does not change.
+    WriteProtected,
+    /// The attribute is the token's to set.
+    AttributeReadOnly,
+    /// The object must not be changed or destroyed by a program.
+    ObjectProtected,
+    /// The signature does not belong to the data and the key.
+    SignatureInvalid,
 
     // State.
     /// There is no slot with this number.
@@ -42,6 +56,26 @@ pub enum Error {
     AttributeTypeInvalid(AttributeKind),
     /// No room on the token.
     DeviceMemory(ChipError),
+    /// There is no session behind this handle (any more).
+    SessionHandleInvalid,
+    /// No room for another session.
+    SessionCount,
+    /// The token has open sessions.
+    SessionExists,
+    /// A read-only session is open, so the security officer cannot log in.
+    SessionReadOnlyExists,
+    /// The security officer is logged in, so no read-only session can be opened.
+    SessionReadWriteSoExists,
+    /// This user is logged in already.
+    UserAlreadyLoggedIn,
+    /// The other user is logged in.
+    UserAnotherLoggedIn,
+    /// There is no user PIN yet.
+    UserPinNotInitialized,
+    /// An operation of this kind is running in the session.
+    OperationActive,
+    /// No operation of this kind is running in the session.
+    OperationNotInitialized,
 
     // Misuse.
     /// An argument makes no sense.
@@ -64,6 +98,27 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The token has no such function.
+    FunctionNotSupported,
+    /// There is no such mechanism, or not for this function.
+    MechanismUnknown,
+    /// The mechanism takes no parameter.
+    MechanismParameterInvalid,
+    /// There is no such kind of user here.
+    UserTypeInvalid,
+    /// The PIN is too short or too long.
+    PinLengthRange,
+    /// A signature of this key has another length.
+    SignatureLengthRange,
+    /// The template lacks something.
+    TemplateIncomplete,
+    /// The token takes no seed.
+    RandomSeedNotSupported,
+    /// The buffer for the answer is too small; the operation goes on.
+    BufferTooSmall {
+        /// How many bytes the answer has.
+        needed: usize,
+    },
 
     // Fault.
     /// Nobody answers at the device's address.
@@ -84,6 +139,32 @@ impl Error {
     #[must_use]
     pub const fn number(&self) -> u64 {
         match self {
+            Self::UserNotLoggedIn => 0x101,
+            Self::PinIncorrect => 0x0A0,
+            Self::PinLocked => 0x0A4,
+            Self::WriteProtected => 0x0E2,
+            Self::AttributeReadOnly => 0x010,
+            Self::ObjectProtected => 0x01B,
+            Self::SignatureInvalid => 0x0C0,
+            Self::SessionHandleInvalid => 0x0B3,
+            Self::SessionCount => 0x0B1,
+            Self::SessionExists => 0x0B6,
+            Self::SessionReadOnlyExists => 0x0B7,
+            Self::SessionReadWriteSoExists => 0x0B8,
+            Self::UserAlreadyLoggedIn => 0x100,
+            Self::UserAnotherLoggedIn => 0x104,
+            Self::UserPinNotInitialized => 0x102,
+            Self::OperationActive => 0x090,
+            Self::OperationNotInitialized => 0x091,
+            Self::FunctionNotSupported => 0x054,
+            Self::MechanismUnknown => 0x070,
+            Self::MechanismParameterInvalid => 0x071,
+            Self::UserTypeInvalid => 0x103,
+            Self::PinLengthRange => 0x0A2,
+            Self::SignatureLengthRange => 0x0C1,
+            Self::TemplateIncomplete => 0x0D0,
+            Self::RandomSeedNotSupported => 0x120,
+            Self::BufferTooSmall { .. } => 0x150,
             Self::SlotIdInvalid(_) => 0x003,
             Self::General(_) => 0x005,
             Self::ArgumentsBad(_) => 0x007,
@@ -134,6 +215,55 @@ impl fmt::Display for Error {
             Self::SessionReadOnly => {
                 f.write_str("cannot change the token in a read-only session: open a read-write one")
             }
+            Self::UserNotLoggedIn => f.write_str("cannot do this: log in first"),
+            Self::PinIncorrect => f.write_str("cannot log in: the PIN is wrong"),
+            Self::PinLocked => f.write_str("cannot log in: the PIN was wrong too often and is locked"),
+            Self::WriteProtected => f.write_str("cannot change the token: it is write-protected"),
+            Self::AttributeReadOnly => f.write_str("cannot set the attribute: only the token itself does"),
+            Self::ObjectProtected => {
+                f.write_str("cannot change or destroy the object: the token does not allow it")
+            }
+            Self::SignatureInvalid => {
+                f.write_str("cannot accept the signature: it was not made over this data with this key")
+            }
+            Self::SessionHandleInvalid => {
+                f.write_str("cannot find the session: its handle is not valid (any more)")
+            }
+            Self::SessionCount => f.write_str("cannot open a session: there are too many"),
+            Self::SessionExists => f.write_str("cannot initialize the token: it has open sessions"),
+            Self::SessionReadOnlyExists => {
+                f.write_str("cannot log in the security officer: a read-only session is open")
+            }
+            Self::SessionReadWriteSoExists => {
+                f.write_str("cannot open a read-only session: the security officer is logged in")
+            }
+            Self::UserAlreadyLoggedIn => f.write_str("cannot log in: this user is logged in already"),
+            Self::UserAnotherLoggedIn => f.write_str("cannot log in: the other user is logged in"),
+            Self::UserPinNotInitialized => {
+                f.write_str("cannot log in: the security officer has set no user PIN yet")
+            }
+            Self::OperationActive => {
+                f.write_str("cannot begin: an operation of this kind is running in the session")
+            }
+            Self::OperationNotInitialized => {
+                f.write_str("cannot go on: no operation of this kind is running in the session")
+            }
+            Self::FunctionNotSupported => f.write_str("cannot do this: the token has no such function"),
+            Self::MechanismUnknown => f.write_str("cannot use this mechanism here"),
+            Self::MechanismParameterInvalid => f.write_str("cannot use this parameter of the mechanism"),
+            Self::UserTypeInvalid => f.write_str("cannot log in: the token knows no such user"),
+            Self::PinLengthRange => f.write_str("cannot use the PIN: it is too short or too long"),
+            Self::SignatureLengthRange => {
+                f.write_str("cannot verify: a signature of this key has another length")
+            }
+            Self::TemplateIncomplete => f.write_str("cannot create the object: the template lacks something"),
+            Self::RandomSeedNotSupported => {
+                f.write_str("cannot seed the token's random source: it takes no seed")
+            }
+            Self::BufferTooSmall { needed } => write!(
+                f,
+                "cannot answer: the buffer is too small, {needed} bytes are needed"
+            ),
             Self::AttributeSensitive(kind) => write!(
                 f,
                 "cannot read {kind:?} of a private key: it never leaves the token"
@@ -184,6 +314,32 @@ impl core::error::Error for Error {
 impl Explained for Error {
     fn code(&self) -> &'static str {
         match self {
+            Self::UserNotLoggedIn => "token.login.missing",
+            Self::PinIncorrect => "token.pin.incorrect",
+            Self::PinLocked => "token.pin.locked",
+            Self::WriteProtected => "token.write_protected",
+            Self::AttributeReadOnly => "token.attribute.read_only",
+            Self::ObjectProtected => "token.object.protected",
+            Self::SignatureInvalid => "token.signature.invalid",
+            Self::SessionHandleInvalid => "token.session.handle",
+            Self::SessionCount => "token.session.count",
+            Self::SessionExists => "token.session.exists",
+            Self::SessionReadOnlyExists => "token.session.read_only_exists",
+            Self::SessionReadWriteSoExists => "token.session.officer_exists",
+            Self::UserAlreadyLoggedIn => "token.login.already",
+            Self::UserAnotherLoggedIn => "token.login.another",
+            Self::UserPinNotInitialized => "token.pin.missing",
+            Self::OperationActive => "token.operation.active",
+            Self::OperationNotInitialized => "token.operation.missing",
+            Self::FunctionNotSupported => "token.function.unknown",
+            Self::MechanismUnknown => "token.mechanism.unsupported",
+            Self::MechanismParameterInvalid => "token.mechanism.parameter",
+            Self::UserTypeInvalid => "token.login.user",
+            Self::PinLengthRange => "token.pin.length",
+            Self::SignatureLengthRange => "token.signature.length",
+            Self::TemplateIncomplete => "token.template.incomplete",
+            Self::RandomSeedNotSupported => "token.random.seed",
+            Self::BufferTooSmall { .. } => "token.buffer",
             Self::SessionReadOnly => "token.session.read_only",
             Self::AttributeSensitive(_) => "token.attribute.sensitive",
             Self::KeyFunctionNotPermitted => "token.key.function",
@@ -213,17 +369,43 @@ impl Explained for Error {
             | Self::AttributeSensitive(_)
             | Self::KeyFunctionNotPermitted
             | Self::Occupied { .. }
+            | Self::UserNotLoggedIn
+            | Self::PinIncorrect
+            | Self::PinLocked
+            | Self::WriteProtected
+            | Self::AttributeReadOnly
+            | Self::ObjectProtected
+            | Self::SignatureInvalid
             | Self::ActionProhibited(_) => Blame::Refused,
             Self::SlotIdInvalid(_)
             | Self::ObjectHandleInvalid
             | Self::KeyHandleInvalid
             | Self::AttributeTypeInvalid(_)
+            | Self::SessionHandleInvalid
+            | Self::SessionCount
+            | Self::SessionExists
+            | Self::SessionReadOnlyExists
+            | Self::SessionReadWriteSoExists
+            | Self::UserAlreadyLoggedIn
+            | Self::UserAnotherLoggedIn
+            | Self::UserPinNotInitialized
+            | Self::OperationActive
+            | Self::OperationNotInitialized
             | Self::DeviceMemory(_) => Blame::State,
             Self::ArgumentsBad(_)
             | Self::MechanismInvalid(_)
             | Self::DataLengthRange { .. }
             | Self::CurveNotSupported
             | Self::TemplateInconsistent(_)
+            | Self::FunctionNotSupported
+            | Self::MechanismUnknown
+            | Self::MechanismParameterInvalid
+            | Self::UserTypeInvalid
+            | Self::PinLengthRange
+            | Self::SignatureLengthRange
+            | Self::TemplateIncomplete
+            | Self::RandomSeedNotSupported
+            | Self::BufferTooSmall { .. }
             | Self::AttributeValueInvalid { .. } => Blame::Misuse,
             Self::DeviceRemoved(_) | Self::Device(_) | Self::DeviceContent { .. } | Self::General(_) => {
                 Blame::Fault

@@ -4,6 +4,7 @@
 //! reads their attributes and signs. Behind a token stands a [`Backend`]; [`chip`] is the one whose keys live in an OPTIGA
 //! Trust X. Words, numbers and rules are those of the OASIS standard "PKCS #11 Cryptographic Token Interface", versions 2.40
 //! and 3.0; the C functions are another crate's edge.
+//! An [`Application`] is what those functions work on: sessions by number, login, and one running operation of each kind.
 //!
 //! What this crate must never do: let a private key's value out, show an object that is not there (an empty key slot is no
 //! object), or touch the bus to answer an attribute: everything public is read once, when a token is first used.
@@ -16,8 +17,12 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+mod application;
 mod attribute;
 mod backend;
+#[cfg(feature = "std")]
+mod bus;
 pub mod chip;
 mod error;
 pub mod limits;
@@ -25,13 +30,23 @@ mod mechanism;
 #[cfg(feature = "std")]
 mod module;
 mod object;
+#[cfg(feature = "std")]
+mod operation;
+#[cfg(feature = "std")]
+mod software;
 mod token;
 
-pub use attribute::{Attribute, AttributeKind, Class, Value};
-pub use backend::{Backend, Contents, Damage, Place, TokenDescription};
+#[cfg(feature = "std")]
+pub use application::{Application, SessionState, Setup};
+pub use attribute::{Attribute, AttributeKind, Class, Shape, Value};
+pub use backend::{Backend, Contents, Damage, PinState, Place, Status, TokenDescription, User};
+#[cfg(feature = "std")]
+pub use bus::ChipAddress;
 pub use error::{ChipError, Error};
-pub use mechanism::Mechanism;
+pub use mechanism::{Hash, Mechanism, Purpose};
 #[cfg(feature = "std")]
 pub use module::{Access, Module, Session, Slot};
 pub use object::{Content, Handle, Naming, Object};
+#[cfg(feature = "std")]
+pub use operation::Kind;
 pub use token::{CertificateTemplate, KeyPairTemplate, Token};

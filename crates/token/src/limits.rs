@@ -2,6 +2,8 @@
 
 /// Slots of one module.
 pub const SLOTS_MAX: usize = 64;
+/// Sessions of one application.
+pub const SESSIONS_MAX: usize = 65_536;
 /// Attributes in one template.
 pub const TEMPLATE_ATTRIBUTES_MAX: usize = 32;
 /// Certificate in a certificate object of the chip, head of the TLS identity form not counted.

@@ -11,8 +11,9 @@ use crate::attribute::{Attribute, AttributeKind, Value};
 use crate::backend::{Backend, Damage, TokenDescription};
 use crate::error::Error;
 use crate::limits;
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, Purpose};
 use crate::object::{Handle, Object};
+use crate::software;
 use crate::token::{CertificateTemplate, KeyPairTemplate, Token};
 
 /// All slots of one configuration, in its order.
@@ -93,7 +94,7 @@ impl Slot {
 
     /// A thread that panicked in the middle of an operation leaves the token as it is: the link to the chip re-synchronises
     /// with the next command, and objects are only replaced as a whole.
-    fn token(&self) -> MutexGuard<'_, Token> {
+    pub(crate) fn token(&self) -> MutexGuard<'_, Token> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -137,13 +138,13 @@ impl Session {
         if data.len() > limits::SIGN_DATA_BYTES_MAX {
             return Err(Error::DataLengthRange { found: data.len() });
         }
-        match mechanism {
-            Mechanism::Ecdsa => self.slot.token().sign_digest(key, data),
-            Mechanism::EcdsaSha256 => {
-                let digest = identity::crypto::sha256(data);
+        match mechanism.purpose() {
+            Purpose::Sign(None) => self.slot.token().sign_digest(key, data),
+            Purpose::Sign(Some(hash)) => {
+                let digest = software::digest(hash, data);
                 self.slot.token().sign_digest(key, &digest)
             }
-            Mechanism::EcKeyPairGen => Err(Error::MechanismInvalid(mechanism)),
+            Purpose::GenerateKeyPair | Purpose::Digest(_) => Err(Error::MechanismInvalid(mechanism)),
         }
     }
 

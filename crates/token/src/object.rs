@@ -120,6 +120,12 @@ impl Object {
         }
     }
 
+    /// Whether only the logged-in user may see it.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.attribute(AttributeKind::Private) == Ok(Value::Flag(true))
+    }
+
     /// The value of one attribute.
     pub fn attribute(&self, kind: AttributeKind) -> Result<Value<'_>, Error> {
         if let Some(value) = self.common(kind) {
@@ -184,7 +190,9 @@ fn private_key(curve: Curve, sign: bool, derive: bool, kind: AttributeKind) -> O
         A::Sign => Value::Flag(sign),
         A::Derive => Value::Flag(derive),
         A::Sensitive | A::AlwaysSensitive | A::NeverExtractable | A::Local => Value::Flag(true),
-        A::Extractable => Value::Flag(false),
+        A::Extractable | A::AlwaysAuthenticate | A::Decrypt | A::Unwrap | A::SignRecover => {
+            Value::Flag(false)
+        }
         A::KeyGenMechanism => Value::Number(Mechanism::EcKeyPairGen.number()),
         A::EcParams => Value::bytes(curve_parameters(curve)),
         _ => return None,
@@ -196,7 +204,7 @@ fn public_key(key: &PublicKey, kind: AttributeKind) -> Option<Value<'static>> {
     Some(match kind {
         A::KeyType => Value::Number(KEY_TYPE_EC),
         A::Verify | A::Local => Value::Flag(true),
-        A::Derive | A::Trusted => Value::Flag(false),
+        A::Derive | A::Trusted | A::Encrypt | A::Wrap | A::VerifyRecover => Value::Flag(false),
         A::KeyGenMechanism => Value::Number(Mechanism::EcKeyPairGen.number()),
         A::EcParams => match key.kind() {
             KeyKind::Ec(curve) => Value::bytes(curve_parameters(curve)),
@@ -229,7 +237,7 @@ fn attribute_of_certificate(
 }
 
 /// The named curve as PKCS #11 wants it: its object identifier in DER (RFC 5480 2.1.1.1).
-const fn curve_parameters(curve: Curve) -> &'static [u8] {
+pub(crate) const fn curve_parameters(curve: Curve) -> &'static [u8] {
     match curve {
         Curve::P256 => &[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07],
         Curve::P384 => &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22],

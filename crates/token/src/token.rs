@@ -12,7 +12,7 @@ use identity::certificate::Certificate;
 use identity::key::Curve;
 
 use crate::attribute::{Attribute, AttributeKind, Class};
-use crate::backend::{Backend, Damage, TokenDescription};
+use crate::backend::{Backend, Damage, Status, TokenDescription, User};
 use crate::error::Error;
 use crate::limits;
 use crate::object::{Content, Handle, Object};
@@ -58,6 +58,7 @@ pub struct CertificateTemplate<'a> {
 /// A token and what is known about it.
 pub struct Token {
     backend: Box<dyn Backend>,
+    description: Option<TokenDescription>,
     loaded: Option<Loaded>,
     handles: u32,
 }
@@ -81,14 +82,44 @@ impl Token {
     pub fn new(backend: Box<dyn Backend>) -> Self {
         Self {
             backend,
+            description: None,
             loaded: None,
             handles: 0,
         }
     }
 
-    /// What the token says about itself.
+    /// What the token says about itself; asked once, and again after nobody answered.
     pub fn describe(&mut self) -> Result<TokenDescription, Error> {
-        self.backend.describe()
+        if let Some(known) = &self.description {
+            return Ok(known.clone());
+        }
+        let description = self.backend.describe()?;
+        self.description = Some(description.clone());
+        Ok(description)
+    }
+
+    /// What guards the token.
+    pub fn status(&mut self) -> Result<Status, Error> {
+        let status = self.backend.status();
+        self.noticed(status)
+    }
+
+    /// Lets a user in.
+    pub fn login(&mut self, user: User, pin: &[u8]) -> Result<(), Error> {
+        self.backend.login(user, pin)
+    }
+
+    /// Forgets what the login opened.
+    pub fn logout(&mut self) {
+        self.backend.logout();
+    }
+
+    /// A device that does not answer any more may be another one when it does.
+    fn noticed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if matches!(result, Err(Error::DeviceRemoved(_))) {
+            self.description = None;
+        }
+        result
     }
 
     fn loaded(&mut self) -> Result<&Loaded, Error> {
@@ -165,7 +196,8 @@ impl Token {
             return Err(Error::DataLengthRange { found: digest.len() });
         }
         let used = digest.get(..curve.coordinate_bytes()).unwrap_or(digest);
-        self.backend.sign_digest(object.place, curve, used)
+        let signature = self.backend.sign_digest(object.place, curve, used);
+        self.noticed(signature)
     }
 
     /// Generates a key pair in the token (`CKM_EC_KEY_PAIR_GEN`); public key and private key.
@@ -242,6 +274,7 @@ impl Token {
         if bytes.len() > limits::RANDOM_BYTES_MAX {
             return Err(Error::ArgumentsBad("too many random bytes at once"));
         }
-        self.backend.random(bytes)
+        let drawn = self.backend.random(bytes);
+        self.noticed(drawn)
     }
 }

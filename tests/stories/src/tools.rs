@@ -31,6 +31,7 @@ fn remedy(name: &str) -> &'static str {
     match name {
         "aws" => "cargo xtask test",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
+        "pkcs11-tool" => "apt-get install opensc",
         "i2cdetect" | "i2ctransfer" => "apt-get install i2c-tools",
         _ => "apt-get install openssl",
     }

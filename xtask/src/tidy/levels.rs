@@ -26,6 +26,7 @@ const TABLE: &[(u8, &str, May)] = &[
     (2, "factory", May::Only(&["identity", "optiga"])),
     (2, "fleet", May::Only(&["identity", "policy"])),
     (2, "broker", May::Only(&["identity", "policy", "mqtt"])),
+    (3, "pkcs11", May::Only(&["token"])),
     (3, "store", May::Only(&["identity", "fleet", "broker"])),
     (3, "device", May::Only(&["identity", "token", "mqtt"])),
     (

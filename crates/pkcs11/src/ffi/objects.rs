@@ -1,0 +1,159 @@
+//! Objects: found, asked, made, destroyed.
+
+use cryptoki_sys::*;
+use token::{Error, Object};
+
+use super::pointers::{self, Out, length};
+use super::{Fault, application};
+use crate::describe::{self, UNAVAILABLE};
+use crate::template;
+
+functions! {
+    fn C_FindObjectsInit(session: CK_SESSION_HANDLE, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG) {
+        let application = application()?;
+        // SAFETY: NULL or as many attributes with their values (5.7).
+        let raw = unsafe { pointers::template(attributes, count) }?;
+        Ok(application.find_init(session.into(), template::for_search(&raw).as_deref())?)
+    }
+
+    fn C_FindObjects(
+        session: CK_SESSION_HANDLE,
+        objects: *mut CK_OBJECT_HANDLE,
+        room: CK_ULONG,
+        count: *mut CK_ULONG,
+    ) {
+        let application = application()?;
+        // SAFETY: NULL or room for a count (5.7).
+        let out = unsafe { Out::new(count) }?;
+        // SAFETY: NULL or room for as many handles (5.7).
+        let objects = unsafe { pointers::array_mut(objects, room) }?;
+        let found = application.find(session.into(), objects.len())?;
+        for (place, handle) in objects.iter_mut().zip(&found) {
+            *place = *handle as CK_OBJECT_HANDLE;
+        }
+        out.set(length(found.len()));
+        Ok(())
+    }
+
+    fn C_FindObjectsFinal(session: CK_SESSION_HANDLE) {
+        Ok(application()?.find_final(session.into())?)
+    }
+
+    fn C_GetAttributeValue(
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        attributes: *mut CK_ATTRIBUTE,
+        count: CK_ULONG,
+    ) {
+        let application = application()?;
+        if attributes.is_null() {
+            return Err(Fault(CKR_ARGUMENTS_BAD));
+        }
+        // SAFETY: as many attributes, each with NULL or room for as many bytes (5.7).
+        let attributes = unsafe { pointers::array_mut(attributes, count) }?;
+        let object = application.object(session.into(), object.into())?;
+        // Every attribute is answered; one of the things that went wrong is told at the end.
+        let mut worst = Ok(());
+        for attribute in attributes {
+            // SAFETY: the same promise.
+            if let Err(fault) = unsafe { one(&object, attribute) } {
+                worst = Err(fault);
+            }
+        }
+        worst
+    }
+
+    fn C_GetObjectSize(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, size: *mut CK_ULONG) {
+        let application = application()?;
+        // SAFETY: NULL or room for a size (5.7).
+        let out = unsafe { Out::new(size) }?;
+        application.object(session.into(), object.into())?;
+        out.set(UNAVAILABLE);
+        Ok(())
+    }
+
+    fn C_SetAttributeValue(
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        attributes: *mut CK_ATTRIBUTE,
+        count: CK_ULONG,
+    ) {
+        let application = application()?;
+        // SAFETY: NULL or as many attributes with their values (5.7).
+        let raw = unsafe { pointers::template(attributes, count) }?;
+        application.object(session.into(), object.into())?;
+        let template = template::for_object(&raw)?;
+        Ok(application.set_attributes(session.into(), object.into(), &template)?)
+    }
+
+    fn C_CreateObject(
+        session: CK_SESSION_HANDLE,
+        attributes: *mut CK_ATTRIBUTE,
+        count: CK_ULONG,
+        object: *mut CK_OBJECT_HANDLE,
+    ) {
+        let application = application()?;
+        // SAFETY: NULL or room for a handle (5.7).
+        let out = unsafe { Out::new(object) }?;
+        // SAFETY: NULL or as many attributes with their values (5.7).
+        let raw = unsafe { pointers::template(attributes, count) }?;
+        application.session_state(session.into())?;
+        let template = template::for_object(&raw)?;
+        out.set(application.create_object(session.into(), &template)? as CK_OBJECT_HANDLE);
+        Ok(())
+    }
+
+    fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
+        Ok(application()?.destroy_object(session.into(), object.into())?)
+    }
+
+    fn C_GenerateKeyPair(
+        session: CK_SESSION_HANDLE,
+        mechanism: *mut CK_MECHANISM,
+        public: *mut CK_ATTRIBUTE,
+        public_count: CK_ULONG,
+        private: *mut CK_ATTRIBUTE,
+        private_count: CK_ULONG,
+        public_key: *mut CK_OBJECT_HANDLE,
+        private_key: *mut CK_OBJECT_HANDLE,
+    ) {
+        let application = application()?;
+        // SAFETY: NULL or room for a handle (5.18).
+        let outs = unsafe { (Out::new(public_key)?, Out::new(private_key)?) };
+        // SAFETY: NULL or as many attributes with their values (5.18).
+        let public = unsafe { pointers::template(public, public_count) }?;
+        // SAFETY: the same.
+        let private = unsafe { pointers::template(private, private_count) }?;
+        // SAFETY: NULL or a mechanism (5.18).
+        let mechanism = unsafe { pointers::mechanism(mechanism) }?.ok_or(Fault(CKR_ARGUMENTS_BAD))?;
+        application.session_state(session.into())?;
+        let mechanism = mechanism?;
+        let (public, private) = (template::for_object(&public)?, template::for_object(&private)?);
+        let pair = application.generate_key_pair(session.into(), mechanism, &public, &private)?;
+        outs.0.set(pair.0 as CK_OBJECT_HANDLE);
+        outs.1.set(pair.1 as CK_OBJECT_HANDLE);
+        Ok(())
+    }
+}
+
+/// Answers one attribute: its length, and its value if there is room.
+///
+/// # Safety
+/// `pValue` is NULL or points to room for `ulValueLen` bytes.
+unsafe fn one(object: &Object, attribute: &mut CK_ATTRIBUTE) -> Result<(), Fault> {
+    let room = attribute.ulValueLen;
+    attribute.ulValueLen = UNAVAILABLE;
+    let kind = describe::attribute(attribute.type_).ok_or(Fault(CKR_ATTRIBUTE_TYPE_INVALID))?;
+    let value = describe::value(&object.attribute(kind)?);
+    if attribute.pValue.is_null() {
+        attribute.ulValueLen = length(value.len());
+        return Ok(());
+    }
+    if room < length(value.len()) {
+        return Err(Error::BufferTooSmall { needed: value.len() }.into());
+    }
+    // SAFETY: not NULL, and there is room for these bytes by the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), attribute.pValue.cast(), value.len()) };
+    attribute.ulValueLen = length(value.len());
+    Ok(())
+}
