@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use i2c_bus::wire::{REQUEST_HEADER_BYTES, Request, RequestHeader};
-use mqtt::{Decoded, decode, limits};
+use mqtt::{Decoded, decode, limits, v5};
 use optiga::frame::Frame;
 
 /// A target, how the variant of one seed is named, and every name there must be.
@@ -31,6 +31,27 @@ const ROWS: &[Row] = &[
             "PingRequest",
             "PingAnswer",
             "Disconnect",
+        ],
+    ),
+    (
+        "mqtt-packet-v5",
+        packets_v5,
+        &[
+            "Connect",
+            "ConnectAnswer",
+            "Publish",
+            "PublishAcknowledged",
+            "PublishReceived",
+            "PublishReleased",
+            "PublishCompleted",
+            "Subscribe",
+            "SubscribeAnswer",
+            "Unsubscribe",
+            "UnsubscribeAnswer",
+            "PingRequest",
+            "PingAnswer",
+            "Disconnect",
+            "Authenticate",
         ],
     ),
     (
@@ -64,6 +85,15 @@ fn files(folder: &Path) -> Vec<Vec<u8>> {
 fn packets(mut bytes: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     while let Ok(Decoded::Packet { packet, bytes: taken }) = decode(bytes, limits::PACKET_BYTES_AWS_MAX) {
+        names.push(first_word(&packet));
+        bytes = &bytes[taken..];
+    }
+    names
+}
+
+fn packets_v5(mut bytes: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Ok(v5::Decoded::Packet { packet, bytes: taken }) = v5::decode(bytes, limits::PACKET_BYTES_AWS_MAX) {
         names.push(first_word(&packet));
         bytes = &bytes[taken..];
     }

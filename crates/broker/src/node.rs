@@ -146,7 +146,7 @@ impl Node {
             Ok(Request::Subscribe(request)) => self.subscribe(connection, &request, now, actions),
             Ok(Request::Unsubscribe(request)) => self.unsubscribe(connection, &request, now, actions),
             Ok(Request::Ping) => actions.send(connection, Outgoing::ping_answer()),
-            Ok(Request::Disconnect) => self.close(connection, CloseReason::ClientInitiated, now, actions),
+            Ok(Request::Disconnect(_)) => self.close(connection, CloseReason::ClientInitiated, now, actions),
             Err(violation) => {
                 self.refuse(
                     connection,

@@ -1,7 +1,7 @@
 //! Which topics and filters a client may name at all, before any policy is asked: the broker's limits and its reserved topics
 //! (AWS IoT developer guide, "Reserved topics").
 
-use mqtt::{Publish, QoS, TopicFilter, TopicName, Will};
+use mqtt::{QoS, TopicFilter, TopicName, Will};
 
 use crate::limits::Limits;
 use crate::refusal::Reason;
@@ -13,10 +13,6 @@ const SHARED: &str = "shared subscriptions are not served yet, subscribe without
 /// Reserved topics that clients may subscribe to: this prefix and what is beneath it.
 const EVENTS: &str = "$aws/events/";
 
-pub(crate) fn check_publish(publish: &Publish<'_>, limits: &Limits) -> Result<(), Reason> {
-    check_message(publish.topic, publish.payload, publish.retain, limits)
-}
-
 pub(crate) fn check_will(will: &Will<'_>, limits: &Limits) -> Result<(), Reason> {
     if will.qos == QoS::ExactlyOnce {
         return Err(Reason::NotServed(EXACTLY_ONCE));
@@ -24,7 +20,12 @@ pub(crate) fn check_will(will: &Will<'_>, limits: &Limits) -> Result<(), Reason>
     check_message(will.topic, will.payload, will.retain, limits)
 }
 
-fn check_message(topic: TopicName<'_>, payload: &[u8], retain: bool, limits: &Limits) -> Result<(), Reason> {
+pub(crate) fn check_message(
+    topic: TopicName<'_>,
+    payload: &[u8],
+    retain: bool,
+    limits: &Limits,
+) -> Result<(), Reason> {
     check_limit("PAYLOAD_BYTES_MAX", payload.len(), limits.payload_bytes_max)?;
     check_text(topic.as_str(), limits)?;
     if topic.is_reserved() {
@@ -67,7 +68,6 @@ pub(crate) fn check_limit(name: &'static str, found: usize, limit: usize) -> Res
 #[cfg(test)]
 mod tests {
     use identity::Explained;
-    use mqtt::Delivery;
 
     use super::*;
 
@@ -80,13 +80,8 @@ mod tests {
         let check = |topic: &str, payload_bytes: usize, retain, expected: &str| {
             let topic = TopicName::new(topic).unwrap();
             let payload = vec![0; payload_bytes];
-            let publish = Publish {
-                topic,
-                payload: &payload,
-                delivery: Delivery::AtMostOnce,
-                retain,
-            };
-            assert_eq!(code(check_publish(&publish, &Limits::AWS)), expected, "{topic}");
+            let result = check_message(topic, &payload, retain, &Limits::AWS);
+            assert_eq!(code(result), expected, "{topic}");
         };
         check("a", 131_072, false, "");
         check("a", 131_073, false, "broker.limit");

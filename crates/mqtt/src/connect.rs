@@ -166,6 +166,9 @@ pub(crate) fn decode_connect<'a>(reader: &mut Reader<'a>) -> Result<Packet<'a>, 
 fn decode_fields<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, Fault> {
     let flags = reader.byte("connect flags")?;
     check_flags(flags)?;
+    if flags & flag::PASSWORD != 0 && flags & flag::USER_NAME == 0 {
+        return Err(Fault::PasswordWithoutUserName);
+    }
     let keep_alive_seconds = reader.two_bytes("keep alive")?;
     let client_id = reader.string("client identifier")?;
     let will = if flags & flag::WILL == 0 {
@@ -194,16 +197,13 @@ fn decode_fields<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, Fault> {
     })
 }
 
-fn check_flags(flags: u8) -> Result<(), Fault> {
+pub(crate) fn check_flags(flags: u8) -> Result<(), Fault> {
     if flags & flag::RESERVED != 0 {
         return Err(Fault::ReservedConnectFlag);
     }
     let will_details = flags & (flag::WILL_RETAIN | 0b11 << flag::WILL_QOS_SHIFT);
     if flags & flag::WILL == 0 && will_details != 0 {
         return Err(Fault::WillFlags);
-    }
-    if flags & flag::PASSWORD != 0 && flags & flag::USER_NAME == 0 {
-        return Err(Fault::PasswordWithoutUserName);
     }
     Ok(())
 }

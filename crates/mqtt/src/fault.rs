@@ -7,11 +7,15 @@ use core::error::Error;
 use core::fmt;
 
 use crate::frame::PacketType;
+use crate::packet::Version;
 use crate::topic::TopicError;
+use crate::v5::{Flaw, Reason, flaw};
 
-/// Bytes that cannot be a packet of MQTT 3.1.1: in which packet, and what is wrong with it.
+/// Bytes that cannot be a packet: of which version, in which packet, and what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
+    /// The version that was read, whose statements are named.
+    pub version: Version,
     /// The packet's type, once its first byte made sense.
     pub packet: Option<PacketType>,
     /// What is wrong.
@@ -69,6 +73,8 @@ pub enum Fault {
     ReturnCode(u8),
     /// The acknowledge flags of a CONNACK contradict it.
     AcknowledgeFlags(u8),
+    /// Something that only MQTT 5.0 has.
+    V5(Flaw),
 }
 
 impl Malformed {
@@ -76,6 +82,21 @@ impl Malformed {
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.fault.code()
+    }
+
+    /// The statement of its version that is broken; empty for the receiver's own limit.
+    #[must_use]
+    pub fn statement(&self) -> &'static str {
+        match self.version {
+            Version::V3 => self.fault.statement(),
+            Version::V5 => flaw::statement(&self.fault),
+        }
+    }
+
+    /// What a peer that speaks MQTT 5.0 may be told (MQTT 5.0 section 4.13).
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        flaw::reason(&self.fault)
     }
 }
 
@@ -105,10 +126,11 @@ impl Fault {
             Self::PasswordWithoutUserName => "mqtt.connect.password",
             Self::ReturnCode(_) => "mqtt.return_code",
             Self::AcknowledgeFlags(_) => "mqtt.connack.flags",
+            Self::V5(flaw) => flaw.code(),
         }
     }
 
-    /// The statement of the standard that is broken; empty for the receiver's own limit.
+    /// The statement of MQTT 3.1.1 that is broken; empty for the receiver's own limit.
     #[must_use]
     pub fn statement(&self) -> &'static str {
         match self {
@@ -135,6 +157,7 @@ impl Fault {
             Self::PasswordWithoutUserName => "[MQTT-3.1.2-22]",
             Self::ReturnCode(_) => "section 3.2.2.3",
             Self::AcknowledgeFlags(_) => "[MQTT-3.2.2-4]",
+            Self::V5(flaw) => flaw.statement(),
         }
     }
 }
@@ -167,19 +190,21 @@ impl fmt::Display for Fault {
             Self::AcknowledgeFlags(flags) => {
                 write!(f, "acknowledge flags {flags:#04x} are not allowed here")?
             }
+            Self::V5(flaw) => flaw.fmt(f)?,
         }
-        match self.statement() {
-            "" => Ok(()),
-            statement => write!(f, " {statement}"),
-        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.packet {
-            Some(packet) => write!(f, "malformed {packet}: {}", self.fault),
-            None => write!(f, "not an MQTT packet: {}", self.fault),
+            Some(packet) => write!(f, "malformed {packet}: {}", self.fault)?,
+            None => write!(f, "not an MQTT packet: {}", self.fault)?,
+        }
+        match self.statement() {
+            "" => Ok(()),
+            statement => write!(f, " {statement}"),
         }
     }
 }

@@ -7,10 +7,11 @@ use core::fmt;
 
 use crate::connect;
 use crate::fault::{Fault, Malformed};
-use crate::packet::Packet;
+use crate::packet::{Packet, Version};
 use crate::publish::Publish;
 use crate::reader::Reader;
 use crate::subscribe;
+use crate::v5::Flaw;
 
 /// What a slice of the stream turned out to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,10 +49,12 @@ pub enum PacketType {
     PingReq = 12,
     PingResp = 13,
     Disconnect = 14,
+    /// MQTT 5.0 alone.
+    Auth = 15,
 }
 
 impl PacketType {
-    fn from_first_byte(first: u8) -> Result<Self, Fault> {
+    fn from_first_byte(first: u8, version: Version) -> Result<Self, Fault> {
         Ok(match first >> 4 {
             1 => Self::Connect,
             2 => Self::ConnAck,
@@ -67,6 +70,7 @@ impl PacketType {
             12 => Self::PingReq,
             13 => Self::PingResp,
             14 => Self::Disconnect,
+            15 if version == Version::V5 => Self::Auth,
             reserved => return Err(Fault::ReservedType(reserved)),
         })
     }
@@ -98,6 +102,7 @@ impl fmt::Display for PacketType {
             Self::PingReq => "PINGREQ",
             Self::PingResp => "PINGRESP",
             Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
         })
     }
 }
@@ -107,21 +112,65 @@ impl fmt::Display for PacketType {
 /// # Errors
 /// [`Malformed`] when no more bytes could make a packet of this; the connection is then beyond use (`[MQTT-4.8.0-1]`).
 pub fn decode(bytes: &[u8], packet_bytes_max: usize) -> Result<Decoded<'_>, Malformed> {
-    let Some((&first, after_first)) = bytes.split_first() else {
-        return Ok(Decoded::Incomplete { bytes_needed: 2 });
+    let (kind, flags, body, total) = match split(bytes, packet_bytes_max, Version::V3)? {
+        Framed::Incomplete { bytes_needed } => return Ok(Decoded::Incomplete { bytes_needed }),
+        Framed::Whole {
+            kind,
+            flags,
+            body,
+            bytes,
+        } => (kind, flags, body, bytes),
     };
-    let kind = PacketType::from_first_byte(first).map_err(|fault| Malformed { packet: None, fault })?;
-    let malformed = |fault| Malformed {
+    let packet = decode_body(kind, flags, body).map_err(|fault| Malformed {
+        version: Version::V3,
         packet: Some(kind),
         fault,
+    })?;
+    Ok(Decoded::Packet { packet, bytes: total })
+}
+
+/// A packet whose fixed header is understood and whose body is not looked at yet.
+pub(crate) enum Framed<'a> {
+    Incomplete {
+        bytes_needed: usize,
+    },
+    Whole {
+        kind: PacketType,
+        flags: u8,
+        body: &'a [u8],
+        /// With the fixed header.
+        bytes: usize,
+    },
+}
+
+/// The fixed header, which is the same in both versions but for AUTH and needlessly long lengths.
+pub(crate) fn split(
+    bytes: &[u8],
+    packet_bytes_max: usize,
+    version: Version,
+) -> Result<Framed<'_>, Malformed> {
+    let Some((&first, after_first)) = bytes.split_first() else {
+        return Ok(Framed::Incomplete { bytes_needed: 2 });
     };
+    let malformed = |packet, fault| Malformed {
+        version,
+        packet,
+        fault,
+    };
+    let kind = PacketType::from_first_byte(first, version).map_err(|fault| malformed(None, fault))?;
+    let malformed = |fault| malformed(Some(kind), fault);
     check_flags(kind, first).map_err(malformed)?;
 
     let Some((length, length_bytes)) = remaining_length(after_first).map_err(malformed)? else {
-        return Ok(Decoded::Incomplete {
+        return Ok(Framed::Incomplete {
             bytes_needed: bytes.len() + 1,
         });
     };
+    if version == Version::V5 && length_bytes > 1 && length < 1 << (7 * (length_bytes - 1)) {
+        return Err(malformed(Fault::V5(Flaw::VariableByteInteger(
+            "remaining length",
+        ))));
+    }
     let total = 1 + length_bytes + length;
     if total > packet_bytes_max {
         return Err(malformed(Fault::TooLarge {
@@ -129,11 +178,15 @@ pub fn decode(bytes: &[u8], packet_bytes_max: usize) -> Result<Decoded<'_>, Malf
             bytes_max: packet_bytes_max,
         }));
     }
-    let Some(body) = bytes.get(1 + length_bytes..total) else {
-        return Ok(Decoded::Incomplete { bytes_needed: total });
-    };
-    let packet = decode_body(kind, first & 0x0f, body).map_err(malformed)?;
-    Ok(Decoded::Packet { packet, bytes: total })
+    Ok(match bytes.get(1 + length_bytes..total) {
+        None => Framed::Incomplete { bytes_needed: total },
+        Some(body) => Framed::Whole {
+            kind,
+            flags: first & 0x0f,
+            body,
+            bytes: total,
+        },
+    })
 }
 
 /// `[MQTT-2.2.2-2]`: the flags are fixed for every type but PUBLISH, whose flags [`Publish`] reads.
@@ -178,6 +231,7 @@ fn decode_body(kind: PacketType, flags: u8, body: &[u8]) -> Result<Packet<'_>, F
         PacketType::PingReq => Packet::PingRequest,
         PacketType::PingResp => Packet::PingAnswer,
         PacketType::Disconnect => Packet::Disconnect,
+        PacketType::Auth => return Err(Fault::ReservedType(15)),
     };
     reader.end()?;
     Ok(packet)

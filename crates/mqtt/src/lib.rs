@@ -1,4 +1,4 @@
-//! MQTT 3.1.1: packets, topic names and filters, and what each end must remember about a connection.
+//! MQTT 3.1.1 and 5.0: packets, topic names and filters, and what each end must remember about a connection.
 //!
 //! Where it stands: between the bytes of a TLS stream and those who give them meaning, the broker on one side
 //! and the device agent on the other. Bytes become a [`Packet`] that cannot be wrong, or a [`Malformed`] that
@@ -7,8 +7,9 @@
 //! What it must never do: touch a socket, a clock or a source of randomness, or allocate while decoding. A packet borrows
 //! the bytes it was read from; time is an argument, in milliseconds.
 //!
-//! Statements such as `[MQTT-2.3.1-1]` are those of the OASIS standard "MQTT Version 3.1.1" (29 October 2014). A CONNECT of
-//! another protocol version is recognised, so that it can be answered in its own words ([`ForeignConnect`]).
+//! Statements such as `[MQTT-2.3.1-1]` are those of the OASIS standard "MQTT Version 3.1.1" (29 October 2014), in [`v5`] those of
+//! "MQTT Version 5.0" (7 March 2019). A CONNECT of another version is recognised, so that it can be answered in its own words
+//! ([`ForeignConnect`]); [`server::first`] takes both.
 //!
 //! ```
 //! use mqtt::{Decoded, Packet, decode};
@@ -28,6 +29,7 @@ pub mod client;
 pub mod encode;
 pub mod limits;
 pub mod server;
+pub mod v5;
 
 mod connect;
 mod fault;
@@ -45,7 +47,7 @@ pub use connect::{Connect, ConnectAnswer, ConnectReturn, ForeignConnect, Passwor
 pub use fault::{Fault, Malformed};
 pub use frame::{Decoded, PacketType, decode};
 pub use keep_alive::KeepAlive;
-pub use packet::{Packet, PacketId, QoS};
+pub use packet::{Packet, PacketId, QoS, Version};
 pub use publish::{Delivery, Publish};
 pub use shared::SharedPublish;
 pub use subscribe::{

@@ -68,6 +68,25 @@ impl Packet<'_> {
     }
 }
 
+/// The versions of MQTT that are spoken here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// 3.1.1, protocol level 4.
+    #[default]
+    V3,
+    /// 5.0, protocol level 5.
+    V5,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V3 => "MQTT 3.1.1",
+            Self::V5 => "MQTT 5.0",
+        })
+    }
+}
+
 /// A packet identifier: any two-byte number but 0 (section 2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PacketId(NonZeroU16);

@@ -3,7 +3,9 @@
 use crate::fault::Fault;
 use crate::packet::PacketId;
 use crate::topic::{TopicError, TopicFilter, TopicName};
+use crate::v5::Flaw;
 
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -15,6 +17,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
+    }
+
+    /// Everything that is left; then there is nothing left.
+    pub(crate) fn take_rest(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.rest)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -31,6 +38,38 @@ impl<'a> Reader<'a> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(Fault::Truncated(what))?;
         self.rest = rest;
         Ok(u16::from_be_bytes(*bytes))
+    }
+
+    pub(crate) fn four_bytes(&mut self, what: &'static str) -> Result<u32, Fault> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Fault::Truncated(what))?;
+        self.rest = rest;
+        Ok(u32::from_be_bytes(*bytes))
+    }
+
+    /// A variable byte integer of MQTT 5.0, as short as its value allows (MQTT 5.0 section 1.5.5).
+    pub(crate) fn variable(&mut self, what: &'static str) -> Result<u32, Fault> {
+        let mut value = 0;
+        for index in 0..4 {
+            let byte = self.byte(what)?;
+            value |= u32::from(byte & 0x7f) << (7 * index);
+            match byte {
+                0 if index > 0 => break,
+                0..=0x7f => return Ok(value),
+                _ => {}
+            }
+        }
+        Err(Fault::V5(Flaw::VariableByteInteger(what)))
+    }
+
+    /// As many bytes as the variable byte integer before them says.
+    pub(crate) fn counted(&mut self, what: &'static str) -> Result<&'a [u8], Fault> {
+        let length = self.variable(what)? as usize;
+        let (bytes, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(Fault::Truncated("properties"))?;
+        self.rest = rest;
+        Ok(bytes)
     }
 
     /// Binary with a two-byte length before it (section 1.5.3 without the UTF-8).

@@ -6,10 +6,11 @@ use core::error::Error;
 use core::fmt;
 
 use crate::connect::{Connect, ForeignConnect};
-use crate::frame::PacketType;
-use crate::packet::{Packet, PacketId};
+use crate::fault::Malformed;
+use crate::frame::{Decoded, PacketType, decode};
+use crate::packet::{Packet, PacketId, Version};
 use crate::publish::{Delivery, Publish};
-use crate::subscribe::{SubscribeRequest, UnsubscribeRequest};
+use crate::v5;
 
 /// What the first packet of a connection was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +21,21 @@ pub enum Opening<'a> {
     Foreign(ForeignConnect<'a>),
 }
 
-/// What a connected client asks for.
+/// What a connected client asks for, in the words of MQTT 5.0: those of 3.1.1 are among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Take this message, at QoS 0 or 1.
-    Publish(Publish<'a>),
+    Publish(v5::Publish<'a>),
     /// A QoS 1 message that the server sent has arrived.
     Acknowledge(PacketId),
     /// Start sending.
-    Subscribe(SubscribeRequest<'a>),
+    Subscribe(v5::SubscribeRequest<'a>),
     /// Stop sending.
-    Unsubscribe(UnsubscribeRequest<'a>),
+    Unsubscribe(v5::UnsubscribeRequest<'a>),
     /// Are you there?
     Ping,
-    /// Goodbye, and forget the will (`[MQTT-3.14.4-3]`).
-    Disconnect,
+    /// Goodbye, and forget the will (`[MQTT-3.14.4-3]`), unless the reason says otherwise.
+    Disconnect(v5::Closing<'a>),
 }
 
 /// A packet that a client may not send here and now. The connection must be closed (`[MQTT-4.8.0-1]`).
@@ -48,6 +49,8 @@ pub enum Violation {
     ServerOnly(PacketType),
     /// A packet of QoS 2, which AWS IoT Core does not support and neither do we.
     ExactlyOnce(PacketType),
+    /// AUTH, though no authentication method was agreed on (MQTT 5.0 `[MQTT-4.12.0-6]`).
+    Authentication,
 }
 
 impl Violation {
@@ -59,6 +62,16 @@ impl Violation {
             Self::SecondConnect => "mqtt.order.connect_twice",
             Self::ServerOnly(_) => "mqtt.direction",
             Self::ExactlyOnce(_) => "mqtt.qos2.unsupported",
+            Self::Authentication => "mqtt.authentication.unsupported",
+        }
+    }
+
+    /// What a client that speaks MQTT 5.0 is told.
+    #[must_use]
+    pub const fn reason(&self) -> v5::Reason {
+        match self {
+            Self::ExactlyOnce(_) => v5::Reason::QoSNotSupported,
+            _ => v5::Reason::ProtocolError,
         }
     }
 }
@@ -72,13 +85,85 @@ impl fmt::Display for Violation {
             Self::SecondConnect => f.write_str("second CONNECT on one connection [MQTT-3.1.0-2]"),
             Self::ServerOnly(kind) => write!(f, "{kind} is sent by servers only (table 2.1)"),
             Self::ExactlyOnce(kind) => write!(f, "{kind} of QoS 2 is not supported, use QoS 0 or 1"),
+            Self::Authentication => f.write_str("AUTH is not supported, devices prove who they are in TLS"),
         }
     }
 }
 
 impl Error for Violation {}
 
-/// Reads the first packet of a connection.
+/// What the first bytes of a connection are, whichever version they speak.
+#[derive(Clone, Debug, PartialEq)]
+pub enum First<'a> {
+    /// Not a whole packet yet; read on until there are at least this many bytes.
+    Incomplete {
+        /// Bytes the packet needs in total, as far as is known.
+        bytes_needed: usize,
+    },
+    /// A CONNECT, in the words of MQTT 5.0.
+    Connect {
+        /// The version that the client speaks, and must be spoken to.
+        version: Version,
+        /// What it asks for.
+        connect: v5::Connect<'a>,
+        /// How many bytes it took.
+        bytes: usize,
+    },
+    /// A CONNECT of a version that is not served: answer [`ForeignConnect::refusal`] and close.
+    Foreign(ForeignConnect<'a>),
+}
+
+/// Why the first bytes of a connection lead nowhere. Close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFirst {
+    /// They are not MQTT.
+    Malformed(Malformed),
+    /// They are another packet than CONNECT.
+    Violation(Violation),
+}
+
+/// Reads the first packet of a connection, which chooses the version of all that follow.
+///
+/// # Errors
+/// [`NotFirst`].
+pub fn first(bytes: &[u8], packet_bytes_max: usize) -> Result<First<'_>, NotFirst> {
+    match decode(bytes, packet_bytes_max).map_err(NotFirst::Malformed)? {
+        Decoded::Incomplete { bytes_needed } => Ok(First::Incomplete { bytes_needed }),
+        Decoded::Packet {
+            packet,
+            bytes: length,
+        } => match opening(packet).map_err(NotFirst::Violation)? {
+            Opening::Connect(connect) => Ok(First::Connect {
+                version: Version::V3,
+                connect: connect.into(),
+                bytes: length,
+            }),
+            Opening::Foreign(ForeignConnect {
+                protocol_name: "MQTT",
+                level: 5,
+                ..
+            }) => first_v5(bytes, packet_bytes_max),
+            Opening::Foreign(foreign) => Ok(First::Foreign(foreign)),
+        },
+    }
+}
+
+fn first_v5(bytes: &[u8], packet_bytes_max: usize) -> Result<First<'_>, NotFirst> {
+    match v5::decode(bytes, packet_bytes_max).map_err(NotFirst::Malformed)? {
+        v5::Decoded::Incomplete { bytes_needed } => Ok(First::Incomplete { bytes_needed }),
+        v5::Decoded::Packet {
+            packet: v5::Packet::Connect(connect),
+            bytes,
+        } => Ok(First::Connect {
+            version: Version::V5,
+            connect,
+            bytes,
+        }),
+        v5::Decoded::Packet { packet, .. } => Err(NotFirst::Violation(Violation::NotConnect(packet.kind()))),
+    }
+}
+
+/// Reads the first packet of a connection of MQTT 3.1.1.
 ///
 /// # Errors
 /// [`Violation::NotConnect`]; close without an answer (section 3.1).
@@ -103,17 +188,45 @@ pub fn request(packet: Packet<'_>) -> Result<Request<'_>, Violation> {
         | Packet::PublishReceived(_)
         | Packet::PublishReleased(_)
         | Packet::PublishCompleted(_) => Err(Violation::ExactlyOnce(packet.kind())),
-        Packet::Publish(publish) => Ok(Request::Publish(publish)),
+        Packet::Publish(publish) => Ok(Request::Publish(publish.into())),
         Packet::PublishAcknowledged(id) => Ok(Request::Acknowledge(id)),
-        Packet::Subscribe(subscribe) => Ok(Request::Subscribe(subscribe)),
-        Packet::Unsubscribe(unsubscribe) => Ok(Request::Unsubscribe(unsubscribe)),
+        Packet::Subscribe(subscribe) => Ok(Request::Subscribe(subscribe.into())),
+        Packet::Unsubscribe(unsubscribe) => Ok(Request::Unsubscribe(unsubscribe.into())),
         Packet::PingRequest => Ok(Request::Ping),
-        Packet::Disconnect => Ok(Request::Disconnect),
+        Packet::Disconnect => Ok(Request::Disconnect(v5::Reason::Success.into())),
         Packet::Connect(_) | Packet::ForeignConnect(_) => Err(Violation::SecondConnect),
         Packet::ConnectAnswer(_)
         | Packet::SubscribeAnswer(_)
         | Packet::UnsubscribeAnswer(_)
         | Packet::PingAnswer => Err(Violation::ServerOnly(packet.kind())),
+    }
+}
+
+/// Reads any later packet of a client that speaks MQTT 5.0.
+///
+/// # Errors
+/// [`Violation`]; tell its [reason](Violation::reason) and close.
+pub fn request_v5(packet: v5::Packet<'_>) -> Result<Request<'_>, Violation> {
+    use v5::Packet as P;
+    match packet {
+        P::Publish(v5::Publish {
+            delivery: Delivery::ExactlyOnce { .. },
+            ..
+        })
+        | P::PublishReceived(_)
+        | P::PublishReleased(_)
+        | P::PublishCompleted(_) => Err(Violation::ExactlyOnce(packet.kind())),
+        P::Publish(publish) => Ok(Request::Publish(publish)),
+        P::PublishAcknowledged(answer) => Ok(Request::Acknowledge(answer.id)),
+        P::Subscribe(subscribe) => Ok(Request::Subscribe(subscribe)),
+        P::Unsubscribe(unsubscribe) => Ok(Request::Unsubscribe(unsubscribe)),
+        P::PingRequest => Ok(Request::Ping),
+        P::Disconnect(goodbye) => Ok(Request::Disconnect(goodbye)),
+        P::Authenticate(_) => Err(Violation::Authentication),
+        P::Connect(_) => Err(Violation::SecondConnect),
+        P::ConnectAnswer(_) | P::SubscribeAnswer(_) | P::UnsubscribeAnswer(_) | P::PingAnswer => {
+            Err(Violation::ServerOnly(packet.kind()))
+        }
     }
 }
 

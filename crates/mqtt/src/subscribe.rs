@@ -86,6 +86,12 @@ impl SubscribeReturn {
     }
 }
 
+impl<'a> Subscriptions<'a> {
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
 impl<'a> Iterator for Subscriptions<'a> {
     type Item = Subscription<'a>;
 
@@ -94,6 +100,20 @@ impl<'a> Iterator for Subscriptions<'a> {
         let line = read_subscription(&mut reader).ok();
         self.0 = reader.rest();
         line
+    }
+}
+
+impl<'a> Filters<'a> {
+    /// Checks the list that takes the rest of an UNSUBSCRIBE.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let lines = reader.rest();
+        if lines.is_empty() {
+            return Err(Fault::Empty("topic filters to end"));
+        }
+        while !reader.is_empty() {
+            read_filter(reader)?;
+        }
+        Ok(Self(lines))
     }
 }
 
@@ -167,17 +187,8 @@ pub(crate) fn decode_subscribe(mut reader: Reader<'_>) -> Result<SubscribeReques
 
 pub(crate) fn decode_unsubscribe(mut reader: Reader<'_>) -> Result<UnsubscribeRequest<'_>, Fault> {
     let id = reader.packet_id()?;
-    let lines = reader.rest();
-    if lines.is_empty() {
-        return Err(Fault::Empty("topic filters to end"));
-    }
-    while !reader.is_empty() {
-        read_filter(&mut reader)?;
-    }
-    Ok(UnsubscribeRequest {
-        id,
-        filters: Filters(lines),
-    })
+    let filters = Filters::read(&mut reader)?;
+    Ok(UnsubscribeRequest { id, filters })
 }
 
 pub(crate) fn decode_answer(mut reader: Reader<'_>) -> Result<SubscribeAnswer<'_>, Fault> {

@@ -19,6 +19,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("client-hello", cloud::hello),
     ("sigv4", cloud::signature),
     ("mqtt-packet", mqtt::packet),
+    ("mqtt-packet-v5", mqtt::packet_v5),
     ("mqtt-topic", mqtt::topic),
     ("policy", fleet::policy),
     ("template", fleet::template),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use identity::UnixMillis;
-use mqtt::{Publish, QoS, TopicName, encode};
+use mqtt::v5::Publish;
+use mqtt::{QoS, TopicName, encode};
 use policy::{Action as PolicyAction, Resource};
 
 use crate::action::{Action, Actions, CloseReason, Outgoing};
@@ -13,7 +14,7 @@ use crate::message::Message;
 use crate::outbound::Queued;
 use crate::refusal::{Attempt, Reason};
 use crate::session::Session;
-use crate::topics::check_publish;
+use crate::topics::check_message;
 
 use super::Node;
 
@@ -30,7 +31,8 @@ impl Node {
             return;
         };
         let tenant_index = session.tenant_index;
-        let message = match accept(session, publish, &self.config.limits, now) {
+        let Some(topic) = publish.topic else { return };
+        let message = match accept(session, topic, publish, &self.config.limits, now) {
             Ok(message) => message,
             Err(reason) => {
                 let unauthorized = matches!(reason, Reason::Policy { .. });
@@ -41,7 +43,7 @@ impl Node {
                 };
                 self.refuse(
                     connection,
-                    Attempt::Publish(publish.topic.as_str().into()),
+                    Attempt::Publish(topic.as_str().into()),
                     reason,
                     actions,
                 );
@@ -142,18 +144,15 @@ impl Node {
 /// What a client publishes, as a message of its tenant.
 fn accept(
     session: &Session,
+    topic: TopicName<'_>,
     publish: &Publish<'_>,
     limits: &Limits,
     now: UnixMillis,
 ) -> Result<Arc<Message>, Reason> {
-    check_publish(publish, limits)?;
-    session.check(
-        PolicyAction::Publish,
-        Resource::topic(publish.topic.as_str()),
-        now,
-    )?;
+    check_message(topic, publish.payload, publish.retain, limits)?;
+    session.check(PolicyAction::Publish, Resource::topic(topic.as_str()), now)?;
     let (payload, qos) = (publish.payload, publish.delivery.qos());
-    Message::new(*session.tenant(), publish.topic, payload, qos).map_err(|_| {
+    Message::new(*session.tenant(), topic, payload, qos).map_err(|_| {
         let (found, limit) = (payload.len(), limits.payload_bytes_max);
         Reason::Limit {
             name: "PAYLOAD_BYTES_MAX",

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use identity::UnixMillis;
 use mqtt::server::Violation;
-use mqtt::{
-    PacketId, PacketType, QoS, SubscribeRequest, SubscribeReturn, Subscription, UnsubscribeRequest, encode,
-};
+use mqtt::v5::{SubscribeRequest, Subscription, UnsubscribeRequest};
+use mqtt::{PacketId, PacketType, QoS, SubscribeReturn, encode};
 use policy::{Action as PolicyAction, Resource};
 
 use crate::action::{Actions, CloseReason, Outgoing};
