@@ -37,7 +37,7 @@ pub fn serve<S: Read + Write>(stream: S, bus: &LocalBus) -> IoResult<()> {
 }
 
 /// Does what is asked and leaves the whole reply in `reply`.
-fn answer(bus: &LocalBus, request: &Request<'_>, reply: &mut Vec<u8>) -> Status {
+pub(crate) fn answer(bus: &LocalBus, request: &Request<'_>, reply: &mut Vec<u8>) -> Status {
     reply.clear();
     reply.resize(REPLY_HEADER_BYTES, 0);
     let outcome = match *request {
@@ -75,7 +75,7 @@ fn room(reply: &mut Vec<u8>, count: u16) -> &mut [u8] {
     reply.get_mut(REPLY_HEADER_BYTES..).unwrap_or_default()
 }
 
-fn refuse(status: Status, reply: &mut Vec<u8>) -> Status {
+pub(crate) fn refuse(status: Status, reply: &mut Vec<u8>) -> Status {
     reply.clear();
     reply.resize(REPLY_HEADER_BYTES, 0);
     finish(status, reply)
