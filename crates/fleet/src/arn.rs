@@ -5,7 +5,7 @@
 
 use identity::{CertificateId, Tenant, ThingName};
 
-use crate::names::PolicyName;
+use crate::names::{PolicyName, TemplateName};
 use crate::record::PolicyTarget;
 use crate::refusal::{Exception, Refusal};
 
@@ -27,6 +27,11 @@ pub fn thing(tenant: &Tenant, name: &ThingName) -> String {
 /// `policy/<name>`
 pub fn policy(tenant: &Tenant, name: &PolicyName) -> String {
     write(tenant, "policy", name.as_str())
+}
+
+/// `provisioningtemplate/<name>`
+pub fn template(tenant: &Tenant, name: &TemplateName) -> String {
+    write(tenant, "provisioningtemplate", name.as_str())
 }
 
 /// `policy/<name>` of a name that was checked before.

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use identity::{CertificateId, Tenant, ThingName};
 
 use crate::audit;
-use crate::names::PolicyName;
+use crate::names::{PolicyName, TemplateName};
 use crate::record::{
-    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim, RegistrationCode,
-    Thing, ThingPrincipal,
+    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
+    RegionClaim, RegistrationCode, Thing, ThingPrincipal,
 };
 
 /// Names one record inside a tenant.
@@ -30,6 +30,8 @@ pub enum Key {
     Thing(ThingName),
     /// A policy.
     Policy(PolicyName),
+    /// A named provisioning template.
+    Template(TemplateName),
     /// A policy attached to a target.
     Attachment {
         /// The policy.
@@ -61,6 +63,8 @@ pub enum Record {
     Thing(Thing),
     /// See [`Policy`].
     Policy(Policy),
+    /// See [`ProvisioningTemplate`].
+    Template(ProvisioningTemplate),
     /// See [`PolicyAttachment`].
     Attachment(PolicyAttachment),
     /// See [`ThingPrincipal`].
@@ -77,6 +81,7 @@ impl Record {
             Self::Certificate(certificate) => Key::Certificate(certificate.id),
             Self::Thing(thing) => Key::Thing(thing.name.clone()),
             Self::Policy(policy) => Key::Policy(policy.name.clone()),
+            Self::Template(template) => Key::Template(template.name.clone()),
             Self::Attachment(attachment) => Key::Attachment {
                 policy: attachment.policy.clone(),
                 target: attachment.target.clone(),
@@ -128,6 +133,8 @@ pub enum Relation {
     ThingsOf(CertificateId),
     /// Certificates attached to a thing.
     PrincipalsOf(ThingName),
+    /// CA certificates whose first connections follow this named template.
+    CasWithTemplate(TemplateName),
     /// CA certificates whose subject has this DER.
     CasWithSubject(Arc<[u8]>),
 }

@@ -61,7 +61,7 @@ pub fn update(
     }
     let mut batch = call.batch();
     if let Some(config) = request.registration {
-        ca.registration = Some(check_config(config, facts)?);
+        ca.registration = Some(check_config(config, facts, &mut batch)?);
     }
     if ca == existing.record {
         return Ok(Decision::unchanged(call, ()));

@@ -19,6 +19,14 @@ pub const CERTIFICATE_PEM_BYTES_MAX: usize = 65_536;
 pub const REQUEST_PEM_BYTES_MAX: usize = 4096;
 /// Bytes of a provisioning template (AWS IoT API reference, TemplateBody).
 pub const TEMPLATE_BYTES_MAX: usize = 10_240;
+/// Versions of one provisioning template (AWS IoT API reference, CreateProvisioningTemplateVersion).
+pub const TEMPLATE_VERSIONS_MAX: usize = 5;
+/// Bytes of a description of a provisioning template (AWS IoT API reference, TemplateDescription).
+pub const TEMPLATE_DESCRIPTION_BYTES_MAX: usize = 500;
+/// Bytes of the ARN of a pre-provisioning hook (AWS IoT API reference, TargetArn).
+pub const HOOK_ARN_BYTES_MAX: usize = 2048;
+/// Bytes of one parameter of RegisterThing; ours.
+pub const PARAMETER_BYTES_MAX: usize = 8 * 1024;
 /// Nesting of intrinsic functions in a template; ours.
 pub const TEMPLATE_DEPTH_MAX: usize = 16;
 /// Resources in one template; ours.

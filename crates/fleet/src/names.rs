@@ -98,6 +98,16 @@ impl fmt::Display for PolicyVersionId {
     }
 }
 
+/// The number of a version of a provisioning template: 1, 2, …
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TemplateVersionId(pub u32);
+
+impl fmt::Display for TemplateVersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// The code that a certificate authority signs to prove that it holds its key: 64 hexadecimal digits, one per tenant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CodeValue(pub [u8; 32]);

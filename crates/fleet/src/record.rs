@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use identity::{AccountId, CertificateId, ThingName, UnixMillis};
 
-use crate::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, ThingTypeName};
+use crate::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName};
 
 /// A record together with the version under which it was read.
 ///
@@ -326,6 +326,94 @@ impl Policy {
 
     /// One version.
     pub fn version(&self, id: PolicyVersionId) -> Option<&PolicyVersion> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+}
+
+/// What a provisioning template is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TemplateKind {
+    /// Devices that come with a claim certificate.
+    #[default]
+    FleetProvisioning,
+    /// First connections under a CA.
+    JustInTime,
+}
+
+impl TemplateKind {
+    /// The AWS word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FleetProvisioning => "FLEET_PROVISIONING",
+            Self::JustInTime => "JITP",
+        }
+    }
+
+    /// Reads the AWS word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::FleetProvisioning, Self::JustInTime]
+            .into_iter()
+            .find(|kind| kind.name() == text)
+    }
+}
+
+/// Who is asked before a device is provisioned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisioningHook {
+    /// The form of the question.
+    pub payload_version: String,
+    /// The name of who answers; the operator's configuration says where that is.
+    pub target_arn: String,
+}
+
+/// One version of a provisioning template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateVersion {
+    /// Its number.
+    pub id: TemplateVersionId,
+    /// The template as it was sent.
+    pub body: Arc<str>,
+    /// When it was made.
+    pub created: UnixMillis,
+}
+
+/// A named provisioning template with all of its versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisioningTemplate {
+    /// Name.
+    pub name: TemplateName,
+    /// What it is for; never changes.
+    pub kind: TemplateKind,
+    /// For people.
+    pub description: String,
+    /// Whether devices may be provisioned by it.
+    pub enabled: bool,
+    /// The role that AWS would assume; kept and echoed, not used.
+    pub role_arn: String,
+    /// Who is asked first.
+    pub hook: Option<ProvisioningHook>,
+    /// At most five, oldest first.
+    pub versions: Vec<TemplateVersion>,
+    /// The version that counts; always one of `versions`.
+    pub default_version: TemplateVersionId,
+    /// The highest number ever given, so that no number is used twice.
+    pub last_version: TemplateVersionId,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it was last changed.
+    pub modified: UnixMillis,
+    /// Tags.
+    pub tags: Vec<Tag>,
+}
+
+impl ProvisioningTemplate {
+    /// The version that counts.
+    pub fn default_body(&self) -> Option<&TemplateVersion> {
+        self.version(self.default_version)
+    }
+
+    /// One version.
+    pub fn version(&self, id: TemplateVersionId) -> Option<&TemplateVersion> {
         self.versions.iter().find(|version| version.id == id)
     }
 }

@@ -212,7 +212,7 @@ fn what_can_never_work_is_refused_when_it_is_registered() {
         ),
         (
             r#"{"Resources": {"c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificatePem": "abc"}}}}"#,
-            "fleet.template.form",
+            "fleet.template.lint",
         ),
         (
             r#"{"Resources": {"c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "REVOKED"}}}}"#,

@@ -6,12 +6,12 @@
 use core::future::Future;
 
 use fleet::batch::Batch;
-use fleet::names::{PolicyName, PolicyVersionId};
+use fleet::names::{PolicyName, PolicyVersionId, TemplateName};
 use fleet::onboarding::{Facts, Needs};
 use fleet::page::PageRequest;
 use fleet::record::{
-    CaCertificate, CertificateStatus, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim,
-    RegistrationCode, Thing, ThingPrincipal, Versioned,
+    CaCertificate, CertificateStatus, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget,
+    ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingPrincipal, Versioned,
 };
 use fleet::thing;
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
@@ -157,6 +157,27 @@ pub trait Records: Send + Sync {
         tenant: &Tenant,
         name: &PolicyName,
     ) -> impl Future<Output = Looked<Option<Versioned<Policy>>>> + Send;
+
+    /// A named provisioning template with all its versions.
+    fn template(
+        &self,
+        tenant: &Tenant,
+        name: &TemplateName,
+    ) -> impl Future<Output = Looked<Option<Versioned<ProvisioningTemplate>>>> + Send;
+
+    /// Whether a CA follows this named template.
+    fn is_template_used(
+        &self,
+        tenant: &Tenant,
+        name: &TemplateName,
+    ) -> impl Future<Output = Looked<bool>> + Send;
+
+    /// Named provisioning templates, without their versions.
+    fn list_templates(
+        &self,
+        tenant: &Tenant,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<ProvisioningTemplate>>> + Send;
 
     /// All policies attached to a target (at most `fleet::limits::POLICIES_PER_TARGET_MAX`).
     fn policies_of(

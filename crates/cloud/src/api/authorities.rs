@@ -7,7 +7,11 @@ use std::collections::BTreeSet;
 use fleet::page::PageRequest;
 use fleet::record::{CaCertificate, CertificateMode, RegistrationConfig, Tag};
 use fleet::registration::{self, ConfigFacts, ConfigRequest, Examined};
-use fleet::{arn, ca, certificate, endpoint, names::PolicyName, registration_code};
+use fleet::{
+    arn, ca, certificate, endpoint,
+    names::{PolicyName, TemplateName},
+    registration_code,
+};
 use identity::CertificateId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -121,13 +125,17 @@ async fn registration_facts(
         existing: store.ca(tenant, &id).await?,
         cas_with_subject: u32::try_from(same_subject.len()).unwrap_or(u32::MAX),
         claim: store.region_claim(&tenant.region, &id).await?,
-        config: config_facts(request, examined.policy_names()).await?,
+        config: config_facts(request, examined.policy_names(), examined.template_name()).await?,
         allow_simulated: request.control.plan.allow_simulated,
     })
 }
 
-/// Which of the policies that a template names exist.
-async fn config_facts(request: &Request<'_>, names: Vec<PolicyName>) -> Result<ConfigFacts, ApiFault> {
+/// Which of the policies that a template names exist, and the template that is named.
+async fn config_facts(
+    request: &Request<'_>,
+    names: Vec<PolicyName>,
+    template: Option<&str>,
+) -> Result<ConfigFacts, ApiFault> {
     let mut policies = BTreeSet::new();
     for name in names {
         if request
@@ -139,8 +147,16 @@ async fn config_facts(request: &Request<'_>, names: Vec<PolicyName>) -> Result<C
             policies.insert(name);
         }
     }
+    let template = match template {
+        None => None,
+        Some(name) => {
+            let name = TemplateName::parse(name)?;
+            request.store().template(&request.call.tenant, &name).await?
+        }
+    };
     Ok(ConfigFacts {
         policies,
+        template,
         ..ConfigFacts::default()
     })
 }
@@ -219,7 +235,11 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
     request
         .decide(async || {
             let existing = request.store().ca(&request.call.tenant, &id).await?;
-            let facts = config_facts(request, policies.clone()).await?;
+            let template = wanted
+                .registration
+                .as_ref()
+                .and_then(|config| config.template_name.as_deref());
+            let facts = config_facts(request, policies.clone(), template).await?;
             Ok(ca::update(
                 &request.call,
                 &id,

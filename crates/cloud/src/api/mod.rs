@@ -16,6 +16,7 @@ mod render;
 mod server;
 pub mod sigv4;
 mod table;
+mod templates;
 mod things;
 
 use std::net::SocketAddr;

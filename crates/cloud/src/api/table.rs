@@ -9,7 +9,7 @@ use core::pin::Pin;
 use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
-use super::{Request, authorities, authorization, certificates, policies, publish, things};
+use super::{Request, authorities, authorization, certificates, policies, publish, templates, things};
 
 /// What an operation's row calls.
 pub(super) type Handler =
@@ -36,7 +36,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 48] = [
+pub(super) static TABLE: [Operation<Handler>; 58] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -84,6 +84,16 @@ pub(super) static TABLE: [Operation<Handler>; 48] = [
     row!("ListPolicyPrincipals", "GET" "/policy-principals", [number("pageSize"), query("marker"), flag("isAscendingOrder"), POLICY], policies::policy_principals),
     row!("TestAuthorization", "POST" "/test-authorization", [query("clientId")], authorization::test),
     row!("GetEffectivePolicies", "POST" "/effective-policies", [query("thingName")], authorization::effective),
+    row!("CreateProvisioningTemplate", "POST" "/provisioning-templates", NONE, templates::create),
+    row!("DescribeProvisioningTemplate", "GET" "/provisioning-templates/{templateName}", NONE, templates::describe),
+    row!("UpdateProvisioningTemplate", "PATCH" "/provisioning-templates/{templateName}", NONE, templates::update),
+    row!("ListProvisioningTemplates", "GET" "/provisioning-templates", RESULTS, templates::list),
+    row!("DeleteProvisioningTemplate", "DELETE" "/provisioning-templates/{templateName}", NONE, templates::delete),
+    row!("CreateProvisioningTemplateVersion", "POST" "/provisioning-templates/{templateName}/versions", [flag("setAsDefault")], templates::create_version),
+    row!("DescribeProvisioningTemplateVersion", "GET" "/provisioning-templates/{templateName}/versions/{versionId}", NONE, templates::describe_version),
+    row!("ListProvisioningTemplateVersions", "GET" "/provisioning-templates/{templateName}/versions", RESULTS, templates::versions),
+    row!("DeleteProvisioningTemplateVersion", "DELETE" "/provisioning-templates/{templateName}/versions/{versionId}", NONE, templates::delete_version),
+    row!("RegisterThing", "POST" "/things", NONE, templates::register_thing),
     row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), PAYLOAD], publish::publish),
 ];
 

@@ -45,8 +45,18 @@ impl Remembered {
             return Ok(known);
         }
         let records = control.records.cas_by_subject(tenant, subject).await?;
-        let authorities: Result<Vec<_>, _> = records.into_iter().map(Authority::read).collect();
-        let authorities = Rc::new(authorities?);
+        let mut authorities = Vec::with_capacity(records.len());
+        for record in records {
+            let authority = Authority::read(record)?;
+            authorities.push(match authority.template_name().cloned() {
+                None => authority,
+                Some(name) => {
+                    let template = control.records.template(tenant, &name).await?;
+                    authority.with_template(template.as_ref())
+                }
+            });
+        }
+        let authorities = Rc::new(authorities);
         if !authorities.is_empty() {
             self.remember(generation, key, authorities.clone());
         }

@@ -8,4 +8,5 @@ mod first_connection;
 mod refusals;
 mod restart;
 mod support;
+mod templates;
 mod trust;

@@ -3,9 +3,10 @@
 use identity::CertificateId;
 use identity::certificate::Certificate;
 
+use super::resources::Bearer;
 use super::{Facts, Identified, Needs, Onboarded, fail};
 use crate::attempt::Trail;
-use crate::batch::{Batch, Key, Record};
+use crate::batch::{Batch, Check, Key, Record};
 use crate::call::{Call, Decision, Event};
 use crate::certificate::record;
 use crate::record::{CertificateStatus, DeviceCertificate, Origin, Uuid};
@@ -95,11 +96,13 @@ impl Identified<'_> {
     ) -> Result<Decision<Onboarded>, Refusal> {
         let mut batch = self.batch(call);
         if let Some(thing) = &plan.thing {
-            self.write_thing(call, facts, thing, thing_id, &mut batch, trail)?;
+            self.bearer()
+                .write_thing(call, facts, thing, thing_id, &mut batch, trail)?;
         }
-        self.write_policies(call, facts, plan, &mut batch, trail)?;
+        self.bearer()
+            .write_policies(call, facts, plan, &mut batch, trail)?;
         if let Some(thing) = &plan.thing {
-            self.attach_thing(call, facts, &thing.name, &mut batch)?;
+            self.bearer().attach_thing(call, facts, &thing.name, &mut batch)?;
         }
         self.write_certificate(call, facts, plan, &mut batch);
         let status = if plan.activate { "ACTIVE" } else { "INACTIVE" };
@@ -124,11 +127,26 @@ impl Identified<'_> {
         })
     }
 
+    /// The certificate, as far as thing and policies need it.
+    fn bearer(&self) -> Bearer {
+        Bearer {
+            id: self.leaf.id(),
+            ca: Some(*self.ca()),
+            simulated: self.leaf.is_simulated(),
+        }
+    }
+
     /// A batch that demands the CA to be as it was read.
     fn batch(&self, call: &Call) -> Batch {
         let mut batch = call.batch();
         let ca = &self.authority.record;
         batch.check(Key::Ca(ca.record.id), ca.version);
+        if let Some((name, expect)) = &self.authority.named {
+            batch.checks.push(Check::Is {
+                key: Key::Template(name.clone()),
+                expect: *expect,
+            });
+        }
         batch
     }
 

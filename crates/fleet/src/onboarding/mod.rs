@@ -10,7 +10,7 @@
 
 mod decide;
 mod identify;
-mod resources;
+pub(crate) mod resources;
 
 pub use identify::identify;
 
@@ -18,9 +18,12 @@ use identity::certificate::Certificate;
 use identity::{CertificateId, ThingName};
 
 use crate::attempt::Trail;
-use crate::names::PolicyName;
+use crate::batch::Expect;
+use crate::names::{PolicyName, TemplateName};
+use crate::provisioning_template;
 use crate::record::{
-    CaCertificate, CertificateStatus, DeviceCertificate, RegistrationCode, Thing, Versioned,
+    CaCertificate, CertificateStatus, DeviceCertificate, ProvisioningTemplate, RegistrationCode, Thing,
+    Versioned,
 };
 use crate::refusal::{Exception, Refusal};
 use crate::template::{Plan, Template};
@@ -31,6 +34,8 @@ pub struct Authority {
     record: Versioned<CaCertificate>,
     certificate: Certificate,
     template: Option<Result<Template, Refusal>>,
+    /// The named template it came from, and what must be there when a device is kept.
+    named: Option<(TemplateName, Expect)>,
 }
 
 impl Authority {
@@ -56,7 +61,25 @@ impl Authority {
             record,
             certificate,
             template,
-        })
+            named: None,
+        }
+        .with_template(None))
+    }
+
+    /// The named template that its first connections follow: what to look for.
+    pub fn template_name(&self) -> Option<&TemplateName> {
+        self.record.record.registration.as_ref()?.template_name.as_ref()
+    }
+
+    /// Takes the named template in, or that there is none.
+    #[must_use]
+    pub fn with_template(mut self, found: Option<&Versioned<ProvisioningTemplate>>) -> Self {
+        if let Some(name) = self.template_name().cloned() {
+            let expect = found.map_or(Expect::Absent, |found| Expect::Version(found.version));
+            self.template = Some(provisioning_template::read(&name, found));
+            self.named = Some((name, expect));
+        }
+        self
     }
 
     /// The record.

@@ -1,8 +1,8 @@
 //! The thing and the policies that a template asks for, met with those that exist.
 
-use identity::ThingName;
+use identity::{CertificateId, ThingName};
 
-use super::{Facts, Identified};
+use super::Facts;
 use crate::attempt::Trail;
 use crate::batch::{Batch, Key, Record, Relation};
 use crate::call::{Call, Profile};
@@ -15,8 +15,18 @@ use crate::record::{
 use crate::refusal::{Exception, Refusal};
 use crate::template::{Override, Plan, PolicyPlan, ThingPlan};
 
-impl Identified<'_> {
-    pub(super) fn write_thing(
+/// The certificate that gets a thing and policies.
+pub(crate) struct Bearer {
+    /// Its id.
+    pub(crate) id: CertificateId,
+    /// The registered CA that signed it.
+    pub(crate) ca: Option<CertificateId>,
+    /// It is that of a simulated chip.
+    pub(crate) simulated: bool,
+}
+
+impl Bearer {
+    pub(crate) fn write_thing(
         &self,
         call: &Call,
         facts: &Facts,
@@ -46,8 +56,8 @@ impl Identified<'_> {
             type_name: None,
             attributes: plan.attributes.clone(),
             version: 1,
-            born_under: Some(*self.ca()),
-            simulated: self.leaf.is_simulated(),
+            born_under: self.ca,
+            simulated: self.simulated,
             created: call.now,
             modified: call.now,
         }
@@ -63,8 +73,8 @@ impl Identified<'_> {
         batch: &mut Batch,
         trail: &mut Trail,
     ) -> Result<(), Refusal> {
-        let foreign_ca = thing.born_under.filter(|born_under| born_under != self.ca());
-        let leaf = self.leaf.id();
+        let foreign_ca = thing.born_under.filter(|born_under| Some(*born_under) != self.ca);
+        let leaf = self.id;
         let other = facts
             .holders
             .iter()
@@ -88,7 +98,7 @@ impl Identified<'_> {
         Ok(())
     }
 
-    pub(super) fn write_policies(
+    pub(crate) fn write_policies(
         &self,
         call: &Call,
         facts: &Facts,
@@ -96,7 +106,7 @@ impl Identified<'_> {
         batch: &mut Batch,
         trail: &mut Trail,
     ) -> Result<(), Refusal> {
-        let target = PolicyTarget::Certificate(self.leaf.id());
+        let target = PolicyTarget::Certificate(self.id);
         let mut seen: Vec<&PolicyName> = Vec::new();
         for policy in &plan.policies {
             let name = policy.name();
@@ -132,14 +142,14 @@ impl Identified<'_> {
         Ok(())
     }
 
-    pub(super) fn attach_thing(
+    pub(crate) fn attach_thing(
         &self,
         call: &Call,
         facts: &Facts,
         thing: &ThingName,
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
-        let certificate = self.leaf.id();
+        let certificate = self.id;
         if facts.attached_things.contains(thing) {
             return Ok(());
         }

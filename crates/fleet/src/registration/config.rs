@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use identity::certificate::Certificate;
 
+use crate::batch::{Batch, Key};
 use crate::limits::{ROLE_ARN_BYTES_MAX, ROLE_ARN_BYTES_MIN};
 use crate::names::{PolicyName, TemplateName};
-use crate::record::RegistrationConfig;
+use crate::provisioning_template;
+use crate::record::{ProvisioningTemplate, RegistrationConfig, TemplateKind, Versioned};
 use crate::refusal::{Exception, Refusal};
 use crate::template::Template;
 
@@ -40,6 +42,8 @@ impl ConfigRequest {
 pub struct ConfigFacts {
     /// Those of [`ConfigRequest::policy_names`] that exist.
     pub policies: BTreeSet<PolicyName>,
+    /// The template of `templateName`, if there is one.
+    pub template: Option<Versioned<ProvisioningTemplate>>,
     /// A certificate such as devices will bring, if the caller gave one: the template is then checked against it.
     pub sample: Option<Certificate>,
     /// Whether policies that do not exist are refused (profile `self-host`); AWS finds out at the first connection.
@@ -50,6 +54,7 @@ pub struct ConfigFacts {
 pub(crate) fn check_config(
     config: ConfigRequest,
     facts: &ConfigFacts,
+    batch: &mut Batch,
 ) -> Result<RegistrationConfig, Refusal> {
     let wrong = |reason: &str| Refusal::new(Exception::InvalidRequest, "fleet.ca.config", reason);
     if let Some(role) = &config.role_arn {
@@ -60,13 +65,7 @@ pub(crate) fn check_config(
             return Err(wrong("the registrationConfig names no template")
                 .hint("give templateBody and roleArn, or leave registrationConfig out"));
         };
-        let name = TemplateName::parse(name)?;
-        return Err(Refusal::new(
-            Exception::ResourceNotFound,
-            "fleet.template.missing",
-            format!("there is no provisioning template named {name}: named templates are not supported by this release"),
-        )
-        .hint("send the template itself (templateBody)"));
+        return named(TemplateName::parse(name)?, config.role_arn, facts, batch);
     };
     if config.template_name.is_some() {
         return Err(
@@ -100,6 +99,33 @@ pub(crate) fn check_config(
     })
 }
 
+/// A template that is named must be there, be meant for first connections, and stay so until the CA is kept.
+fn named(
+    name: TemplateName,
+    role_arn: Option<String>,
+    facts: &ConfigFacts,
+    batch: &mut Batch,
+) -> Result<RegistrationConfig, Refusal> {
+    let template = provisioning_template::found(&name, facts.template.as_ref())?;
+    if template.record.kind != TemplateKind::JustInTime {
+        return Err(Refusal::new(
+            Exception::InvalidRequest,
+            "fleet.ca.template_type",
+            format!(
+                "provisioning template {name} has the type {}",
+                template.record.kind.name()
+            ),
+        )
+        .hint("a CA needs a template of the type JITP"));
+    }
+    batch.check(Key::Template(name.clone()), template.version);
+    Ok(RegistrationConfig {
+        template_body: None,
+        template_name: Some(name),
+        role_arn,
+    })
+}
+
 pub(super) fn unknown_policies(config: &ConfigRequest, facts: &ConfigFacts) -> Vec<String> {
     let unknown = config
         .policy_names()
@@ -110,7 +136,7 @@ pub(super) fn unknown_policies(config: &ConfigRequest, facts: &ConfigFacts) -> V
         .collect()
 }
 
-fn check_role(role: &str) -> Result<(), Refusal> {
+pub(crate) fn check_role(role: &str) -> Result<(), Refusal> {
     if (ROLE_ARN_BYTES_MIN..=ROLE_ARN_BYTES_MAX).contains(&role.len()) && role.starts_with("arn:") {
         return Ok(());
     }

@@ -7,8 +7,8 @@
 mod checks;
 mod config;
 
-pub(crate) use config::check_config;
 pub use config::{ConfigFacts, ConfigRequest};
+pub(crate) use config::{check_config, check_role};
 
 use std::sync::Arc;
 
@@ -123,6 +123,11 @@ impl Examined {
         self.ca.subject().der()
     }
 
+    /// `templateName`: what to look for.
+    pub fn template_name(&self) -> Option<&str> {
+        self.request.registration.as_ref()?.template_name.as_deref()
+    }
+
     /// The policies that the template names: what to look for.
     pub fn policy_names(&self) -> Vec<PolicyName> {
         self.request
@@ -145,7 +150,7 @@ pub fn decide(call: &Call, examined: &Examined, facts: &Facts) -> Decided<Regist
         None => None,
         Some(config) => {
             warnings = unknown_policies(&config, &facts.config);
-            Some(check_config(config, &facts.config)?)
+            Some(check_config(config, &facts.config, &mut batch)?)
         }
     };
     let ca = ca_record(call, examined, registration);

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    CertificateResource, Expression, Parameters, Piece, Plan, PolicyContent, PolicyPlan, PolicyResource,
-    Template, ThingPlan, ThingResource, Tree,
+    CertificatePlan, CertificateResource, Expression, Parameters, Piece, Plan, PolicyContent, PolicyPlan,
+    PolicyResource, Source, Template, ThingPlan, ThingResource, Tree,
 };
 use crate::limits::{TEMPLATE_LIST_MAX, TEMPLATE_VALUE_BYTES_MAX};
 use crate::names::PolicyName;
@@ -54,10 +54,21 @@ impl Template {
             .iter()
             .map(|policy| scope.policy(policy))
             .collect::<Evaluated<_>>()?;
+        let certificate = self.certificate.as_ref();
+        let device_configuration = self
+            .device_configuration
+            .iter()
+            .map(|(key, value)| Ok((key.clone(), scope.text(key, value)?)))
+            .collect::<Evaluated<_>>()?;
         Ok(Plan {
             thing,
             activate,
+            certificate: certificate
+                .map(|certificate| scope.source(&certificate.source))
+                .transpose()?,
+            status_override: certificate.and_then(|certificate| certificate.status_override),
             policies,
+            device_configuration,
         })
     }
 }
@@ -68,6 +79,22 @@ impl Scope<'_> {
             None => Ok(true),
             Some(status) => activates(&self.text("Status", status)?),
         }
+    }
+
+    fn source(&self, source: &Source) -> Evaluated<CertificatePlan> {
+        Ok(match source {
+            Source::Id(id) => CertificatePlan::Id(self.text("CertificateId", id)?),
+            Source::Request(request) => {
+                CertificatePlan::Request(self.text("CertificateSigningRequest", request)?)
+            }
+            Source::Pem { certificate, ca } => CertificatePlan::Pem {
+                certificate: self.text("CertificatePem", certificate)?,
+                ca: ca
+                    .as_ref()
+                    .map(|ca| self.text("CACertificatePem", ca))
+                    .transpose()?,
+            },
+        })
     }
 
     fn thing(&self, resource: &ThingResource) -> Evaluated<ThingPlan> {
@@ -255,12 +282,16 @@ impl Scope<'_> {
         };
         value.or_else(default).ok_or_else(|| {
             let attribute = name.rsplit("::").next().unwrap_or(name);
+            let Some(subject) = self.parameters.subject() else {
+                return failed(
+                    "fleet.template.parameter",
+                    format!("the template needs the parameter {name}, which was not given"),
+                )
+                .hint("send it, or give the parameter a Default in the template");
+            };
             failed(
                 "fleet.template.parameter",
-                format!(
-                    "the template needs {name}, but the subject \"{}\" has no {attribute}",
-                    self.parameters.subject()
-                ),
+                format!("the template needs {name}, but the subject \"{subject}\" has no {attribute}"),
             )
             .hint("issue certificates whose subject carries it, or give the parameter a Default in the template")
         })

@@ -3,7 +3,7 @@
 use identity::certificate::Certificate;
 
 use super::subject::exists;
-use super::{Expression, Parameters, Piece, PolicyContent, Template, Tree};
+use super::{Expression, Parameters, Piece, PolicyContent, Source, Template, Tree};
 use crate::limits::POLICIES_PER_TARGET_MAX;
 use crate::names::PolicyName;
 use crate::refusal::{Exception, Refusal};
@@ -12,7 +12,18 @@ impl Template {
     /// Refuses a template that just-in-time provisioning can never carry out.
     pub fn lint(&self) -> Result<(), Refusal> {
         self.lint_parameters()?;
+        if !self.device_configuration.is_empty() {
+            return Err(wrong(
+                "just-in-time provisioning has no DeviceConfiguration: nobody is there to be told",
+            ));
+        }
+        self.lint_for_claims()
+    }
+
+    /// Refuses a template by which no device with a claim certificate can ever be provisioned.
+    pub fn lint_for_claims(&self) -> Result<(), Refusal> {
         self.lint_certificate()?;
+        self.lint_expression("DeviceConfiguration", self.device_configuration.values())?;
         self.lint_thing()?;
         self.lint_policies()
     }
@@ -29,6 +40,17 @@ impl Template {
             _ => None,
         });
         plain.collect()
+    }
+
+    /// The names of thing and certificate inside the template, and of its policies in their order.
+    pub fn logical_names(&self) -> (Option<&str>, Option<&str>, impl Iterator<Item = &str>) {
+        (
+            self.thing.as_ref().map(|thing| thing.logical_name.as_str()),
+            self.certificate
+                .as_ref()
+                .map(|certificate| certificate.logical_name.as_str()),
+            self.policies.iter().map(|policy| policy.logical_name.as_str()),
+        )
     }
 
     /// Parameters that a certificate has to carry: declared without a default.
@@ -53,9 +75,9 @@ impl Template {
                 "it has no resource of type AWS::IoT::Certificate, so no certificate would become active",
             ));
         };
-        if certificate.id != Expression::Ref("AWS::IoT::Certificate::Id".to_owned()) {
+        if certificate.source != Source::Id(Expression::Ref("AWS::IoT::Certificate::Id".to_owned())) {
             return Err(wrong(
-                "CertificateId is not {\"Ref\": \"AWS::IoT::Certificate::Id\"}",
+                "its certificate is not that of the device, by \"CertificateId\": {\"Ref\": \"AWS::IoT::Certificate::Id\"}",
             ));
         }
         self.lint_expression("Status", certificate.status.iter())?;

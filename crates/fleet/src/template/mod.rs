@@ -28,6 +28,8 @@ pub struct Template {
     thing: Option<ThingResource>,
     certificate: Option<CertificateResource>,
     policies: Vec<PolicyResource>,
+    /// What a device is told in the end.
+    device_configuration: BTreeMap<String, Expression>,
 }
 
 /// Map, first key, second key.
@@ -55,6 +57,7 @@ enum Piece {
 
 #[derive(Debug, Clone, PartialEq)]
 struct ThingResource {
+    logical_name: String,
     name: Expression,
     attributes: BTreeMap<String, Expression>,
     attribute_override: Option<Override>,
@@ -62,9 +65,21 @@ struct ThingResource {
 
 #[derive(Debug, Clone, PartialEq)]
 struct CertificateResource {
-    id: Expression,
+    logical_name: String,
+    source: Source,
     status: Option<Expression>,
     status_override: Option<Override>,
+}
+
+/// Where the certificate of a template comes from.
+#[derive(Debug, Clone, PartialEq)]
+enum Source {
+    Id(Expression),
+    Pem {
+        certificate: Expression,
+        ca: Option<Expression>,
+    },
+    Request(Expression),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -110,8 +125,30 @@ pub struct Plan {
     pub thing: Option<ThingPlan>,
     /// Whether the certificate becomes ACTIVE (otherwise INACTIVE).
     pub activate: bool,
+    /// Where the certificate comes from; `None` if the template has none.
+    pub certificate: Option<CertificatePlan>,
+    /// What to do if the certificate exists with another status; `None` sets it.
+    pub status_override: Option<Override>,
     /// Policies to be attached.
     pub policies: Vec<PolicyPlan>,
+    /// What the device is told.
+    pub device_configuration: BTreeMap<String, String>,
+}
+
+/// The certificate of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificatePlan {
+    /// One that is registered.
+    Id(String),
+    /// One to be registered unless it is.
+    Pem {
+        /// The certificate.
+        certificate: String,
+        /// Its CA, if the template names it.
+        ca: Option<String>,
+    },
+    /// One to be issued for this certification request.
+    Request(String),
 }
 
 /// The thing of a plan.

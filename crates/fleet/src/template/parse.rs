@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    CertificateResource, Expression, Mappings, Override, Piece, PolicyContent, PolicyResource, Template,
-    ThingResource, Tree,
+    CertificateResource, Expression, Mappings, Override, Piece, PolicyContent, PolicyResource, Source,
+    Template, ThingResource, Tree,
 };
 use crate::limits::{
     TEMPLATE_BYTES_MAX, TEMPLATE_DEPTH_MAX, TEMPLATE_LIST_MAX, TEMPLATE_PARAMETERS_MAX,
@@ -34,6 +34,7 @@ impl Template {
             thing: None,
             certificate: None,
             policies: Vec::new(),
+            device_configuration: BTreeMap::new(),
         };
         for (section, value) in document {
             match section.as_str() {
@@ -41,10 +42,8 @@ impl Template {
                 "Mappings" => template.mappings = mappings(value)?,
                 "Resources" => template.read_resources(value)?,
                 "DeviceConfiguration" => {
-                    return Err(wrong(
-                        "DeviceConfiguration",
-                        "a template of just-in-time provisioning has none",
-                    ));
+                    let flat = |place: &str, value: &Value| expression(place, value, 0);
+                    template.device_configuration = table("DeviceConfiguration", value, flat)?;
                 }
                 other => {
                     return Err(wrong(
@@ -85,11 +84,15 @@ impl Template {
         let properties = optional_object(&place, resource, "Properties", &empty)?;
         let overrides = optional_object(&place, resource, "OverrideSettings", &empty)?;
         match kind {
-            "AWS::IoT::Thing" => once(&mut self.thing, &place, thing(&place, properties, overrides)?),
+            "AWS::IoT::Thing" => once(
+                &mut self.thing,
+                &place,
+                thing(logical_name, &place, properties, overrides)?,
+            ),
             "AWS::IoT::Certificate" => once(
                 &mut self.certificate,
                 &place,
-                certificate(&place, properties, overrides)?,
+                certificate(logical_name, &place, properties, overrides)?,
             ),
             "AWS::IoT::Policy" => {
                 only_keys(&place, overrides, &[])?;
@@ -154,6 +157,7 @@ fn table<T>(
 }
 
 fn thing(
+    logical_name: &str,
     place: &str,
     properties: &Map<String, Value>,
     overrides: &Map<String, Value>,
@@ -178,6 +182,7 @@ fn thing(
         })?,
     };
     Ok(ThingResource {
+        logical_name: logical_name.to_owned(),
         name: expression(&format!("{place}.ThingName"), name, 0)?,
         attributes,
         attribute_override: override_setting(place, overrides, "AttributePayload")?,
@@ -185,36 +190,52 @@ fn thing(
 }
 
 fn certificate(
+    logical_name: &str,
     place: &str,
     properties: &Map<String, Value>,
     overrides: &Map<String, Value>,
 ) -> Parsed<CertificateResource> {
-    for other in ["CertificateSigningRequest", "CertificatePem", "CACertificatePem"] {
-        if properties.contains_key(other) {
-            return Err(wrong(
-                place,
-                &format!("{other} cannot be used in just-in-time provisioning"),
-            )
-            .hint("use \"CertificateId\": {\"Ref\": \"AWS::IoT::Certificate::Id\"}"));
-        }
-    }
-    only_keys(
-        place,
-        properties,
-        &["CertificateId", "Status", "ThingPrincipalType"],
-    )?;
+    let known = [
+        "CertificateId",
+        "CertificateSigningRequest",
+        "CertificatePem",
+        "CACertificatePem",
+        "Status",
+        "ThingPrincipalType",
+    ];
+    only_keys(place, properties, &known)?;
     only_keys(place, overrides, &["Status"])?;
-    let id = properties
-        .get("CertificateId")
-        .ok_or_else(|| wrong(place, "it has no CertificateId"))?;
     let status = properties.get("Status");
     Ok(CertificateResource {
-        id: expression(&format!("{place}.CertificateId"), id, 0)?,
+        logical_name: logical_name.to_owned(),
+        source: source(place, properties)?,
         status: status
             .map(|status| expression(&format!("{place}.Status"), status, 0))
             .transpose()?,
         status_override: override_setting(place, overrides, "Status")?,
     })
+}
+
+fn source(place: &str, properties: &Map<String, Value>) -> Parsed<Source> {
+    let read = |key: &str| {
+        let read = |value| expression(&format!("{place}.{key}"), value, 0);
+        properties.get(key).map(read).transpose()
+    };
+    let ca = read("CACertificatePem")?;
+    let sources = (
+        read("CertificateId")?,
+        read("CertificatePem")?,
+        read("CertificateSigningRequest")?,
+    );
+    match sources {
+        (Some(id), None, None) if ca.is_none() => Ok(Source::Id(id)),
+        (None, Some(certificate), None) => Ok(Source::Pem { certificate, ca }),
+        (None, None, Some(request)) if ca.is_none() => Ok(Source::Request(request)),
+        _ => Err(wrong(
+            place,
+            "it needs one of CertificateId, CertificateSigningRequest and CertificatePem (with CACertificatePem, if need be)",
+        )),
+    }
 }
 
 fn policy(logical_name: &str, place: &str, properties: &Map<String, Value>) -> Parsed<PolicyResource> {

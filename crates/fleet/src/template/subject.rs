@@ -4,6 +4,7 @@
 //! and the id of the certificate. SerialNumber is the subject's attribute, not the serial number of the certificate.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use identity::certificate::Certificate;
 use identity::name::AttributeKind;
@@ -23,22 +24,38 @@ pub const PARAMETERS: [&str; 8] = [
     "AWS::IoT::Certificate::Id",
 ];
 
-/// The parameters of one certificate.
+/// The parameters of one certificate, or those that a caller gave.
 #[derive(Debug, Clone)]
 pub struct Parameters {
-    certificate: Certificate,
+    certificate: Option<Certificate>,
+    given: BTreeMap<String, String>,
 }
 
 impl Parameters {
     /// The parameters that a certificate carries.
     pub fn of(certificate: &Certificate) -> Self {
         Self {
-            certificate: certificate.clone(),
+            certificate: Some(certificate.clone()),
+            given: BTreeMap::new(),
+        }
+    }
+
+    /// Parameters that a caller gave (RegisterThing).
+    pub fn given(given: BTreeMap<String, String>) -> Self {
+        Self {
+            certificate: None,
+            given,
         }
     }
 
     /// The value of a parameter; `None` when the subject has no such attribute or there is no such parameter.
     pub fn value(&self, parameter: &str) -> Option<Cow<'_, str>> {
+        let Some(certificate) = &self.certificate else {
+            return self
+                .given
+                .get(parameter)
+                .map(|value| Cow::Borrowed(value.as_str()));
+        };
         let kind = match parameter.strip_prefix(PREFIX)? {
             "Country" => AttributeKind::Country,
             "Organization" => AttributeKind::Organization,
@@ -47,15 +64,15 @@ impl Parameters {
             "StateName" => AttributeKind::State,
             "CommonName" => AttributeKind::CommonName,
             "SerialNumber" => AttributeKind::SerialNumber,
-            "Id" => return Some(Cow::Owned(self.certificate.id().to_string())),
+            "Id" => return Some(Cow::Owned(certificate.id().to_string())),
             _ => return None,
         };
-        self.certificate.subject().first(&kind).map(Cow::Borrowed)
+        certificate.subject().first(&kind).map(Cow::Borrowed)
     }
 
-    /// The subject, for people.
-    pub fn subject(&self) -> String {
-        self.certificate.subject().to_string()
+    /// The subject, for people; `None` when the parameters do not come from a certificate.
+    pub fn subject(&self) -> Option<String> {
+        Some(self.certificate.as_ref()?.subject().to_string())
     }
 }
 

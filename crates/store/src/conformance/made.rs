@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use fleet::audit::{Actor, Entry};
 use fleet::batch::{Batch, Record};
-use fleet::names::{CodeValue, PolicyName, PolicyVersionId};
+use fleet::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId};
 use fleet::record::{
     CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
-    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, RegionClaim, RegistrationCode,
-    RegistrationConfig, Tag, Thing, ThingPrincipal, Uuid,
+    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, ProvisioningHook, ProvisioningTemplate,
+    RegionClaim, RegistrationCode, RegistrationConfig, Tag, TemplateKind, TemplateVersion, Thing,
+    ThingPrincipal, Uuid,
 };
 use fleet::text::Text;
 use identity::{CertificateId, Tenant, ThingName, UnixMillis};
@@ -114,6 +115,35 @@ pub fn policy(number: u64) -> Policy {
         created: NOW,
         modified: NOW,
         tags: Vec::new(),
+    }
+}
+
+/// A named provisioning template with two versions.
+pub fn template(name: &str) -> ProvisioningTemplate {
+    let version = |number| TemplateVersion {
+        id: TemplateVersionId(number),
+        body: Arc::from("{\"ü\": 1}"),
+        created: NOW,
+    };
+    ProvisioningTemplate {
+        name: TemplateName::parse(name).unwrap(),
+        kind: TemplateKind::JustInTime,
+        description: "what it is for".to_owned(),
+        enabled: true,
+        role_arn: "arn:aws:iam::123456789012:role/r".to_owned(),
+        hook: Some(ProvisioningHook {
+            payload_version: "2020-04-01".to_owned(),
+            target_arn: "arn:hook".to_owned(),
+        }),
+        versions: vec![version(1), version(3)],
+        default_version: TemplateVersionId(3),
+        last_version: TemplateVersionId(4),
+        created: NOW,
+        modified: NOW,
+        tags: vec![Tag {
+            key: "k".to_owned(),
+            value: String::new(),
+        }],
     }
 }
 

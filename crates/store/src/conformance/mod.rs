@@ -53,6 +53,7 @@ macro_rules! records_conformance {
             lists_are_paged_in_order_and_back,
             filtered_lists_find_every_match,
             attachments_are_listed_from_both_sides,
+            templates_are_kept_with_their_versions,
             changes_are_in_the_audit_log,
             what_was_answered_is_there_after_reopening,
             of_many_writers_of_one_key_one_wins,

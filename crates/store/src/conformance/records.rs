@@ -13,7 +13,7 @@ use identity::{Explained as _, Tenant};
 use super::Place;
 use super::made::{
     NOW, attachment, batch, ca, certificate, claim, code, entry, first_connection, id, other_tenant, policy,
-    policy_name, principal, thing, thing_name,
+    policy_name, principal, template, thing, thing_name,
 };
 use crate::{CommitError, Committed, Conflict, Records, wait};
 
@@ -76,6 +76,68 @@ pub fn nothing_is_there_at_first(place: &impl Place) {
             .is_empty()
     );
     assert_eq!(keep(&records, Batch::new(&tenant)).epoch, 0);
+}
+
+/// A named template is kept with all its versions, replaced, listed, and not deleted while a CA follows it.
+pub fn templates_are_kept_with_their_versions(place: &impl Place) {
+    let records = place.open();
+    let tenant = tenant();
+    let first = template("first");
+    let version = keep(
+        &records,
+        batch([
+            Record::Template(first.clone()),
+            Record::Template(template("second")),
+        ]),
+    )
+    .version;
+    let found = wait(records.template(&tenant, &first.name)).unwrap().unwrap();
+    assert_eq!((found.version, &found.record), (version, &first));
+    assert!(!wait(records.is_template_used(&tenant, &first.name)).unwrap());
+    assert!(
+        wait(records.template(&other_tenant(), &first.name))
+            .unwrap()
+            .is_none()
+    );
+
+    let mut changed = first.clone();
+    changed.versions.remove(0);
+    (changed.enabled, changed.hook) = (false, None);
+    let mut replacing = Batch::new(&tenant);
+    replacing.replace(Record::Template(changed.clone()), version);
+    let replaced = keep(&records, replacing.clone()).version;
+    let found = wait(records.template(&tenant, &first.name)).unwrap().unwrap();
+    assert_eq!((found.version, &found.record), (replaced, &changed));
+    let key = Key::Template(first.name.clone());
+    assert_eq!(conflict(&records, replacing), Conflict::Record(key.clone()));
+
+    let page = wait(records.list_templates(&tenant, PageRequest::first())).unwrap();
+    let names: Vec<_> = page.items.iter().map(|template| template.name.as_str()).collect();
+    assert_eq!(names, ["first", "second"]);
+
+    let mut follower = ca(7, b"follower");
+    follower.registration = Some(fleet::record::RegistrationConfig {
+        template_body: None,
+        template_name: Some(first.name.clone()),
+        role_arn: None,
+    });
+    let at = keep(&records, batch([Record::Ca(follower.clone())])).version;
+    assert_eq!(
+        wait(records.ca(&tenant, &id(7))).unwrap().unwrap().record,
+        follower
+    );
+    assert!(wait(records.is_template_used(&tenant, &first.name)).unwrap());
+    let relation = Relation::CasWithTemplate(first.name.clone());
+    let mut deleting = Batch::new(&tenant);
+    deleting.delete(key, replaced);
+    deleting.at_most(relation.clone(), 0);
+    assert_eq!(conflict(&records, deleting.clone()), Conflict::Relation(relation));
+    follower.registration = None;
+    let mut leaving = Batch::new(&tenant);
+    leaving.replace(Record::Ca(follower), at);
+    keep(&records, leaving);
+    keep(&records, deleting);
+    assert!(wait(records.template(&tenant, &first.name)).unwrap().is_none());
 }
 
 /// Every kind of record comes back exactly as it was kept, with the version of its commit.

@@ -5,7 +5,10 @@
 
 use fleet::names::PolicyName;
 use fleet::page::{Marker, PageRequest};
-use fleet::record::{CaCertificate, DeviceCertificate, PolicyTarget, PrincipalType, Thing, ThingPrincipal};
+use fleet::record::{
+    CaCertificate, DeviceCertificate, PolicyTarget, PrincipalType, ProvisioningTemplate, Thing,
+    ThingPrincipal,
+};
 use fleet::thing::Filter;
 use identity::{CertificateId, ThingName, UnixMillis};
 use rusqlite::types::ToSql;
@@ -164,6 +167,23 @@ pub(super) fn policies(connection: &Connection, tenant: i64, page: PageRequest) 
     }
     .whole(connection, page, |row| {
         Ok((column(row, 0)?, read::policy_name(row, 1)?))
+    })
+}
+
+/// Templates without their versions.
+pub(super) fn templates(
+    connection: &Connection,
+    tenant: i64,
+    page: PageRequest,
+) -> Read<Page<ProvisioningTemplate>> {
+    let select = concat!("SELECT ", template_columns!(), " WHERE tenant = ?1");
+    Listing {
+        select,
+        params: &[&tenant],
+        order: "id",
+    }
+    .whole(connection, page, |row| {
+        read::template_row(row).map(|(place, template)| (place, template.record))
     })
 }
 

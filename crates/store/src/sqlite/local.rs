@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fleet::batch::Batch;
-use fleet::names::PolicyName;
+use fleet::names::{PolicyName, TemplateName};
 use fleet::onboarding::{Facts, Holder, Needs};
 use fleet::page::PageRequest;
 use fleet::record::{
-    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim, RegistrationCode,
-    Thing, ThingPrincipal, Versioned,
+    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
+    RegionClaim, RegistrationCode, Thing, ThingPrincipal, Versioned,
 };
 use fleet::thing;
 use identity::{CertificateId, Region, Tenant, ThingName};
@@ -192,6 +192,28 @@ impl Records for LocalRecords {
     async fn policy(&self, tenant: &Tenant, name: &PolicyName) -> Looked<Option<Versioned<Policy>>> {
         self.look_at_once(tenant, |connection, tenant| {
             read::policy(connection, tenant, name)
+        })
+    }
+
+    async fn template(
+        &self,
+        tenant: &Tenant,
+        name: &TemplateName,
+    ) -> Looked<Option<Versioned<ProvisioningTemplate>>> {
+        self.look_at_once(tenant, |connection, tenant| {
+            read::template(connection, tenant, name)
+        })
+    }
+
+    async fn is_template_used(&self, tenant: &Tenant, name: &TemplateName) -> Looked<bool> {
+        self.look(tenant, |connection, tenant| {
+            read::is_template_used(connection, tenant, name)
+        })
+    }
+
+    async fn list_templates(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<ProvisioningTemplate>> {
+        self.list(tenant, |connection, tenant| {
+            lists::templates(connection, tenant, page)
         })
     }
 

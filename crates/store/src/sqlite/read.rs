@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use fleet::limits::{CAS_PER_SUBJECT_MAX, CERTIFICATES_PER_THING_MAX};
-use fleet::names::{CodeValue, PolicyName, PolicyVersionId, ThingTypeName};
+use fleet::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName};
 use fleet::record::{
     CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
-    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, RegionClaim, RegistrationCode, Thing,
-    ThingPrincipal, Uuid, Versioned,
+    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, ProvisioningHook, ProvisioningTemplate,
+    RegionClaim, RegistrationCode, TemplateKind, TemplateVersion, Thing, ThingPrincipal, Uuid, Versioned,
 };
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -44,6 +44,13 @@ macro_rules! ca_columns {
 macro_rules! policy_columns {
     () => {
         "id, name, default_version, last_version, created, modified, tags, version FROM policy"
+    };
+}
+
+macro_rules! template_columns {
+    () => {
+        "id, name, kind, description, enabled, role_arn, hook_version, hook_target, default_version, last_version, \
+    created, modified, tags, version FROM provisioning_template"
     };
 }
 
@@ -359,6 +366,74 @@ pub(super) fn with_versions(
         })
     })?;
     Ok(policy)
+}
+
+pub(super) fn template(
+    connection: &Connection,
+    tenant: i64,
+    name: &TemplateName,
+) -> Read<Option<Versioned<ProvisioningTemplate>>> {
+    let sql = concat!("SELECT ", template_columns!(), " WHERE tenant = ?1 AND name = ?2");
+    let found = one(connection, sql, params![tenant, name.as_str()], template_row)?;
+    found
+        .map(|(row, template)| with_bodies(connection, row, template))
+        .transpose()
+}
+
+/// A template without its versions, and its row number.
+pub(super) fn template_row(row: &Row<'_>) -> Read<(u64, Versioned<ProvisioningTemplate>)> {
+    let hook: (Option<String>, Option<String>) = (column(row, 6)?, column(row, 7)?);
+    let record = ProvisioningTemplate {
+        name: word("provisioning_template.name", text(row, 1)?, |text| {
+            TemplateName::parse(text).ok()
+        })?,
+        kind: word("provisioning_template.kind", text(row, 2)?, TemplateKind::parse)?,
+        description: column(row, 3)?,
+        enabled: column(row, 4)?,
+        role_arn: column(row, 5)?,
+        hook: match hook {
+            (Some(payload_version), Some(target_arn)) => Some(ProvisioningHook {
+                payload_version,
+                target_arn,
+            }),
+            _ => None,
+        },
+        versions: Vec::new(),
+        default_version: TemplateVersionId(column(row, 8)?),
+        last_version: TemplateVersionId(column(row, 9)?),
+        created: millis(row, 10)?,
+        modified: millis(row, 11)?,
+        tags: read_tags(text(row, 12)?)?,
+    };
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 13)?,
+            record,
+        },
+    ))
+}
+
+fn with_bodies(
+    connection: &Connection,
+    row: u64,
+    mut template: Versioned<ProvisioningTemplate>,
+) -> Read<Versioned<ProvisioningTemplate>> {
+    let sql = "SELECT id, body, created FROM provisioning_template_version WHERE template = ?1 ORDER BY id";
+    template.record.versions = all(connection, sql, [row], |row| {
+        Ok(TemplateVersion {
+            id: TemplateVersionId(column(row, 0)?),
+            body: Arc::from(text(row, 1)?),
+            created: millis(row, 2)?,
+        })
+    })?;
+    Ok(template)
+}
+
+pub(super) fn is_template_used(connection: &Connection, tenant: i64, name: &TemplateName) -> Read<bool> {
+    let sql = "SELECT 1 FROM ca WHERE tenant = ?1 AND template_name = ?2 LIMIT 1";
+    let found = one(connection, sql, params![tenant, name.as_str()], |_| Ok(()))?;
+    Ok(found.is_some())
 }
 
 pub(super) fn policies_of(

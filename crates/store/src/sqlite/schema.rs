@@ -19,7 +19,10 @@ pub(super) enum Durability {
 }
 
 /// Migrations of the records, oldest first; the number of a migration is its place, from 1.
-pub(super) const RECORDS: &[&str] = &[include_str!("migrations/records_1.sql")];
+pub(super) const RECORDS: &[&str] = &[
+    include_str!("migrations/records_1.sql"),
+    include_str!("migrations/records_2.sql"),
+];
 /// Migrations of the attempts.
 pub(super) const ATTEMPTS: &[&str] = &[include_str!("migrations/attempts_1.sql")];
 

@@ -6,7 +6,7 @@
 mod write;
 
 use fleet::batch::{Batch, Check, Expect, Key, Relation, Write};
-use fleet::names::PolicyName;
+use fleet::names::{PolicyName, TemplateName};
 use fleet::record::PolicyTarget;
 use identity::{CertificateId, Tenant, ThingName};
 use rusqlite::{Connection, Params, params};
@@ -109,6 +109,7 @@ impl<'a> Applying<'a> {
             Key::Certificate(id) => self.certificate(id),
             Key::Thing(name) => self.thing(name),
             Key::Policy(name) => self.policy(name),
+            Key::Template(name) => self.template(name),
             Key::Attachment {
                 policy,
                 target: PolicyTarget::Certificate(id),
@@ -160,6 +161,11 @@ impl<'a> Applying<'a> {
         Ok(row)
     }
 
+    fn template(&self, name: &TemplateName) -> Result<Option<Row>, Error> {
+        let sql = "SELECT id, version FROM provisioning_template WHERE tenant = ?1 AND name = ?2";
+        self.row(sql, params![self.tenant_id, name.as_str()])
+    }
+
     fn row(&self, sql: &str, params: impl Params) -> Result<Option<Row>, Error> {
         one(self.connection, sql, params, |row| {
             Ok(Row {
@@ -199,6 +205,14 @@ impl<'a> Applying<'a> {
                 "SELECT count(*) FROM (SELECT 1 FROM thing_principal WHERE thing = ?1 LIMIT ?2)",
                 self.thing(name)?,
             ),
+            Relation::CasWithTemplate(name) => {
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM ca WHERE tenant = ?1 AND template_name = ?2 LIMIT ?3)";
+                return count(
+                    self.connection,
+                    sql,
+                    params![self.tenant_id, name.as_str(), limit],
+                );
+            }
             Relation::CasWithSubject(subject) => {
                 let sql =
                     "SELECT count(*) FROM (SELECT 1 FROM ca WHERE tenant = ?1 AND subject = ?2 LIMIT ?3)";

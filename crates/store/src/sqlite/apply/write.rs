@@ -2,8 +2,8 @@
 
 use fleet::batch::{Batch, Expect, Key, Record, Write};
 use fleet::record::{
-    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, RegionClaim, RegistrationCode,
-    Thing, ThingPrincipal,
+    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
+    RegionClaim, RegistrationCode, Thing, ThingPrincipal,
 };
 use rusqlite::{Params, params};
 
@@ -70,6 +70,14 @@ impl Applying<'_> {
                 self.delete_row("DELETE FROM policy_version WHERE policy = ?1", row)?;
                 self.delete_row("DELETE FROM policy WHERE id = ?1", row)
             }
+            Key::Template(name) => {
+                let row = self.template(name)?;
+                self.delete_row(
+                    "DELETE FROM provisioning_template_version WHERE template = ?1",
+                    row,
+                )?;
+                self.delete_row("DELETE FROM provisioning_template WHERE id = ?1", row)
+            }
             Key::Attachment {
                 policy,
                 target: PolicyTarget::Certificate(id),
@@ -98,6 +106,7 @@ impl Applying<'_> {
             Record::Certificate(certificate) => self.put_certificate(certificate, expect),
             Record::Thing(thing) => self.put_thing(thing, expect),
             Record::Policy(policy) => self.put_policy(policy, expect),
+            Record::Template(template) => self.put_template(template, expect),
             Record::Attachment(attachment) => self.put_attachment(attachment),
             Record::ThingPrincipal(principal) => self.put_principal(principal),
         }
@@ -113,12 +122,13 @@ impl Applying<'_> {
     fn put_ca(&self, ca: &CaCertificate) -> Result<(), Error> {
         self.execute(
             "INSERT INTO ca (tenant, fingerprint, der, subject, key_id, status, auto_registration, mode, registration,
-                not_before, not_after, created, modified, customer_version, tags, version)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                not_before, not_after, created, modified, customer_version, tags, version, template_name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
              ON CONFLICT (tenant, fingerprint) DO UPDATE SET status = excluded.status,
                 auto_registration = excluded.auto_registration, mode = excluded.mode,
                 registration = excluded.registration, modified = excluded.modified,
-                customer_version = excluded.customer_version, tags = excluded.tags, version = excluded.version",
+                customer_version = excluded.customer_version, tags = excluded.tags, version = excluded.version,
+                template_name = excluded.template_name",
             params![
                 self.tenant_id,
                 ca.id.0,
@@ -136,6 +146,10 @@ impl Applying<'_> {
                 ca.customer_version,
                 tags_text(&ca.tags),
                 self.version,
+                ca.registration
+                    .as_ref()
+                    .and_then(|config| config.template_name.as_ref())
+                    .map(|name| name.as_str()),
             ],
         )
     }
@@ -274,6 +288,68 @@ impl Applying<'_> {
             self.execute(
                 "INSERT INTO policy_version VALUES (?1, ?2, ?3, ?4)",
                 params![row, version.id.0, version.document.as_ref(), version.created.0],
+            )
+        })
+    }
+
+    fn put_template(&mut self, template: &ProvisioningTemplate, expect: Expect) -> Result<(), Error> {
+        let hook = template.hook.as_ref();
+        let row = match expect {
+            Expect::Absent => {
+                self.execute(
+                    "INSERT INTO provisioning_template (tenant, name, kind, description, enabled, role_arn, hook_version,
+                        hook_target, default_version, last_version, created, modified, tags, version)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                    params![
+                        self.tenant_id,
+                        template.name.as_str(),
+                        template.kind.name(),
+                        template.description,
+                        template.enabled,
+                        template.role_arn,
+                        hook.map(|hook| hook.payload_version.as_str()),
+                        hook.map(|hook| hook.target_arn.as_str()),
+                        template.default_version.0,
+                        template.last_version.0,
+                        template.created.0,
+                        template.modified.0,
+                        tags_text(&template.tags),
+                        self.version,
+                    ],
+                )?;
+                self.inserted().id
+            }
+            Expect::Version(_) => {
+                let row = number(self.template(&template.name)?);
+                self.execute(
+                    "UPDATE provisioning_template SET description = ?2, enabled = ?3, role_arn = ?4, hook_version = ?5,
+                        hook_target = ?6, default_version = ?7, last_version = ?8, modified = ?9, tags = ?10,
+                        version = ?11 WHERE id = ?1",
+                    params![
+                        row,
+                        template.description,
+                        template.enabled,
+                        template.role_arn,
+                        hook.map(|hook| hook.payload_version.as_str()),
+                        hook.map(|hook| hook.target_arn.as_str()),
+                        template.default_version.0,
+                        template.last_version.0,
+                        template.modified.0,
+                        tags_text(&template.tags),
+                        self.version,
+                    ],
+                )?;
+                self.execute(
+                    "DELETE FROM provisioning_template_version WHERE template = ?1",
+                    params![row],
+                )?;
+                row
+            }
+        };
+        template.versions.iter().try_for_each(|version| {
+            self.execute(
+                "INSERT INTO provisioning_template_version VALUES (?1, ?2, ?3, ?4)",
+                params![row, version.id.0, version.body.as_ref(), version.created.0],
             )
         })
     }

@@ -1,0 +1,431 @@
+//! Operations on named provisioning templates and their versions, and RegisterThing, which carries one out.
+//!
+//! They stand between the wire and `fleet::provisioning_template`, `fleet::provisioning_template_versions` and
+//! `fleet::register_thing`.
+
+use std::collections::BTreeMap;
+
+use fleet::certificate::{self, Registration};
+use fleet::names::{TemplateName, TemplateVersionId};
+use fleet::onboarding::Facts;
+use fleet::page::PageRequest;
+use fleet::provisioning_template::{self as template, HookRequest};
+use fleet::record::{ProvisioningTemplate, Tag, Versioned};
+use fleet::register_thing::{self, Asked, Bearing};
+use fleet::template::CertificatePlan;
+use fleet::{arn, provisioning_template_versions as template_versions};
+use identity::certificate::Certificate;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::Records as _;
+
+use super::certificates::parse_id;
+use super::operation::Input;
+use super::render::{Answer, nothing, object};
+use super::{Request, TagInput, fault::ApiFault, timestamp};
+use crate::clock;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Hook {
+    payload_version: Option<String>,
+    #[serde(default)]
+    target_arn: String,
+}
+
+impl From<Hook> for HookRequest {
+    fn from(hook: Hook) -> Self {
+        Self {
+            payload_version: hook.payload_version,
+            target_arn: hook.target_arn,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Create {
+    template_name: String,
+    template_body: String,
+    provisioning_role_arn: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    enabled: bool,
+    pre_provisioning_hook: Option<Hook>,
+    #[serde(default)]
+    tags: Vec<TagInput>,
+    r#type: Option<String>,
+}
+
+/// CreateProvisioningTemplate.
+pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: Create = input.read()?;
+    let name = TemplateName::parse(&input.template_name)?;
+    let wanted = template::CreateRequest {
+        kind: input.r#type,
+        body: input.template_body,
+        description: input.description,
+        enabled: input.enabled,
+        role_arn: input.provisioning_role_arn,
+        hook: input.pre_provisioning_hook.map(HookRequest::from),
+        tags: input.tags.into_iter().map(Tag::from).collect(),
+    };
+    let made = request
+        .decide(async || {
+            let existing = request.store().template(&request.call.tenant, &name).await?;
+            Ok(template::create(
+                &request.call,
+                &name,
+                wanted.clone(),
+                existing.as_ref(),
+            )?)
+        })
+        .await?;
+    request.control.authorities_changed();
+    Ok(json!({
+        "templateArn": arn::template(&request.call.tenant, &name),
+        "templateName": name.as_str(),
+        "defaultVersionId": made.default_version.0,
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    template_name: String,
+    version_id: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+impl Named {
+    fn name(&self) -> Result<TemplateName, ApiFault> {
+        Ok(TemplateName::parse(&self.template_name)?)
+    }
+
+    fn version(&self) -> Result<TemplateVersionId, ApiFault> {
+        let text = self.version_id.as_deref().unwrap_or_default();
+        text.parse().map(TemplateVersionId).map_err(|_| {
+            ApiFault::invalid(
+                "cloud.api.template_version",
+                "versionId is the number of a version",
+            )
+        })
+    }
+}
+
+async fn looked_up(
+    request: &Request<'_>,
+    name: &TemplateName,
+) -> Result<Option<Versioned<ProvisioningTemplate>>, ApiFault> {
+    Ok(request.store().template(&request.call.tenant, name).await?)
+}
+
+/// DescribeProvisioningTemplate.
+pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let name = input.read::<Named>()?.name()?;
+    let existing = looked_up(request, &name).await?;
+    let found = &template::found(&name, existing.as_ref())?.record;
+    let mut shown = summary(request, found);
+    if let Value::Object(shown) = &mut shown {
+        let body = found.default_body().map(|version| &*version.body);
+        shown.insert("defaultVersionId".into(), found.default_version.0.into());
+        shown.insert("templateBody".into(), body.into());
+        shown.insert("provisioningRoleArn".into(), found.role_arn.as_str().into());
+        let hook = found
+            .hook
+            .as_ref()
+            .map(|hook| json!({ "payloadVersion": hook.payload_version, "targetArn": hook.target_arn }));
+        shown.insert("preProvisioningHook".into(), hook.into());
+    }
+    Ok(object(shown))
+}
+
+fn summary(request: &Request<'_>, template: &ProvisioningTemplate) -> Value {
+    json!({
+        "templateArn": arn::template(&request.call.tenant, &template.name),
+        "templateName": template.name.as_str(),
+        "description": template.description,
+        "creationDate": timestamp(template.created),
+        "lastModifiedDate": timestamp(template.modified),
+        "enabled": template.enabled,
+        "type": template.kind.name(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Update {
+    template_name: String,
+    description: Option<String>,
+    enabled: Option<bool>,
+    default_version_id: Option<u32>,
+    provisioning_role_arn: Option<String>,
+    pre_provisioning_hook: Option<Hook>,
+    #[serde(default)]
+    remove_pre_provisioning_hook: bool,
+}
+
+/// UpdateProvisioningTemplate.
+pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: Update = input.read()?;
+    let name = TemplateName::parse(&input.template_name)?;
+    let wanted = template::UpdateRequest {
+        description: input.description,
+        enabled: input.enabled,
+        default_version: input.default_version_id,
+        role_arn: input.provisioning_role_arn,
+        hook: input.pre_provisioning_hook.map(HookRequest::from),
+        remove_hook: input.remove_pre_provisioning_hook,
+    };
+    request
+        .decide(async || {
+            let existing = looked_up(request, &name).await?;
+            Ok(template::update(
+                &request.call,
+                &name,
+                wanted.clone(),
+                existing.as_ref(),
+            )?)
+        })
+        .await?;
+    request.control.authorities_changed();
+    Ok(nothing())
+}
+
+/// DeleteProvisioningTemplate.
+pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let name = input.read::<Named>()?.name()?;
+    request
+        .decide(async || {
+            let existing = looked_up(request, &name).await?;
+            let is_used = request
+                .store()
+                .is_template_used(&request.call.tenant, &name)
+                .await?;
+            Ok(template::delete(
+                &request.call,
+                &name,
+                existing.as_ref(),
+                is_used,
+            )?)
+        })
+        .await?;
+    request.control.authorities_changed();
+    Ok(nothing())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct List {
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+/// ListProvisioningTemplates.
+pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: List = input.read()?;
+    let page = PageRequest::parse(input.max_results, input.next_token.as_deref(), true)?;
+    let page = request.store().list_templates(&request.call.tenant, page).await?;
+    let items = page.items.iter().map(|template| summary(request, template));
+    Ok(object(json!({
+        "templates": items.collect::<Vec<_>>(),
+        "nextToken": page.next.map(|marker| marker.to_token()),
+    })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateVersion {
+    template_name: String,
+    template_body: String,
+    #[serde(default)]
+    set_as_default: bool,
+}
+
+/// CreateProvisioningTemplateVersion.
+pub(super) async fn create_version(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: CreateVersion = input.read()?;
+    let name = TemplateName::parse(&input.template_name)?;
+    let id = request
+        .decide(async || {
+            let existing = looked_up(request, &name).await?;
+            let (body, default) = (&input.template_body, input.set_as_default);
+            Ok(template_versions::create(
+                &request.call,
+                &name,
+                body,
+                default,
+                existing.as_ref(),
+            )?)
+        })
+        .await?;
+    request.control.authorities_changed();
+    Ok(json!({
+        "templateArn": arn::template(&request.call.tenant, &name),
+        "templateName": name.as_str(),
+        "versionId": id.0,
+        "isDefaultVersion": input.set_as_default,
+    }))
+}
+
+/// DescribeProvisioningTemplateVersion.
+pub(super) async fn describe_version(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: Named = input.read()?;
+    let (name, id) = (input.name()?, input.version()?);
+    let existing = looked_up(request, &name).await?;
+    let (template, version) = template_versions::version(&name, id, existing.as_ref())?;
+    Ok(json!({
+        "versionId": id.0,
+        "creationDate": timestamp(version.created),
+        "templateBody": &*version.body,
+        "isDefaultVersion": template.default_version == id,
+    }))
+}
+
+/// ListProvisioningTemplateVersions: there are at most five, so one page holds them unless fewer are asked for.
+pub(super) async fn versions(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: Named = input.read()?;
+    let name = input.name()?;
+    let page = PageRequest::parse(input.max_results, input.next_token.as_deref(), true)?;
+    let existing = looked_up(request, &name).await?;
+    let template = &template::found(&name, existing.as_ref())?.record;
+    let after = page.after.map_or(0, |marker| marker.0);
+    let mut behind = template
+        .versions
+        .iter()
+        .filter(|version| u64::from(version.id.0) > after);
+    let shown: Vec<_> = behind.by_ref().take(usize::from(page.size)).collect();
+    let more = behind.next().is_some();
+    let last = shown.last().filter(|_| more).map(|version| version.id.0);
+    let items = shown.iter().map(|version| {
+        json!({
+            "versionId": version.id.0,
+            "creationDate": timestamp(version.created),
+            "isDefaultVersion": template.default_version == version.id,
+        })
+    });
+    Ok(object(json!({
+        "versions": items.collect::<Vec<_>>(),
+        "nextToken": last.map(|last| fleet::page::Marker(u64::from(last)).to_token()),
+    })))
+}
+
+/// DeleteProvisioningTemplateVersion.
+pub(super) async fn delete_version(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: Named = input.read()?;
+    let (name, id) = (input.name()?, input.version()?);
+    request
+        .decide(async || {
+            let existing = looked_up(request, &name).await?;
+            Ok(template_versions::delete(
+                &request.call,
+                &name,
+                id,
+                existing.as_ref(),
+            )?)
+        })
+        .await?;
+    request.control.authorities_changed();
+    Ok(nothing())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RegisterThing {
+    template_body: String,
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+}
+
+/// The certificate of a template, before it is looked up.
+enum Brought {
+    Nothing,
+    Registered(identity::CertificateId),
+    Issued(Box<Certificate>),
+    Foreign(Box<Registration>),
+}
+
+impl Brought {
+    fn id(&self) -> Option<identity::CertificateId> {
+        match self {
+            Self::Nothing => None,
+            Self::Registered(id) => Some(*id),
+            Self::Issued(certificate) => Some(certificate.id()),
+            Self::Foreign(registration) => Some(registration.leaf().id()),
+        }
+    }
+}
+
+/// RegisterThing.
+pub(super) async fn register_thing(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let input: RegisterThing = input.read()?;
+    let asked = Asked::read(&input.template_body, input.parameters)?;
+    let brought = bring(request, &asked)?;
+    let thing_id = clock::uuid().map_err(ApiFault::failed)?;
+    let tenant = &request.call.tenant;
+    let made = request
+        .decide(async || {
+            let id = brought.id().unwrap_or(identity::CertificateId([0; 32]));
+            let facts = request
+                .store()
+                .onboarding_facts(tenant, &id, &asked.needs())
+                .await?;
+            let bearing = bearing(request, &brought, &facts, asked.activates()).await?;
+            Ok(register_thing::decide(
+                &request.call,
+                &asked,
+                bearing,
+                &facts,
+                thing_id,
+            )?)
+        })
+        .await?;
+    let pem = made
+        .certificate
+        .map(|der| identity::pem::encode("CERTIFICATE", &der));
+    Ok(object(
+        json!({ "certificatePem": pem, "resourceArns": made.arns }),
+    ))
+}
+
+fn bring(request: &Request<'_>, asked: &Asked) -> Result<Brought, ApiFault> {
+    Ok(match asked.certificate() {
+        None => Brought::Nothing,
+        Some(CertificatePlan::Id(id)) => Brought::Registered(parse_id(id)?),
+        Some(CertificatePlan::Request(pem)) => {
+            let proven = certificate::examine_request(pem)?;
+            let issued = request.control.issuer.issue(proven, request.call.now);
+            Brought::Issued(Box::new(issued.map_err(ApiFault::failed)?))
+        }
+        Some(CertificatePlan::Pem { certificate, ca }) => {
+            let registration = Registration::parse(certificate, ca.as_deref(), None, asked.activates())?;
+            let allowed = request.control.plan.allow_simulated;
+            Brought::Foreign(Box::new(registration.allow_simulated(allowed)))
+        }
+    })
+}
+
+/// A certificate that is registered already is taken as it is, however it was brought.
+async fn bearing(
+    request: &Request<'_>,
+    brought: &Brought,
+    facts: &Facts,
+    activate: bool,
+) -> Result<Bearing, ApiFault> {
+    let call = &request.call;
+    Ok(match brought {
+        Brought::Nothing => Bearing::Nothing,
+        Brought::Registered(id) => Bearing::Registered(*id),
+        Brought::Issued(issued) => Bearing::New(certificate::create(call, issued, activate)?),
+        Brought::Foreign(registration) if facts.existing.is_some() => {
+            Bearing::Registered(registration.leaf().id())
+        }
+        Brought::Foreign(registration) => {
+            let issuer = registration.leaf().issuer().der();
+            let candidates = request.store().cas_by_subject(&call.tenant, issuer).await?;
+            Bearing::New(certificate::register(call, registration, &candidates, None)?)
+        }
+    })
+}
