@@ -242,6 +242,32 @@ pub(crate) struct ChipPlace {
     /// Serve on loopback TCP: one port a chip, port 0 takes free ones
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) tcp: Option<SocketAddr>,
+    /// Serve one chip on a serial line, for firmware in an emulator: a terminal, the Unix socket of a UART, or `pty` for a new
+    /// terminal
+    #[arg(long, value_name = "PATH|pty", conflicts_with_all = ["socket", "tcp"])]
+    pub(crate) serial: Option<PathBuf>,
+}
+
+/// When a chip refuses its address although it could answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChipNack {
+    /// Never
+    None,
+    /// In the windows that were measured on silicon
+    Silicon,
+    /// Only when it is woken
+    Sleep,
+    /// At random, for up to 100 ms
+    Adversarial,
+}
+
+/// In which state the factory left a chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChipProfile {
+    /// Factory key and certificate are as they are for ever
+    Prod,
+    /// An engineering sample: they can be written
+    Sample,
 }
 
 /// `birthmark chip serve`
@@ -259,6 +285,18 @@ pub(crate) struct ChipServe {
     /// How the chips keep time
     #[arg(long, value_enum, default_value_t = Timing::None)]
     pub(crate) timing: Timing,
+    /// When the chips refuse their address
+    #[arg(long, value_enum, default_value_t = ChipNack::None)]
+    pub(crate) nack: ChipNack,
+    /// What goes wrong, in thousandths: lost-in=N,garbled-out=N,nack-storm=NxLENGTH,power-cut=PAGES …
+    #[arg(long, value_name = "LIST", value_parser = crate::commands::chip_serve::accidents)]
+    pub(crate) faults: Option<crate::commands::chip_serve::Accidents>,
+    /// How the factory left the chips; a tray that exists has its own profile
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ChipProfile>,
+    /// Makes the same chips and the same accidents again; without it both are new each time
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// `birthmark device …`

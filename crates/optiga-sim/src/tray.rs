@@ -179,6 +179,12 @@ impl Tray {
         self.chips.len() as u32
     }
 
+    /// How the chips were made, and how they behave.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// One chip; `None` beyond the last one.
     #[must_use]
     pub fn chip(&self, index: u32) -> Option<Arc<Mutex<Chip>>> {

@@ -3,16 +3,17 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::PoisonError,
 };
 
 use i2c_bus::{Listener, Serving};
 use optiga::{Lifecycle, Metadata, ObjectId};
-use optiga_sim::{Behaviour, Settings, Tray};
+use optiga_sim::{Settings, Tray};
 use serde_json::json;
 
-use super::chip_bus;
+use super::{chip_bus, chip_serve};
 use crate::{
-    args::{ChipAddress, ChipPlace, ChipServe, Timing},
+    args::{ChipAddress, ChipPlace, ChipProfile, ChipServe},
     exit::{Context, DONE, Failure},
     words::{say, tell},
 };
@@ -33,6 +34,10 @@ const OBJECT_BYTES_MAX: usize = 1728;
 /// Serves chips until the process is asked to stop.
 pub(crate) fn serve(typed: &ChipServe) -> Result<u8, Failure> {
     let tray = tray(typed)?;
+    cut_power(&tray, typed);
+    if let Some(line) = &typed.place.serial {
+        return serve_on_line(&tray, typed, line);
+    }
     let serving = (0..typed.chips)
         .map(|index| place_chip(&tray, &typed.place, index, typed.chips))
         .collect::<Result<Vec<_>, _>>()?;
@@ -51,24 +56,52 @@ pub(crate) fn serve(typed: &ChipServe) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn tray(typed: &ChipServe) -> Result<Tray, Failure> {
-    let timing = match typed.timing {
-        Timing::None => optiga_sim::Timing::None,
-        Timing::Wall => optiga_sim::Timing::Wall,
-        Timing::Virtual => optiga_sim::Timing::Virtual,
+/// One chip on a serial line instead of a socket.
+fn serve_on_line(tray: &Tray, typed: &ChipServe, line: &Path) -> Result<u8, Failure> {
+    if typed.chips != 1 {
+        return Err(Failure::usage("a serial line has room for one chip"));
+    }
+    let bus = tray
+        .bus(0)
+        .ok_or_else(|| Failure::fault("the tray lost a chip"))?;
+    let name = chip_serve::serve_line(line, bus)?;
+    say("a simulated chip (SIMULATED: no security whatsoever) on a serial line; stop with Ctrl-C");
+    tell(&json!({ "simulated": true, "chips": [format!("serial:{}", name.display())] }).to_string())
+        .fault(|| "could not write to stdout".to_owned())?;
+    super::serve::wait_for_the_end()?;
+    Ok(DONE)
+}
+
+/// Lets the power of each chip go after the pages that were asked for.
+fn cut_power(tray: &Tray, typed: &ChipServe) {
+    let Some(pages) = typed.faults.as_ref().and_then(|faults| faults.power_cut) else {
+        return;
     };
+    for chip in (0..typed.chips).filter_map(|index| tray.chip(index)) {
+        chip.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cut_power_after(pages);
+    }
+}
+
+fn tray(typed: &ChipServe) -> Result<Tray, Failure> {
+    let seed = typed.seed.map_or_else(new_seed, Ok)?;
     let settings = Settings {
-        behaviour: Behaviour {
-            timing,
-            ..Behaviour::default()
-        },
+        profile: chip_serve::profile(typed.profile.unwrap_or(ChipProfile::Prod)),
+        behaviour: chip_serve::behaviour(typed, seed),
         ..Settings::default()
     };
     match &typed.tray {
         Some(path) if path.exists() => Tray::open_existing(path, settings.behaviour)
             .fault(|| format!("could not open the chips in {}", path.display()))
             .and_then(|tray| {
-                let chips = tray.chips();
+                let (chips, profile) = (tray.chips(), tray.settings().profile);
+                if typed.profile.is_some() && profile != settings.profile {
+                    let path = path.display();
+                    return Err(Failure::usage(format!(
+                        "{path} holds chips of profile {profile:?}; leave --profile out"
+                    )));
+                }
                 let fits = typed.chips <= chips;
                 fits.then_some(tray).ok_or_else(|| {
                     Failure::usage(format!(
@@ -78,10 +111,11 @@ fn tray(typed: &ChipServe) -> Result<Tray, Failure> {
                     ))
                 })
             }),
-        Some(path) => Tray::open_file_with(path, typed.chips, new_seed()?, settings)
+        Some(path) => Tray::open_file_with(path, typed.chips, seed, settings)
             .fault(|| format!("could not keep chips in {}", path.display())),
-        None => Tray::memory_with(typed.chips, new_seed()?, settings)
-            .fault(|| "could not make the chips".to_owned()),
+        None => {
+            Tray::memory_with(typed.chips, seed, settings).fault(|| "could not make the chips".to_owned())
+        }
     }
 }
 
@@ -104,7 +138,7 @@ fn place_chip(tray: &Tray, place: &ChipPlace, index: u32, chips: u32) -> Result<
         }
         (None, None) => {
             return Err(Failure::usage(
-                "--socket or --tcp says where the chips are served",
+                "--socket, --tcp or --serial says where the chips are served",
             ));
         }
     };

@@ -3,6 +3,7 @@
 mod check;
 mod chip;
 mod chip_bus;
+pub(crate) mod chip_serve;
 mod configuration;
 mod demo;
 mod device;
