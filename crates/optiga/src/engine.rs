@@ -81,6 +81,14 @@ impl Engine {
         true
     }
 
+    /// The chip was told to reset: its numbers, its frame length and a volatile address are gone.
+    pub(crate) const fn begin_anew(&mut self) {
+        self.address = self.config.address;
+        self.frame_bytes = FRAME_BYTES_MAX;
+        // Re-synchronise all the same: should the chip not have listened, both sides still agree.
+        self.link = Link::new(timing(&self.config), FRAME_BYTES_MAX);
+    }
+
     /// Time has passed.
     pub(crate) const fn waited(&mut self, us: u32) {
         self.now_us = self.now_us.saturating_add(us as u64);
@@ -120,6 +128,9 @@ impl Engine {
 
     /// Room for the frame that waits according to the state, if a frame that we can take does.
     pub(crate) fn waiting(&mut self, state: State) -> Option<&mut [u8]> {
+        if state.busy() && state.frame_bytes().is_none() {
+            self.link.busy();
+        }
         let bytes = state.frame_bytes().filter(|bytes| *bytes <= self.frame_bytes)?;
         self.frame.get_mut(..bytes)
     }

@@ -176,6 +176,11 @@ impl LinkError {
                 "chip.link.silent",
                 "check wiring and supply, then reset the chip",
             ),
+            Self::Uncertain => (
+                "nobody knows whether it was carried out",
+                "chip.link.uncertain",
+                "look at what it changes before asking again",
+            ),
             Self::Refused => (
                 "our frames arrive damaged",
                 "chip.link.refused",
@@ -406,6 +411,7 @@ mod tests {
         let breaks = [Break::Reported, Break::OtherProduct, Break::Order, Break::TooLong];
         let links = [
             LinkError::Silent,
+            LinkError::Uncertain,
             LinkError::Refused,
             LinkError::Late,
             LinkError::Damaged,

@@ -6,7 +6,8 @@
 //!
 //! The rules are those of IFX I2C Protocol v1.65, chapter 3, and where it is silent those of Infineon's host library: every
 //! data frame is acknowledged by a control frame; a frame is sent again after 10 ms of silence, up to three times; then
-//! both sides forget their numbers and the command starts once more. After a failure the next command begins with a
+//! both sides forget their numbers and the command starts once more, unless it is one that must not be executed twice: then
+//! the caller is told that nobody knows whether it was. After a failure the next command begins with a
 //! re-synchronisation, so that a late answer can never be taken for the answer to something else.
 
 use crate::chain::{self, Assembly, Break};
@@ -43,6 +44,8 @@ pub enum Action {
 pub enum LinkError {
     /// No acknowledgement after all repeats and a re-synchronisation.
     Silent,
+    /// No acknowledgement of a command that must not be executed twice: it may have been executed once.
+    Uncertain,
     /// The chip refused the frame again and again: the bus damages what we send.
     Refused,
     /// The command arrived but its answer did not come in time.
@@ -97,6 +100,8 @@ struct Exchange {
     reports: u8,
     strays: u16,
     stales: u8,
+    /// All of a command that must not be executed twice was sent: from here on it may have been executed.
+    exposed: bool,
 }
 
 /// Waits before the polls after a frame; the last one is repeated.
@@ -156,6 +161,7 @@ impl Link {
             Frame::Control(verdict).write(out)
         } else if core::mem::take(&mut exchange.due.data) {
             let command = apdu.get(..exchange.command_bytes).unwrap_or(apdu);
+            exchange.exposed |= exchange.is_whole(self.piece_bytes) && !runs_twice_alike(command);
             let (mark, piece) = match exchange.reports {
                 0 => chain::piece(command, exchange.offset, self.piece_bytes),
                 _ => (chain::ERROR, &[][..]),
@@ -215,6 +221,16 @@ impl Link {
         }
     }
 
+    /// The poll found the chip at work and no frame. When all of our command was sent, it has arrived: its acknowledgement was
+    /// lost, and the answer will come.
+    pub fn busy(&mut self) {
+        let exchange = &self.exchange;
+        let delivering = matches!(exchange.phase, Phase::Delivering) && exchange.command_is_there();
+        if delivering && exchange.is_whole(self.piece_bytes) {
+            self.delivered();
+        }
+    }
+
     /// The poll found a frame. The answer grows at the front of `apdu`, where the command was.
     pub fn receive(&mut self, frame: &[u8], apdu: &mut [u8]) {
         if matches!(self.exchange.phase, Phase::Resyncing) {
@@ -270,8 +286,7 @@ impl Link {
             && number != self.received
             && self.exchange.resyncs < limits::RESYNCS_MAX
         {
-            self.exchange.resyncs += 1;
-            return self.resync();
+            return self.begin_again(LinkError::Strays);
         }
         self.exchange.due.control = Some(Verdict::Ack(self.received));
         self.exchange.stray();
@@ -328,6 +343,16 @@ impl Link {
             exchange.resends += 1;
             exchange.due.data = true;
             exchange.rest();
+        } else {
+            self.begin_again(why);
+        }
+    }
+
+    /// Re-synchronises and sends the whole command once more, if that can not execute it twice.
+    fn begin_again(&mut self, why: LinkError) {
+        let exchange = &mut self.exchange;
+        if exchange.exposed {
+            exchange.phase = Phase::Failed(LinkError::Uncertain);
         } else if exchange.resyncs < limits::RESYNCS_MAX && exchange.command_is_there() {
             exchange.resyncs += 1;
             self.resync();
@@ -349,7 +374,9 @@ impl Link {
     fn restarted(&mut self) {
         (self.sent, self.received) = (Number::FRESH, Number::FRESH);
         self.exchange.resyncs += 1;
-        let delivering = matches!(self.exchange.phase, Phase::Delivering) && self.exchange.command_is_there();
+        let delivering = matches!(self.exchange.phase, Phase::Delivering)
+            && self.exchange.command_is_there()
+            && !self.exchange.exposed;
         if delivering && self.exchange.resyncs <= limits::RESYNCS_MAX {
             self.send_piece(0);
         } else {
@@ -401,6 +428,7 @@ impl Exchange {
             reports: 0,
             strays: 0,
             stales: 0,
+            exposed: false,
         }
     }
 
@@ -425,6 +453,16 @@ impl Exchange {
         if self.strays > limits::STRAYS_MAX {
             self.phase = Phase::Failed(LinkError::Strays);
         }
+    }
+}
+
+/// Whether a command may be executed once more when nobody knows whether it was: opening, reading (but not the last error,
+/// which reading clears), random bytes, verifying.
+const fn runs_twice_alike(command: &[u8]) -> bool {
+    match command {
+        [code, _, _, _, 0xF1, 0xC2, ..] if *code & 0x7F == 0x01 => false,
+        [code, ..] => matches!(*code & 0x7F, 0x01 | 0x0C | 0x32 | 0x70),
+        [] => false,
     }
 }
 
@@ -613,5 +651,52 @@ mod tests {
         let (frames, action) = bench.hears(data(0, 3, &[0, 0, 0, 0, 0]));
         assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0x80]);
         assert!(matches!(action, Action::Poll { .. }));
+    }
+
+    /// What is left of a command after all repeats went unanswered.
+    fn unanswered(command: [u8; 6], busy: bool) -> Vec<Vec<u8>> {
+        let mut bench = fresh();
+        bench.apdu[..6].copy_from_slice(&command);
+        let mut sent = bench.writes().0;
+        for _ in 0..200 {
+            if busy {
+                bench.link.busy();
+            }
+            let (frames, action) = bench.hears_nothing();
+            sent.extend(frames);
+            if matches!(action, Action::Failed(_)) {
+                break;
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn a_command_that_must_not_run_twice_is_not_begun_again() {
+        const GENERATE: [u8; 6] = [0x38, 3, 0, 2, 7, 0];
+        const LAST_ERROR: [u8; 6] = [1, 0, 0, 2, 0xF1, 0xC2];
+        let mut bench = fresh();
+        bench.apdu[..6].copy_from_slice(&GENERATE);
+        bench.writes();
+        let end = core::iter::repeat_with(|| bench.hears_nothing().1)
+            .find(|action| matches!(action, Action::Failed(_)));
+        assert_eq!(end, Some(Action::Failed(LinkError::Uncertain)));
+        for (command, begins_again) in [(COMMAND, true), (GENERATE, false), (LAST_ERROR, false)] {
+            let sent = unanswered(command, false);
+            assert_eq!(sent.contains(&RESYNC.to_vec()), begins_again, "{command:02X?}");
+            assert!(sent[1..4].iter().all(|frame| *frame == sent[0]), "{command:02X?}");
+        }
+    }
+
+    #[test]
+    fn a_chip_at_work_has_the_command() {
+        // Not even a repeat is sent.
+        assert_eq!(unanswered(COMMAND, true).len(), 1);
+        let mut bench = fresh();
+        bench.writes();
+        bench.link.busy();
+        bench.hears_nothing();
+        let (_, action) = bench.hears(data(0, 0, &[0, 0, 0, 0, 0]));
+        assert_eq!(action, Action::Done(4));
     }
 }

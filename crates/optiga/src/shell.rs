@@ -206,8 +206,7 @@ macro_rules! shell {
                 if self.state()$(.$await)??.soft_reset() {
                     self.write(&[register::SOFT_RESET, 0, 0])$(.$await)??;
                     self.pause(register::STARTUP_US)$(.$await)?;
-                    // A volatile address is gone; the one that the chip was found at is what it was configured with.
-                    self.engine.address = self.engine.config.address;
+                    self.engine.begin_anew();
                 }
                 Ok(())
             }
