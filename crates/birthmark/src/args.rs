@@ -206,8 +206,82 @@ pub(crate) struct RegisterCa {
 pub(crate) enum Chip {
     /// Serve simulated chips on the virtual I²C bus; prints one JSON line with the addresses
     Serve(ChipServe),
-    /// Read what a chip says of itself: UID, life cycle, objects
+    /// Read what a chip says of itself: UID, life cycle, objects, who may do what with them, certificates
     Inspect(ChipAddress),
+    /// Decode a bus into physical, link, transport and command lines: a recording, or a chip that is asked a few things
+    Trace(ChipTrace),
+    /// Find out what is wrong with this bus or this chip
+    Doctor(ChipDoctor),
+    /// Carry out a plan on one chip: shows first what can never be undone, and does it only with --apply
+    Personalize(ChipPersonalize),
+}
+
+/// One layer of the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceLayer {
+    /// Registers and acknowledgements
+    Physical,
+    /// Frames
+    Link,
+    /// Chains of frames
+    Transport,
+    /// Commands and answers
+    Command,
+}
+
+/// `birthmark chip trace`
+#[derive(Debug, Args)]
+pub(crate) struct ChipTrace {
+    /// A recording: one transaction a line (W 82, R 08 00 00 00, W NAK) or JSON lines with kind and bytes; - is stdin
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "chip",
+        conflicts_with = "chip"
+    )]
+    pub(crate) file: Option<PathBuf>,
+    /// Open the chip at unix:PATH or tcp:HOST:PORT instead, and show what crosses the bus
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) chip: Option<String>,
+    /// Save what crossed the bus; the file holds every byte, secrets too
+    #[arg(long, value_name = "FILE", requires = "chip")]
+    pub(crate) save: Option<PathBuf>,
+    /// Show this layer only
+    #[arg(long, value_enum)]
+    pub(crate) layer: Option<TraceLayer>,
+    /// Print one JSON object a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `birthmark chip doctor`
+#[derive(Debug, Args)]
+pub(crate) struct ChipDoctor {
+    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) chip: String,
+    /// Also reset the chip over the bus and look whether it took: what is volatile in it is lost
+    #[arg(long)]
+    pub(crate) reset: bool,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `birthmark chip personalize`
+#[derive(Debug, Args)]
+pub(crate) struct ChipPersonalize {
+    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) chip: String,
+    /// What to do, in TOML: [[step]] do = "generate-key", object = "E0F1", ...
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: PathBuf,
+    /// Do it; without this the plan is shown and nothing is done
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which chip.

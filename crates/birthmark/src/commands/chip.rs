@@ -1,4 +1,4 @@
-//! `birthmark chip`: simulated secure elements on the virtual I²C bus, and what a chip says of itself.
+//! `birthmark chip serve`: simulated secure elements on the virtual I²C bus.
 
 use std::{
     net::SocketAddr,
@@ -7,29 +7,15 @@ use std::{
 };
 
 use i2c_bus::{Listener, Serving};
-use optiga::{Lifecycle, Metadata, ObjectId};
 use optiga_sim::{Settings, Tray};
 use serde_json::json;
 
-use super::{chip_bus, chip_serve};
+use super::chip_serve;
 use crate::{
-    args::{ChipAddress, ChipPlace, ChipProfile, ChipServe},
+    args::{ChipPlace, ChipProfile, ChipServe},
     exit::{Context, DONE, Failure},
     words::{say, tell},
 };
-
-/// The objects that `inspect` reads, with the names that people know them by.
-const INSPECTED: [(ObjectId, &str); 7] = [
-    (ObjectId(0xE0C0), "global life cycle"),
-    (ObjectId(0xE0C5), "security event counter"),
-    (ObjectId(0xE0C6), "longest command"),
-    (ObjectId(0xE0E0), "factory certificate"),
-    (ObjectId(0xE0E1), "device certificate"),
-    (ObjectId(0xE0E8), "trust anchor"),
-    (ObjectId(0xF1C0), "application life cycle"),
-];
-/// Longest object that is read to tell its size.
-const OBJECT_BYTES_MAX: usize = 1728;
 
 /// Serves chips until the process is asked to stop.
 pub(crate) fn serve(typed: &ChipServe) -> Result<u8, Failure> {
@@ -165,54 +151,6 @@ fn behind(mut address: SocketAddr, index: u32) -> Result<SocketAddr, Failure> {
         address.set_port(port);
     }
     Ok(address)
-}
-
-/// Reads what a chip says of itself.
-pub(crate) fn inspect(typed: &ChipAddress) -> Result<u8, Failure> {
-    let mut chip = chip_bus::driver(&typed.chip)?;
-    let what = || format!("the chip at {} did not answer", typed.chip);
-    chip.open().fault(what)?;
-    let uid = hexadecimal(&chip.read_uid().fault(what)?.0);
-    let mut objects = Vec::new();
-    for (object, name) in INSPECTED {
-        let metadata = chip.read_metadata(object).fault(what)?;
-        let mut content = [0; OBJECT_BYTES_MAX];
-        // An object that is empty or may not be read has no size to tell.
-        let bytes = chip.read_object(object, 0, &mut content).unwrap_or(0);
-        objects.push((object, name, bytes, lifecycle(&metadata)));
-    }
-    if typed.json {
-        let objects: Vec<_> = objects
-            .iter()
-            .map(|(object, name, bytes, lifecycle)| json!({ "object": format!("{:04X}", object.0), "name": name, "bytes": bytes, "lifecycle": lifecycle }))
-            .collect();
-        tell(&json!({ "uid": uid, "objects": objects }).to_string())
-            .fault(|| "could not write to stdout".to_owned())?;
-        return Ok(DONE);
-    }
-    say(&format!("UID {uid}"));
-    for (object, name, bytes, lifecycle) in objects {
-        say(&format!(
-            "{:04X}  {name:<24} {bytes:>5} bytes  {lifecycle}",
-            object.0
-        ));
-    }
-    Ok(DONE)
-}
-
-/// Whether an object can still be changed.
-fn lifecycle(metadata: &Metadata) -> &'static str {
-    match metadata.lifecycle {
-        Some(Lifecycle::Creation) => "creation",
-        Some(Lifecycle::Initialisation) => "initialisation",
-        Some(Lifecycle::Operational) => "operational",
-        Some(Lifecycle::Termination) => "termination",
-        None => "fixed",
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,11 +6,21 @@ use i2c_bus::{SocketClient, SocketDelay};
 use optiga::{Config, Optiga};
 use token::{Access, Backend, Session, Slot};
 
+use super::chip_record::Recorder;
 use crate::exit::{Context, Failure};
+
+/// A driver whose bus remembers what crossed it.
+pub(super) type Watched = Optiga<Recorder<SocketClient>, SocketDelay>;
 
 /// A driver for the chip at this address; the chip is not spoken to yet.
 pub(crate) fn driver(address: &str) -> Result<Optiga<SocketClient, SocketDelay>, Failure> {
     Ok(Optiga::new(connect(address)?, SocketDelay, Config::default()))
+}
+
+/// The same, over a bus that remembers what crossed it.
+pub(super) fn recorded(address: &str) -> Result<Watched, Failure> {
+    let bus = Recorder::new(connect(address)?);
+    Ok(Optiga::new(bus, SocketDelay, Config::default()))
 }
 
 /// A read-write session on the token in the chip at this address.
@@ -23,7 +33,7 @@ pub(crate) fn session(address: &str) -> Result<Session, Failure> {
     Ok(Slot::new(backend).open_session(Access::ReadWrite))
 }
 
-fn connect(address: &str) -> Result<SocketClient, Failure> {
+pub(super) fn connect(address: &str) -> Result<SocketClient, Failure> {
     let what = || format!("could not reach the chip at {address} (is `birthmark chip serve` running there?)");
     if let Some(path) = address.strip_prefix("unix:") {
         return SocketClient::unix(Path::new(path)).fault(what);

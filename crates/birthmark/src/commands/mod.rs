@@ -2,8 +2,15 @@
 
 mod check;
 mod chip;
+mod chip_apdu;
 mod chip_bus;
+mod chip_decode;
+mod chip_doctor;
+mod chip_inspect;
+mod chip_personalize;
+mod chip_record;
 pub(crate) mod chip_serve;
+mod chip_trace;
 mod configuration;
 mod demo;
 mod device;
@@ -30,7 +37,10 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Factory(Factory::Verify(typed)) => factory::verify(&typed),
         Command::Factory(Factory::RegisterCa(typed)) => factory::register_ca(&typed),
         Command::Chip(Chip::Serve(typed)) => chip::serve(&typed),
-        Command::Chip(Chip::Inspect(typed)) => chip::inspect(&typed),
+        Command::Chip(Chip::Inspect(typed)) => chip_inspect::run(&typed),
+        Command::Chip(Chip::Trace(typed)) => chip_trace::run(&typed),
+        Command::Chip(Chip::Doctor(typed)) => chip_doctor::run(&typed),
+        Command::Chip(Chip::Personalize(typed)) => chip_personalize::run(&typed),
         Command::Device(Device::Enroll(typed)) => device::enroll(&typed),
         Command::Device(Device::Run(typed)) => device::run(&typed),
         Command::Explain(typed) => explain::run(&typed),
