@@ -11,6 +11,8 @@ mod data;
 mod fields;
 mod hash;
 mod keys;
+#[cfg(test)]
+mod known;
 mod verify;
 
 use aws_lc_rs::signature::EcdsaKeyPair;
