@@ -13,6 +13,8 @@ pub struct Counters {
     pub frames_sent: u64,
     /// Commands that were executed, refused ones included.
     pub commands: u64,
+    /// Writes of content or metadata that were carried out.
+    pub writes: u64,
     /// Signatures made.
     pub signatures: u64,
     /// Key pairs generated.
@@ -28,6 +30,7 @@ impl Add for Counters {
             frames_received: self.frames_received + other.frames_received,
             frames_sent: self.frames_sent + other.frames_sent,
             commands: self.commands + other.commands,
+            writes: self.writes + other.writes,
             signatures: self.signatures + other.signatures,
             key_generations: self.key_generations + other.key_generations,
         }

@@ -397,6 +397,142 @@ fn everything_at_once_is_survived() {
     }
 }
 
+/// Objects that the long run writes: small ones, large ones, and one that is chained even at full frames.
+const WRITTEN: [(ObjectId, usize); 4] = [
+    (ObjectId(0xF1D0), 100),
+    (ObjectId(0xF1D7), 100),
+    (ObjectId(0xE0E1), 900),
+    (ObjectId(0xF1E0), 1_500),
+];
+
+/// Commands of the long run, unless BUS_COMMANDS says another number.
+const LONG_RUN_COMMANDS: u32 = 4_000;
+
+/// What the chip must hold: exact, since its own counter says whether a command that failed was carried out.
+struct Model {
+    story: Story,
+    contents: [Vec<u8>; WRITTEN.len()],
+    dice: u64,
+}
+
+impl Model {
+    fn roll(&mut self, below: usize) -> usize {
+        self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((mixed ^ (mixed >> 31)) % below as u64) as usize
+    }
+
+    fn write(&mut self) {
+        let place = self.roll(WRITTEN.len());
+        let (object, most) = WRITTEN[place];
+        let (length, byte) = (1 + self.roll(most), self.roll(256) as u8);
+        let content = vec![byte; length];
+        let before = self.story.counters().writes;
+        let outcome = self
+            .story
+            .driver
+            .write_object(object, WriteMode::Replace, 0, &content);
+        let done = self.story.counters().writes - before;
+        let succeeded = self.story.outcome(outcome).is_some();
+        assert!(
+            done <= 1 && (done == 1 || !succeeded),
+            "one write was done {done} times"
+        );
+        if done == 1 {
+            self.contents[place] = content;
+        }
+    }
+
+    fn read(&mut self, place: usize) -> bool {
+        let (object, _) = WRITTEN[place];
+        if self.contents[place].is_empty() {
+            return true;
+        }
+        let mut room = [0; 1_500];
+        let outcome = self.story.driver.read_object(object, 0, &mut room);
+        let Some(length) = self.story.outcome(outcome) else {
+            return false;
+        };
+        assert_eq!(room[..length], self.contents[place], "{object:?}");
+        true
+    }
+
+    fn random(&mut self) {
+        let mut bytes = [0; 32];
+        let outcome = self.story.driver.random(&mut bytes);
+        assert!(self.story.outcome(outcome).is_none() || bytes != [0; 32]);
+    }
+
+    fn one(&mut self) {
+        match self.roll(16) {
+            0 => self.story.generate(),
+            1..=3 => {
+                let message = self.dice.to_be_bytes();
+                self.story.sign(&message);
+            }
+            4..=8 => self.write(),
+            9 => self.random(),
+            10 => self.story.uid(),
+            _ => {
+                let place = self.roll(WRITTEN.len());
+                self.read(place);
+            }
+        }
+    }
+
+    /// Reads everything until it was read once: nothing may be there that the model does not hold.
+    fn compare(&mut self) {
+        for place in 0..WRITTEN.len() {
+            while !self.read(place) {}
+        }
+    }
+}
+
+#[test]
+fn after_a_long_run_of_accidents_the_chip_is_as_the_model_says() {
+    let commands = std::env::var("BUS_COMMANDS").map_or(LONG_RUN_COMMANDS, |count| count.parse().unwrap());
+    let seed = std::env::var("BIRTHMARK_WORLD_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let _replay = Replay {
+        weather: "long run",
+        seed,
+    };
+    let faults = Faults {
+        seed,
+        nack_storm_permille: 20,
+        nack_storm_length_max: 20,
+        lost_in_permille: 30,
+        repeated_in_permille: 30,
+        corrupted_in_permille: 30,
+        lost_out_permille: 30,
+        repeated_out_permille: 30,
+        corrupted_out_permille: 30,
+    };
+    let behaviour = Behaviour {
+        nacks: NackPolicy::Silicon,
+        ..faulty(Timing::Virtual, faults)
+    };
+    let mut model = Model {
+        story: Story::begin(seed, behaviour, 0x115),
+        contents: Default::default(),
+        dice: seed,
+    };
+    while model.story.key.is_none() {
+        model.story.generate();
+    }
+    for _ in 0..commands {
+        model.one();
+    }
+    model.compare();
+    let Story {
+        succeeded, failed, ..
+    } = model.story;
+    assert!(
+        failed * 10 <= succeeded,
+        "{failed} of {} failed",
+        succeeded + failed
+    );
+}
+
 #[test]
 fn an_absent_chip_is_told_by_name() {
     let bus = LocalBus::virtual_time();

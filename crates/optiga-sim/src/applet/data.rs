@@ -107,9 +107,12 @@ impl Applet {
         let object = self.object(u16::from_be_bytes([*a, *b]))?;
         let offset = u16::from_be_bytes([*c, *d]);
         if param == METADATA {
-            return self.write_metadata(object, offset, bytes);
+            let work_us = self.write_metadata(object, offset, bytes)?;
+            self.counters.writes += 1;
+            return Ok(work_us);
         }
         self.write_content(object, offset, param == ERASE_AND_WRITE, bytes)?;
+        self.counters.writes += 1;
         Ok(timing::write_us(bytes.len()))
     }
 
