@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mqtt::{Delivery, Malformed, QoS, encode};
+use identity::UnixMillis;
+use mqtt::v5::{self, Reason};
+use mqtt::{Delivery, Malformed, PacketType, QoS, encode};
 
 use crate::event::{ConnectionId, Departure};
 use crate::message::Message;
@@ -96,7 +98,7 @@ pub enum Outgoing {
     FourBytes([u8; 4]),
     /// PINGRESP.
     TwoBytes([u8; 2]),
-    /// SUBACK.
+    /// SUBACK, and what MQTT 5.0 says with properties or reasons.
     Bytes(Box<[u8]>),
     /// PUBLISH.
     Message {
@@ -104,6 +106,15 @@ pub enum Outgoing {
         message: Arc<Message>,
         /// How this receiver gets it.
         delivery: Delivery,
+    },
+    /// PUBLISH of MQTT 5.0.
+    MessageV5 {
+        /// The message.
+        message: Arc<Message>,
+        /// How this receiver gets it.
+        delivery: Delivery,
+        /// What is left of its time.
+        expiry_seconds: Option<u32>,
     },
 }
 
@@ -120,6 +131,13 @@ impl Outgoing {
                     message.publish().append_at_least_once(*id, *duplicate, out);
                 }
             },
+            Self::MessageV5 {
+                message,
+                delivery,
+                expiry_seconds,
+            } => message
+                .publish()
+                .append_v5(*delivery, message.properties(), *expiry_seconds, out),
         }
     }
 
@@ -131,17 +149,42 @@ impl Outgoing {
             Self::TwoBytes(_) => 2,
             Self::Bytes(bytes) => bytes.len(),
             Self::Message { message, .. } => message.bytes(),
+            Self::MessageV5 { message, .. } => message.bytes_v5(),
         }
     }
 
     /// A QoS 0 message: when the client's output buffer is full, this is what may be dropped.
     #[must_use]
     pub fn is_expendable(&self) -> bool {
-        matches!(self, Self::Message { delivery, .. } if delivery.qos() == QoS::AtMostOnce)
+        matches!(self, Self::Message { delivery, .. } | Self::MessageV5 { delivery, .. } if delivery.qos() == QoS::AtMostOnce)
     }
 
     pub(crate) const fn ping_answer() -> Self {
         Self::TwoBytes(encode::PING_ANSWER)
+    }
+
+    /// DISCONNECT of MQTT 5.0.
+    pub(crate) fn disconnect(reason: Reason) -> Self {
+        Self::written(|out| v5::encode::closing(out, PacketType::Disconnect, &reason.into()))
+    }
+
+    /// A packet that is short enough to be written.
+    pub(crate) fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<(), encode::Unencodable>) -> Self {
+        let mut bytes = Vec::new();
+        let _short = write(&mut bytes);
+        Self::Bytes(bytes.into())
+    }
+
+    /// A message in the words of MQTT 5.0; all else stays.
+    pub(crate) fn into_v5(self, now: UnixMillis) -> Self {
+        match self {
+            Self::Message { message, delivery } => Self::MessageV5 {
+                expiry_seconds: message.seconds_left(now),
+                message,
+                delivery,
+            },
+            other => other,
+        }
     }
 }
 
@@ -152,6 +195,8 @@ pub enum CloseReason {
     ConnectRefused,
     /// DISCONNECT.
     ClientInitiated,
+    /// DISCONNECT of MQTT 5.0 that asks for the will all the same.
+    ClientInitiatedWithWill,
     /// The client broke the protocol or a limit.
     ClientError,
     /// The client sent what is not MQTT.
@@ -178,7 +223,7 @@ impl CloseReason {
     pub const fn aws_name(self) -> &'static str {
         match self {
             Self::ConnectRefused | Self::NotAuthorized | Self::TrustWithdrawn => "AUTH_ERROR",
-            Self::ClientInitiated => "CLIENT_INITIATED_DISCONNECT",
+            Self::ClientInitiated | Self::ClientInitiatedWithWill => "CLIENT_INITIATED_DISCONNECT",
             Self::ClientError | Self::Malformed(_) => "CLIENT_ERROR",
             Self::DuplicateClientId => "DUPLICATE_CLIENTID",
             Self::KeepAliveTimeout => "MQTT_KEEP_ALIVE_TIMEOUT",
@@ -188,10 +233,34 @@ impl CloseReason {
         }
     }
 
-    /// The client said goodbye: only then its will is forgotten (`[MQTT-3.14.4-3]`).
+    /// The client said goodbye.
     #[must_use]
     pub const fn is_client_initiated(self) -> bool {
+        matches!(self, Self::ClientInitiated | Self::ClientInitiatedWithWill)
+    }
+
+    /// Only an ordinary goodbye makes the will forgotten (`[MQTT-3.14.4-3]`).
+    #[must_use]
+    pub const fn forgets_will(self) -> bool {
         matches!(self, Self::ClientInitiated)
+    }
+
+    /// What a client that speaks MQTT 5.0 is told; `None`: it knows, or cannot be told (AWS IoT developer guide, "MQTT 5 reason
+    /// codes").
+    pub(crate) fn told(self) -> Option<Reason> {
+        match self {
+            Self::ConnectRefused
+            | Self::ClientInitiated
+            | Self::ClientInitiatedWithWill
+            | Self::ConnectionLost => None,
+            Self::ClientError => Some(Reason::ProtocolError),
+            Self::Malformed(malformed) => Some(malformed.reason()),
+            Self::NotAuthorized | Self::TrustWithdrawn => Some(Reason::NotAuthorized),
+            Self::DuplicateClientId => Some(Reason::SessionTakenOver),
+            Self::KeepAliveTimeout => Some(Reason::KeepAliveTimeout),
+            Self::TooSlow => Some(Reason::QuotaExceeded),
+            Self::ServerShutdown => Some(Reason::ServerShuttingDown),
+        }
     }
 }
 
@@ -200,6 +269,7 @@ impl fmt::Display for CloseReason {
         let words = match self {
             Self::ConnectRefused => "its CONNECT was refused",
             Self::ClientInitiated => "the client said goodbye",
+            Self::ClientInitiatedWithWill => "the client said goodbye and asked for its will",
             Self::ClientError => "the client broke the protocol or a limit",
             Self::Malformed(malformed) => return malformed.fmt(f),
             Self::NotAuthorized => "it published what no policy allows",

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use identity::{CertificateId, Tenant, ThingName};
-use mqtt::{Connect, Malformed, Packet};
+use mqtt::v5::{self, Connect};
+use mqtt::{Malformed, Packet, Version};
 use policy::{Context, Grant, ThingFacts};
 
 use crate::message::Message;
@@ -28,6 +29,13 @@ pub enum Event<'a> {
         connection: ConnectionId,
         /// Its packet.
         packet: Packet<'a>,
+    },
+    /// An attached client that speaks MQTT 5.0 sent a packet.
+    PacketV5 {
+        /// Which client.
+        connection: ConnectionId,
+        /// Its packet.
+        packet: v5::Packet<'a>,
     },
     /// A connection ended, or its shell gave it up. Needless, and harmless, after the node's own `Close`.
     Closed {
@@ -59,6 +67,8 @@ pub struct Attach<'a> {
     pub context: Context,
     /// Random bits for its session.
     pub session: SessionId,
+    /// The version it speaks and is answered in.
+    pub version: Version,
     /// What it asks for.
     pub connect: Connect<'a>,
 }

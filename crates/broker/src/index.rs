@@ -8,11 +8,12 @@ mod tree;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mqtt::{Matching, QoS, TopicName};
+use mqtt::{Matching, TopicName};
 
 use crate::event::ConnectionId;
 
 use self::subscribers::Subscribers;
+pub(crate) use self::subscribers::Wanted;
 use self::tree::Tree;
 
 /// The subscriptions of one tenant's connections. The hash table is never walked through, so its order shows nowhere.
@@ -24,14 +25,14 @@ pub(crate) struct SubscriptionIndex {
 
 impl SubscriptionIndex {
     /// Adds a subscription or changes its QoS (`[MQTT-3.8.4-3]`).
-    pub(crate) fn subscribe(&mut self, filter: &Arc<str>, connection: ConnectionId, qos: QoS) {
+    pub(crate) fn subscribe(&mut self, filter: &Arc<str>, connection: ConnectionId, wanted: Wanted) {
         if is_exact(filter) {
             self.exact
                 .entry(Arc::clone(filter))
                 .or_default()
-                .insert(connection, qos);
+                .insert(connection, wanted);
         } else {
-            self.wildcard.at(filter).insert(connection, qos);
+            self.wildcard.at(filter).insert(connection, wanted);
         }
     }
 
@@ -48,12 +49,13 @@ impl SubscriptionIndex {
     }
 
     /// Each connection that a message on `topic` is for, once, in order, with the highest QoS of its matching subscriptions
-    /// (`[MQTT-3.3.5-1]`). They are put into `found`, which is emptied first.
+    /// (`[MQTT-3.3.5-1]`), but not back to `from` where it wants nothing of its own (MQTT 5.0 `[MQTT-3.8.3-3]`). They are put into `found`, which is emptied first.
     pub(crate) fn matches(
         &self,
         topic: TopicName<'_>,
         matching: Matching,
-        found: &mut Vec<(ConnectionId, QoS)>,
+        from: Option<ConnectionId>,
+        found: &mut Vec<(ConnectionId, Wanted)>,
     ) {
         found.clear();
         if let Some(subscribers) = self.exact.get(topic.as_str()) {
@@ -61,7 +63,11 @@ impl SubscriptionIndex {
         }
         let exact = found.len();
         self.wildcard.matches(topic, matching, found);
-        if found.len() > exact {
+        let has_wildcards = found.len() > exact;
+        if let Some(from) = from {
+            found.retain(|(connection, wanted)| !(wanted.no_local && *connection == from));
+        }
+        if found.len() > 1 && has_wildcards {
             found.sort_unstable();
             // Of equal connections the last has the highest QoS; keep that one.
             found.reverse();
@@ -83,7 +89,7 @@ fn is_exact(filter: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mqtt::TopicFilter;
+    use mqtt::{QoS, TopicFilter};
     use proptest::prelude::*;
 
     use super::*;
@@ -121,7 +127,8 @@ mod tests {
             let mut index = SubscriptionIndex::default();
             let mut plain = std::collections::BTreeMap::new();
             for (filter, connection, qos) in &lines {
-                index.subscribe(&Arc::from(filter.as_str()), ConnectionId(*connection), *qos);
+                let wanted = Wanted { qos: *qos, no_local: false };
+                index.subscribe(&Arc::from(filter.as_str()), ConnectionId(*connection), wanted);
                 plain.insert((filter.clone(), ConnectionId(*connection)), *qos);
             }
             for line in removed.iter().filter(|_| !lines.is_empty()) {
@@ -132,7 +139,8 @@ mod tests {
             let mut found = Vec::new();
             for topic in &topics {
                 let name = TopicName::new(topic).unwrap();
-                index.matches(name, matching, &mut found);
+                index.matches(name, matching, None, &mut found);
+                let found = found.iter().map(|(connection, wanted)| (*connection, wanted.qos)).collect::<Vec<_>>();
                 let mut expected = std::collections::BTreeMap::new();
                 for ((filter, connection), qos) in &plain {
                     if TopicFilter::new(filter).unwrap().matches(name, matching) {

@@ -22,6 +22,7 @@ mod presence;
 mod refusal;
 mod session;
 mod tenant;
+mod terms;
 mod topics;
 
 pub use action::{Action, Actions, CloseReason, Outgoing};

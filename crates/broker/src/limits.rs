@@ -29,6 +29,15 @@ pub const QUEUE_MESSAGES_MAX: usize = 1_000;
 /// Most bytes of such messages.
 pub const QUEUE_BYTES_MAX: usize = 1_048_576;
 
+/// Most topics that one client may replace by a number (AWS: 8).
+pub const TOPIC_ALIASES_MAX: u16 = 8;
+/// Most QoS 1 messages that a client may send before it has a PUBACK (AWS: 100).
+pub const RECEIVE_MAX: u16 = 100;
+/// Longest packet that a client may send (AWS: 149504 bytes).
+pub const PACKET_BYTES_MAX: u32 = 149_504;
+/// Longest life of a message that has an end; 0 becomes 1 (AWS: 7 days).
+pub const MESSAGE_EXPIRY_SECONDS_MAX: u32 = 604_800;
+
 /// Most connections of one node.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Most refusals of one connection that are told one by one; further ones are only counted.
@@ -51,6 +60,10 @@ pub struct Limits {
     pub inflight_messages_max: usize,
     pub inflight_bytes_max: usize,
     pub queue_messages_max: usize,
+    pub topic_aliases_max: u16,
+    pub receive_max: u16,
+    pub packet_bytes_max: u32,
+    pub message_expiry_seconds_max: u32,
     pub queue_bytes_max: usize,
     pub connections_max: usize,
 }
@@ -69,6 +82,10 @@ impl Limits {
         inflight_messages_max: INFLIGHT_MESSAGES_MAX,
         inflight_bytes_max: INFLIGHT_BYTES_MAX,
         queue_messages_max: QUEUE_MESSAGES_MAX,
+        topic_aliases_max: TOPIC_ALIASES_MAX,
+        receive_max: RECEIVE_MAX,
+        packet_bytes_max: PACKET_BYTES_MAX,
+        message_expiry_seconds_max: MESSAGE_EXPIRY_SECONDS_MAX,
         queue_bytes_max: QUEUE_BYTES_MAX,
         connections_max: CONNECTIONS_MAX,
     };

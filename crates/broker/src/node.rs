@@ -10,12 +10,15 @@ mod trust;
 use std::collections::{BTreeSet, HashMap};
 
 use identity::{Tenant, UnixMillis};
-use mqtt::server::{self, Request};
-use mqtt::{Matching, Packet, QoS};
+use mqtt::server::{self, Request, Violation};
+use mqtt::v5::{self, Closing};
+use mqtt::{Matching, PacketType};
 
 use crate::action::{Action, Actions, CloseReason, Outgoing};
 use crate::event::{ConnectionId, Departure, Event};
+use crate::index::Wanted;
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::presence;
 use crate::refusal::{Attempt, Reason};
 use crate::session::Session;
@@ -62,7 +65,7 @@ pub struct Node {
     deadlines: BTreeSet<(UnixMillis, ConnectionId)>,
     counters: Counters,
     /// Receivers of the message at hand; kept to be filled again.
-    found: Vec<(ConnectionId, QoS)>,
+    found: Vec<(ConnectionId, Wanted)>,
 }
 
 impl Node {
@@ -90,7 +93,14 @@ impl Node {
     pub fn step(&mut self, event: Event<'_>, now: UnixMillis, actions: &mut Actions) {
         match event {
             Event::Attach(attach) => self.attach(attach, now, actions),
-            Event::Packet { connection, packet } => self.packet(connection, packet, now, actions),
+            Event::Packet { connection, packet } => {
+                let kind = packet.kind();
+                self.packet(connection, kind, server::request(packet), now, actions);
+            }
+            Event::PacketV5 { connection, packet } => {
+                let kind = packet.kind();
+                self.packet(connection, kind, server::request_v5(packet), now, actions);
+            }
             Event::Closed { connection, reason } => self.closed(connection, reason, now, actions),
             Event::Forwarded(message) => self.route_of_tenant(&message, now, actions),
             Event::Publish(message) => {
@@ -124,7 +134,8 @@ impl Node {
     fn packet(
         &mut self,
         connection: ConnectionId,
-        packet: Packet<'_>,
+        kind: PacketType,
+        request: Result<Request<'_>, Violation>,
         now: UnixMillis,
         actions: &mut Actions,
     ) {
@@ -133,29 +144,80 @@ impl Node {
             return;
         };
         session.heard = now;
-        let kind = packet.kind();
-        match server::request(packet) {
+        match request {
             Ok(Request::Publish(publish)) => self.publish(connection, &publish, now, actions),
             Ok(Request::Acknowledge(id)) => {
                 let delivered = &mut self.counters.delivered;
-                session.outbound.acknowledged(id, &self.config.limits, |packet| {
-                    *delivered += 1;
-                    actions.send(connection, packet);
-                });
+                let is_v5 = session.terms.is_some();
+                session
+                    .outbound
+                    .acknowledged(id, &self.config.limits, now, |packet| {
+                        *delivered += 1;
+                        let packet = if is_v5 { packet.into_v5(now) } else { packet };
+                        actions.send(connection, packet);
+                    });
             }
             Ok(Request::Subscribe(request)) => self.subscribe(connection, &request, now, actions),
             Ok(Request::Unsubscribe(request)) => self.unsubscribe(connection, &request, now, actions),
             Ok(Request::Ping) => actions.send(connection, Outgoing::ping_answer()),
-            Ok(Request::Disconnect(_)) => self.close(connection, CloseReason::ClientInitiated, now, actions),
+            Ok(Request::Disconnect(goodbye)) => self.goodbye(connection, &goodbye, now, actions),
             Err(violation) => {
-                self.refuse(
-                    connection,
-                    Attempt::Packet(kind),
-                    Reason::Violation(violation),
-                    actions,
-                );
-                self.close(connection, CloseReason::ClientError, now, actions);
+                let reason = Reason::Violation(violation);
+                self.refuse_and_close(connection, Attempt::Packet(kind), reason, now, actions);
             }
+        }
+    }
+
+    fn goodbye(
+        &mut self,
+        connection: ConnectionId,
+        goodbye: &Closing<'_>,
+        now: UnixMillis,
+        actions: &mut Actions,
+    ) {
+        let terms = self
+            .sessions
+            .get(&connection)
+            .and_then(|session| session.terms.as_ref());
+        if let Some(Err(reason)) = terms.map(|terms| terms.check_goodbye(goodbye.properties)) {
+            let attempt = Attempt::Packet(PacketType::Disconnect);
+            return self.refuse_and_close(connection, attempt, reason, now, actions);
+        }
+        let reason = match goodbye.reason {
+            v5::Reason::Success => CloseReason::ClientInitiated,
+            _ => CloseReason::ClientInitiatedWithWill,
+        };
+        self.close(connection, reason, now, actions);
+    }
+
+    /// Writes down what a client did that costs it the connection; in MQTT 5.0 it is told.
+    fn refuse_and_close(
+        &mut self,
+        connection: ConnectionId,
+        attempt: Attempt,
+        reason: Reason,
+        now: UnixMillis,
+        actions: &mut Actions,
+    ) {
+        let told = reason.told(&attempt);
+        let close = match reason {
+            Reason::Policy { .. } => CloseReason::NotAuthorized,
+            _ => CloseReason::ClientError,
+        };
+        self.refuse(connection, attempt, reason, actions);
+        self.say_goodbye(connection, Some(told), actions);
+        actions.close(connection, close);
+        self.forget(connection, close, now, actions);
+    }
+
+    /// A client that speaks MQTT 5.0 is told why its connection ends.
+    fn say_goodbye(&self, connection: ConnectionId, told: Option<v5::Reason>, actions: &mut Actions) {
+        let is_v5 = self
+            .sessions
+            .get(&connection)
+            .is_some_and(|session| session.terms.is_some());
+        if let Some(told) = told.filter(|_| is_v5) {
+            actions.send(connection, Outgoing::disconnect(told));
         }
     }
 
@@ -168,6 +230,9 @@ impl Node {
     ) {
         if let Departure::Malformed(malformed) = reason {
             self.refuse(connection, Attempt::Bytes, Reason::Malformed(malformed), actions);
+        }
+        if matches!(reason, Departure::Malformed(_) | Departure::ServerShutdown) {
+            self.say_goodbye(connection, CloseReason::from(reason).told(), actions);
         }
         self.forget(connection, reason.into(), now, actions);
     }
@@ -219,6 +284,7 @@ impl Node {
         now: UnixMillis,
         actions: &mut Actions,
     ) {
+        self.say_goodbye(connection, reason.told(), actions);
         actions.close(connection, reason);
         self.forget(connection, reason, now, actions);
     }
@@ -243,10 +309,13 @@ impl Node {
             }
             tenant.leave(&session.client_id, session.grant.certificate, connection);
         }
-        let will = session.will.take().filter(|_| !reason.is_client_initiated());
+        let mut will = session.will.take().filter(|_| !reason.forgets_will());
+        if let Some(will) = &mut will {
+            Message::begin(will, now);
+        }
         let event = presence::disconnected(&session, reason, now);
         for message in [will, event].into_iter().flatten() {
-            self.publish_everywhere(session.tenant_index, message, now, actions);
+            self.publish_everywhere(session.tenant_index, message, None, now, actions);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use identity::UnixMillis;
 use mqtt::{Delivery, PacketId, Window};
 
 use crate::action::Outgoing;
@@ -36,9 +37,11 @@ pub(crate) enum Queued {
 }
 
 impl Outbound {
-    pub(crate) const fn new(limits: &Limits) -> Self {
+    /// `receive_max` is how many the client takes at once, if it said so (MQTT 5.0 section 3.1.2.11.3).
+    pub(crate) fn new(limits: &Limits, receive_max: Option<u16>) -> Self {
+        let receive_max = receive_max.map_or(usize::MAX, usize::from);
         Self {
-            inflight: Window::new(limits.inflight_messages_max),
+            inflight: Window::new(limits.inflight_messages_max.min(receive_max)),
             inflight_bytes: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -64,12 +67,22 @@ impl Outbound {
     }
 
     /// The client has a message; what waits moves up.
-    pub(crate) fn acknowledged(&mut self, id: PacketId, limits: &Limits, mut send: impl FnMut(Outgoing)) {
+    pub(crate) fn acknowledged(
+        &mut self,
+        id: PacketId,
+        limits: &Limits,
+        now: UnixMillis,
+        mut send: impl FnMut(Outgoing),
+    ) {
         let Some(bytes) = self.inflight.close(id) else {
             return;
         };
         self.inflight_bytes -= bytes;
         while let Some(message) = self.waiting.pop_front() {
+            if message.is_expired(now) {
+                self.waiting_bytes -= message.bytes();
+                continue;
+            }
             let Some(packet) = self.send(&message, limits) else {
                 self.waiting.push_front(message);
                 break;
@@ -135,7 +148,7 @@ mod tests {
 
     fn acknowledge(outbound: &mut Outbound, id: u16, limits: &Limits) -> usize {
         let mut sent = 0;
-        outbound.acknowledged(PacketId::new(id).unwrap(), limits, |_| sent += 1);
+        outbound.acknowledged(PacketId::new(id).unwrap(), limits, UnixMillis(0), |_| sent += 1);
         sent
     }
 
@@ -146,7 +159,7 @@ mod tests {
             queue_messages_max: 2,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits);
+        let mut outbound = Outbound::new(&limits, None);
         let expected = ["send", "send", "wait", "wait", "drop, told", "drop"];
         for (number, expected) in expected.into_iter().enumerate() {
             assert_eq!(
@@ -176,7 +189,7 @@ mod tests {
             queue_bytes_max: 100,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits);
+        let mut outbound = Outbound::new(&limits, None);
         assert_eq!(word(&outbound.push(&message(1_000), &limits)), "send");
         assert_eq!(word(&outbound.push(&message(1), &limits)), "wait");
         assert_eq!(word(&outbound.push(&message(1_000), &limits)), "drop, told");
@@ -189,7 +202,7 @@ mod tests {
             inflight_bytes_max: 100,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits);
+        let mut outbound = Outbound::new(&limits, None);
         for (payload_bytes, expected) in [(50, "send"), (80, "wait"), (1, "wait")] {
             assert_eq!(word(&outbound.push(&message(payload_bytes), &limits)), expected);
         }
@@ -201,7 +214,7 @@ mod tests {
             inflight_messages_max: 1,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits);
+        let mut outbound = Outbound::new(&limits, None);
         for payload_bytes in [0, 1, 2, 3] {
             let _queued = outbound.push(&message(payload_bytes), &limits);
         }

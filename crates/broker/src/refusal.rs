@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use identity::{Blame, CertificateId, Explained, Tenant};
 use mqtt::server::Violation;
+use mqtt::v5;
 use mqtt::{Malformed, PacketType};
 use policy::Verdict;
 
 use crate::event::ConnectionId;
+use crate::topics::{EXACTLY_ONCE, RETAIN, SHARED};
 
 /// Something that a client asked for and did not get.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ pub enum Reason {
     Violation(Violation),
     /// Bytes that are not MQTT.
     Malformed(Malformed),
+    /// A rule of MQTT 5.0 that only the state of the connection can break.
+    Rule(&'static str),
 
     // State: the server does not offer it.
     /// A part of MQTT that this server does not serve yet; what instead.
@@ -106,6 +110,7 @@ impl Explained for Reason {
             Self::ReservedTopic => "broker.topic.reserved",
             Self::Violation(violation) => violation.code(),
             Self::Malformed(malformed) => malformed.code(),
+            Self::Rule(_) => "broker.rule",
             Self::NotServed(_) => "broker.not_served",
             Self::QueueFull { .. } => "broker.queue.full",
         }
@@ -119,6 +124,50 @@ impl Explained for Reason {
         }
     }
 }
+
+impl Reason {
+    /// What a client that speaks MQTT 5.0 is told, in the packet that answers its attempt or in DISCONNECT (AWS IoT developer
+    /// guide, "MQTT 5 reason codes"). The words of the refusal are for those who run the fleet.
+    pub(crate) fn told(&self, attempt: &Attempt) -> v5::Reason {
+        match self {
+            Self::Policy { .. } | Self::TrustWithdrawn => v5::Reason::NotAuthorized,
+            Self::ClientId(_)
+            | Self::Limit {
+                name: "CLIENT_ID_BYTES_MAX",
+                ..
+            } => v5::Reason::ClientIdentifierNotValid,
+            Self::ReservedTopic
+            | Self::Limit {
+                name: "TOPIC_BYTES_MAX" | "TOPIC_SLASHES_MAX",
+                ..
+            } => match attempt {
+                Attempt::Subscribe(_) => v5::Reason::TopicFilterInvalid,
+                _ => v5::Reason::TopicNameInvalid,
+            },
+            Self::Limit {
+                name: "TOPIC_ALIASES_MAX",
+                ..
+            } => v5::Reason::TopicAliasInvalid,
+            Self::Limit { .. } | Self::QueueFull { .. } => v5::Reason::QuotaExceeded,
+            Self::Violation(violation) => violation.reason(),
+            Self::Malformed(malformed) => malformed.reason(),
+            Self::NotServed(RETAIN) => v5::Reason::RetainNotSupported,
+            Self::NotServed(EXACTLY_ONCE) => v5::Reason::QoSNotSupported,
+            Self::NotServed(SHARED) => v5::Reason::SharedSubscriptionsNotSupported,
+            Self::NotServed(AUTHENTICATION) => v5::Reason::BadAuthenticationMethod,
+            Self::NotServed(SUBSCRIPTION_IDENTIFIER) => v5::Reason::SubscriptionIdentifiersNotSupported,
+            Self::NotServed(_) => v5::Reason::ImplementationSpecificError,
+            Self::Rule(_) => v5::Reason::ProtocolError,
+        }
+    }
+}
+
+/// Enhanced authentication, which AWS does not have either.
+pub(crate) const AUTHENTICATION: &str =
+    "enhanced authentication is not supported, devices prove who they are in TLS";
+/// An identifier on a subscription, which AWS does not have either.
+pub(crate) const SUBSCRIPTION_IDENTIFIER: &str =
+    "subscription identifiers are not supported, subscribe without one";
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,6 +196,7 @@ impl fmt::Display for Reason {
             }
             Self::Violation(violation) => violation.fmt(f),
             Self::Malformed(malformed) => malformed.fmt(f),
+            Self::Rule(rule) => f.write_str(rule),
             Self::NotServed(what) => f.write_str(what),
             Self::QueueFull { messages, bytes } => {
                 write!(f, "client reads too slowly: {messages} messages of {bytes} bytes wait for it, further ones are dropped")

@@ -12,6 +12,7 @@ use crate::limits::{Limits, REFUSALS_TOLD_MAX};
 use crate::message::Message;
 use crate::outbound::{Outbound, Queued};
 use crate::refusal::{Attempt, Reason, Refusal};
+use crate::terms::Terms;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -32,6 +33,8 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Vec<Arc<str>>,
     pub(crate) outbound: Outbound,
     pub(crate) refusals_told: u8,
+    /// With a client that speaks MQTT 5.0.
+    pub(crate) terms: Option<Box<Terms>>,
 }
 
 impl Session {
@@ -118,7 +121,39 @@ impl Session {
     }
 
     /// Hands over a message that the client may receive.
-    pub(crate) fn deliver(&mut self, message: &Arc<Message>, qos: QoS, limits: &Limits) -> Queued {
+    pub(crate) fn deliver(
+        &mut self,
+        message: &Arc<Message>,
+        qos: QoS,
+        limits: &Limits,
+        now: UnixMillis,
+    ) -> Queued {
+        if !self.can_take(message) || message.is_expired(now) {
+            return Queued::Dropped(None);
+        }
+        match self.hand_over(message, qos, limits) {
+            Queued::Send(packet) => Queued::Send(self.said(packet, now)),
+            other => other,
+        }
+    }
+
+    /// A message longer than the client takes is not for it (MQTT 5.0 `[MQTT-3.1.2-25]`).
+    fn can_take(&self, message: &Message) -> bool {
+        match &self.terms {
+            Some(terms) => message.bytes_v5() <= terms.packet_bytes_max,
+            None => true,
+        }
+    }
+
+    /// A packet in the version of the client.
+    pub(crate) fn said(&self, packet: Outgoing, now: UnixMillis) -> Outgoing {
+        match self.terms {
+            Some(_) => packet.into_v5(now),
+            None => packet,
+        }
+    }
+
+    fn hand_over(&mut self, message: &Arc<Message>, qos: QoS, limits: &Limits) -> Queued {
         if qos == QoS::AtMostOnce {
             let message = Arc::clone(message);
             return Queued::Send(Outgoing::Message {

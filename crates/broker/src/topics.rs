@@ -6,9 +6,9 @@ use mqtt::{QoS, TopicFilter, TopicName, Will};
 use crate::limits::Limits;
 use crate::refusal::Reason;
 
-const RETAIN: &str = "retained messages are not served yet, publish with RETAIN 0";
-const EXACTLY_ONCE: &str = "QoS 2 is not supported, use QoS 0 or 1";
-const SHARED: &str = "shared subscriptions are not served yet, subscribe without $share";
+pub(crate) const RETAIN: &str = "retained messages are not served yet, publish with RETAIN 0";
+pub(crate) const EXACTLY_ONCE: &str = "QoS 2 is not supported, use QoS 0 or 1";
+pub(crate) const SHARED: &str = "shared subscriptions are not served yet, subscribe without $share";
 
 /// Reserved topics that clients may subscribe to: this prefix and what is beneath it.
 const EVENTS: &str = "$aws/events/";

@@ -93,6 +93,19 @@ impl Malformed {
         }
     }
 
+    /// The CONNACK for a CONNECT like this: MQTT 5.0 lets a server say what is wrong (MQTT 5.0 section 3.1.4), 3.1.1 does not.
+    #[must_use]
+    pub fn connect_refusal(&self) -> &'static [u8] {
+        match (self.version, self.packet, self.reason()) {
+            (Version::V3, ..) => &[],
+            (_, Some(PacketType::Connect), Reason::ProtocolError) => &[0x20, 0x03, 0x00, 0x82, 0x00],
+            (_, Some(PacketType::Connect), Reason::TopicNameInvalid) => &[0x20, 0x03, 0x00, 0x90, 0x00],
+            (_, Some(PacketType::Connect), Reason::PacketTooLarge) => &[0x20, 0x03, 0x00, 0x95, 0x00],
+            (_, Some(PacketType::Connect), _) => &[0x20, 0x03, 0x00, 0x81, 0x00],
+            _ => &[],
+        }
+    }
+
     /// What a peer that speaks MQTT 5.0 may be told (MQTT 5.0 section 4.13).
     #[must_use]
     pub fn reason(&self) -> Reason {

@@ -9,6 +9,8 @@ use crate::encode::{self, Unencodable};
 use crate::packet::PacketId;
 use crate::publish::{Delivery, Publish};
 use crate::topic::TopicName;
+use crate::v5::encode::{variable, variable_bytes};
+use crate::v5::{Properties, Property};
 
 /// An encoded message without a receiver: never a repetition, not retained.
 pub struct SharedPublish {
@@ -91,6 +93,37 @@ impl SharedPublish {
         out.extend_from_slice(until_id.get(1..).unwrap_or_default());
         out.extend(id.to_bytes());
         out.extend_from_slice(from_id.get(2..).unwrap_or_default());
+    }
+}
+
+/// The same message in MQTT 5.0.
+impl SharedPublish {
+    /// Writes it with properties; they are those of a PUBLISH without a message expiry, which comes beside them.
+    pub fn append_v5(
+        &self,
+        delivery: Delivery,
+        properties: Properties<'_>,
+        expiry_seconds: Option<u32>,
+        out: &mut Vec<u8>,
+    ) {
+        let (until_id, from_id) = self.bytes.split_at(self.id_at);
+        let topic = until_id.get(self.topic_at..).unwrap_or_default();
+        let payload = from_id.get(2..).unwrap_or_default();
+        let id = delivery.packet_id().map(PacketId::to_bytes);
+        let words = properties.as_bytes().len() + expiry_seconds.map_or(0, |_| 5);
+        let length = topic.len() + id.map_or(0, |_| 2) + variable_bytes(words) + words + payload.len();
+        let first = encode::publish_first_byte(delivery, false);
+        if encode::fixed_header(out, first, length).is_err() {
+            return;
+        }
+        out.extend_from_slice(topic);
+        out.extend(id.into_iter().flatten());
+        variable(out, words);
+        if let Some(seconds) = expiry_seconds {
+            let _fits = Properties::append(out, Property::MessageExpirySeconds(seconds));
+        }
+        out.extend_from_slice(properties.as_bytes());
+        out.extend_from_slice(payload);
     }
 }
 

@@ -311,7 +311,8 @@ impl World {
                 grant,
                 context,
                 session: SessionId([0; 16]),
-                connect,
+                version: mqtt::Version::V3,
+                connect: connect.into(),
             }),
         );
         assert_eq!(

@@ -6,24 +6,33 @@ use mqtt::QoS;
 
 use crate::event::ConnectionId;
 
+/// What one subscription asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    /// The highest QoS.
+    pub(crate) qos: QoS,
+    /// Not what the connection publishes itself.
+    pub(crate) no_local: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) enum Subscribers {
     #[default]
     None,
-    One(ConnectionId, QoS),
-    Many(BTreeMap<ConnectionId, QoS>),
+    One(ConnectionId, Wanted),
+    Many(BTreeMap<ConnectionId, Wanted>),
 }
 
 impl Subscribers {
-    pub(crate) fn insert(&mut self, connection: ConnectionId, qos: QoS) {
+    pub(crate) fn insert(&mut self, connection: ConnectionId, wanted: Wanted) {
         match self {
-            Self::None => *self = Self::One(connection, qos),
-            Self::One(known, known_qos) if *known == connection => *known_qos = qos,
-            Self::One(known, known_qos) => {
-                *self = Self::Many(BTreeMap::from([(*known, *known_qos), (connection, qos)]))
+            Self::None => *self = Self::One(connection, wanted),
+            Self::One(known, known_wanted) if *known == connection => *known_wanted = wanted,
+            Self::One(known, known_wanted) => {
+                *self = Self::Many(BTreeMap::from([(*known, *known_wanted), (connection, wanted)]))
             }
             Self::Many(all) => {
-                all.insert(connection, qos);
+                all.insert(connection, wanted);
             }
         }
     }
@@ -34,8 +43,8 @@ impl Subscribers {
             Self::None | Self::One(..) => {}
             Self::Many(all) => {
                 all.remove(&connection);
-                if let (1, Some((last, qos))) = (all.len(), all.first_key_value()) {
-                    *self = Self::One(*last, *qos);
+                if let (1, Some((last, wanted))) = (all.len(), all.first_key_value()) {
+                    *self = Self::One(*last, *wanted);
                 }
             }
         }
@@ -45,13 +54,13 @@ impl Subscribers {
         matches!(self, Self::None)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, QoS)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, Wanted)> {
         let (one, many) = match self {
             Self::None => (None, None),
-            Self::One(connection, qos) => (Some((*connection, *qos)), None),
+            Self::One(connection, wanted) => (Some((*connection, *wanted)), None),
             Self::Many(all) => (
                 None,
-                Some(all.iter().map(|(connection, qos)| (*connection, *qos))),
+                Some(all.iter().map(|(connection, wanted)| (*connection, *wanted))),
             ),
         };
         one.into_iter().chain(many.into_iter().flatten())
@@ -61,6 +70,10 @@ impl Subscribers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(qos: QoS) -> Wanted {
+        Wanted { qos, no_local: false }
+    }
 
     #[test]
     fn grows_and_shrinks_and_stays_in_order() {
@@ -72,13 +85,13 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         for id in [3, 1, 2, 1] {
-            subscribers.insert(ConnectionId(id), QoS::AtMostOnce);
+            subscribers.insert(ConnectionId(id), at(QoS::AtMostOnce));
         }
         assert_eq!(ids(&subscribers), [1, 2, 3]);
-        subscribers.insert(ConnectionId(2), QoS::AtLeastOnce);
+        subscribers.insert(ConnectionId(2), at(QoS::AtLeastOnce));
         assert_eq!(
             subscribers.iter().nth(1),
-            Some((ConnectionId(2), QoS::AtLeastOnce))
+            Some((ConnectionId(2), at(QoS::AtLeastOnce)))
         );
         for (removed, left) in [(9, &[1, 2, 3][..]), (2, &[1, 3]), (1, &[3]), (1, &[3]), (3, &[])] {
             subscribers.remove(ConnectionId(removed));

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use mqtt::{Matching, QoS, TopicName};
+use mqtt::{Matching, TopicName};
 
 use crate::event::ConnectionId;
 
-use super::subscribers::Subscribers;
+use super::subscribers::{Subscribers, Wanted};
 
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
@@ -76,7 +76,7 @@ impl Tree {
         &self,
         topic: TopicName<'_>,
         matching: Matching,
-        found: &mut Vec<(ConnectionId, QoS)>,
+        found: &mut Vec<(ConnectionId, Wanted)>,
     ) {
         if !topic.is_reserved() {
             return self.collect(topic.as_str(), matching, found);
@@ -88,7 +88,7 @@ impl Tree {
         }
     }
 
-    fn collect(&self, levels: &str, matching: Matching, found: &mut Vec<(ConnectionId, QoS)>) {
+    fn collect(&self, levels: &str, matching: Matching, found: &mut Vec<(ConnectionId, Wanted)>) {
         found.extend(self.beneath.iter());
         let (level, rest) = split(levels);
         for child in [self.children.get(level), self.any_level.as_deref()]
@@ -99,7 +99,7 @@ impl Tree {
         }
     }
 
-    fn collect_rest(&self, rest: Option<&str>, matching: Matching, found: &mut Vec<(ConnectionId, QoS)>) {
+    fn collect_rest(&self, rest: Option<&str>, matching: Matching, found: &mut Vec<(ConnectionId, Wanted)>) {
         match rest {
             Some(rest) => self.collect(rest, matching, found),
             None => {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use identity::UnixMillis;
-use mqtt::{Connect, ConnectAnswer, ConnectReturn, KeepAlive, Will, encode};
+use mqtt::v5::{self, Connect, Property};
+use mqtt::{ConnectAnswer, ConnectReturn, KeepAlive, PacketType, Version, Will, encode};
 use policy::{Context, Grant, Request, Resource};
 
 use crate::action::{Action, Actions, CloseReason, Outgoing};
@@ -13,8 +14,9 @@ use crate::limits::Limits;
 use crate::message::Message;
 use crate::outbound::Outbound;
 use crate::presence::{self, Subject};
-use crate::refusal::{Attempt, Reason, Refusal};
+use crate::refusal::{AUTHENTICATION, Attempt, Reason, Refusal};
 use crate::session::{Session, check};
+use crate::terms::{self, Terms};
 use crate::topics::{check_limit, check_will};
 
 use super::Node;
@@ -41,6 +43,7 @@ impl Node {
             grant,
             context,
             session: id,
+            version: speaks,
             connect,
         } = attach;
         let client_id: Arc<str> = client_id(&connect, id).into();
@@ -62,8 +65,12 @@ impl Node {
             return actions.push(Action::LookAgain { connection });
         }
         let will_topic = connect.will.map(|will| will.topic.as_str());
-        let context = context.with_connect_attributes(!connect.clean_session, will_topic);
-        let will = match self.admit(&connect, &grant, &context, now) {
+        let terms = (speaks == Version::V5).then(|| Box::new(Terms::of(&connect)));
+        let stays = terms
+            .as_ref()
+            .map_or(!connect.clean_start, |terms| terms.asks_to_stay());
+        let context = context.with_connect_attributes(stays, will_topic);
+        let will = match self.admit(speaks, &connect, &grant, &context, now) {
             Ok(will) => will,
             Err(refused) => {
                 let refusal = Refusal {
@@ -74,9 +81,9 @@ impl Node {
                     attempt: refused.1,
                     reason: refused.2,
                 };
-                let event = self.refuse_connect(refused.0, refusal, &context, id, now, actions);
+                let event = self.refuse_connect(speaks, refused.0, refusal, &context, id, now, actions);
                 if let Some(event) = event {
-                    self.publish_everywhere(tenant_index, event, now, actions);
+                    self.publish_everywhere(tenant_index, event, None, now, actions);
                 }
                 return;
             }
@@ -103,30 +110,44 @@ impl Node {
             deadline: None,
             will,
             subscriptions: Vec::new(),
-            outbound: Outbound::new(&self.config.limits),
+            outbound: Outbound::new(
+                &self.config.limits,
+                terms.as_ref().and_then(|terms| terms.receive_max),
+            ),
             refusals_told: 0,
+            terms,
         };
         let event = presence::connected(&session, now);
+        let welcome = match &session.terms {
+            Some(terms) => terms.welcome(
+                &connect,
+                &session.client_id,
+                keep_alive.seconds(),
+                &self.config.limits,
+            ),
+            None => answer(ConnectReturn::Accepted),
+        };
         self.sessions.insert(connection, Box::new(session));
         self.schedule(connection);
         self.counters.attached += 1;
         actions.push(Action::Attached { connection });
-        actions.send(connection, answer(ConnectReturn::Accepted));
+        actions.send(connection, welcome);
         if let Some(event) = event {
-            self.publish_everywhere(tenant_index, event, now, actions);
+            self.publish_everywhere(tenant_index, event, None, now, actions);
         }
     }
 
     /// Everything that must hold before a client is let in; its will, ready to be published.
     fn admit(
         &self,
+        speaks: Version,
         connect: &Connect<'_>,
         grant: &Grant,
         context: &Context,
         now: UnixMillis,
     ) -> Result<Option<Arc<Message>>, Refused> {
         let limits = &self.config.limits;
-        check_client_id(connect, limits)
+        check_client_id(speaks, connect, limits)
             .map_err(|reason| Refused(ConnectReturn::IdentifierRejected, Attempt::Connect, reason))?;
         let resource = Resource::client(context.client_id());
         check(
@@ -139,7 +160,13 @@ impl Node {
             },
         )
         .map_err(|reason| Refused(ConnectReturn::NotAuthorized, Attempt::Connect, reason))?;
-        if !connect.clean_session {
+        let mut properties = connect.properties;
+        if properties.any(|property| matches!(property, Property::AuthenticationMethod(_))) {
+            let reason = Reason::NotServed(AUTHENTICATION);
+            return Err(Refused(ConnectReturn::NotAuthorized, Attempt::Connect, reason));
+        }
+        // MQTT 5.0 lets the server say that the session ends with its connection, 3.1.1 does not.
+        if speaks == Version::V3 && !connect.clean_start {
             let reason = Reason::NotServed(PERSISTENT);
             return Err(Refused(
                 ConnectReturn::ServerUnavailable,
@@ -151,13 +178,15 @@ impl Node {
             .map_err(|reason| Refused(ConnectReturn::ServerUnavailable, Attempt::Connect, reason))?;
         connect
             .will
-            .map(|will| admit_will(&will, grant, context, limits, now))
+            .map(|will| admit_will(&will, connect.will_properties, grant, context, limits, now))
             .transpose()
     }
 
     /// Answers and closes; the event about it is still to be published.
+    #[expect(clippy::too_many_arguments, reason = "all of a CONNECT that came to nothing")]
     fn refuse_connect(
         &mut self,
+        speaks: Version,
         code: ConnectReturn,
         refusal: Refusal,
         context: &Context,
@@ -177,7 +206,11 @@ impl Node {
             .then(|| presence::connect_failed(subject, context.source_ip(), now))
             .flatten();
         let connection = refusal.connection;
-        actions.send(connection, answer(code));
+        let answer = match speaks {
+            Version::V3 => answer(code),
+            Version::V5 => answer_v5(refusal.reason.told(&refusal.attempt)),
+        };
+        actions.send(connection, answer);
         actions.push(Action::Refused(refusal));
         actions.close(connection, CloseReason::ConnectRefused);
         event
@@ -203,6 +236,7 @@ impl Node {
 
 fn admit_will(
     will: &Will<'_>,
+    properties: v5::Properties<'_>,
     grant: &Grant,
     context: &Context,
     limits: &Limits,
@@ -222,7 +256,9 @@ fn admit_will(
         },
     )
     .map_err(|reason| Refused(ConnectReturn::NotAuthorized, attempt(), reason))?;
-    Message::new(grant.tenant, will.topic, will.payload, will.qos).map_err(|_| {
+    let expiry = terms::expiry_seconds(properties, limits);
+    let (topic, payload) = (will.topic, will.payload);
+    Message::with_properties(grant.tenant, topic, payload, will.qos, properties, expiry).map_err(|_| {
         let reason = Reason::Limit {
             name: "TOPIC_BYTES_MAX",
             found: will.topic.as_str().len(),
@@ -232,8 +268,8 @@ fn admit_will(
     })
 }
 
-fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<(), Reason> {
-    if connect.client_id.is_empty() && !connect.clean_session {
+fn check_client_id(speaks: Version, connect: &Connect<'_>, limits: &Limits) -> Result<(), Reason> {
+    if speaks == Version::V3 && connect.client_id.is_empty() && !connect.clean_start {
         return Err(Reason::ClientId(
             "is empty, which needs CleanSession 1 [MQTT-3.1.3-8]",
         ));
@@ -252,6 +288,15 @@ fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<(), Reason>
 fn keep_alive_seconds(asked: u16, limits: &Limits) -> u16 {
     let (min, max) = (limits.keep_alive_seconds_min, limits.keep_alive_seconds_max);
     if asked == 0 { max } else { asked.clamp(min, max) }
+}
+
+/// Codes that a CONNACK may not carry become the one that says least.
+fn answer_v5(told: v5::Reason) -> Outgoing {
+    let told = match told.fits(PacketType::ConnAck) {
+        true => told,
+        false => v5::Reason::UnspecifiedError,
+    };
+    terms::answer(told, [])
 }
 
 fn answer(code: ConnectReturn) -> Outgoing {

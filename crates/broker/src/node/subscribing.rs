@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use identity::UnixMillis;
 use mqtt::server::Violation;
-use mqtt::v5::{SubscribeRequest, Subscription, UnsubscribeRequest};
+use mqtt::v5::{
+    self, Properties, Property, Reason as Told, SubscribeRequest, Subscription, UnsubscribeRequest,
+};
 use mqtt::{PacketId, PacketType, QoS, SubscribeReturn, encode};
 use policy::{Action as PolicyAction, Resource};
 
-use crate::action::{Actions, CloseReason, Outgoing};
+use crate::action::{Actions, Outgoing};
 use crate::event::ConnectionId;
+use crate::index::Wanted;
 use crate::presence;
-use crate::refusal::{Attempt, Reason};
+use crate::refusal::{Attempt, Reason, SUBSCRIPTION_IDENTIFIER};
 use crate::topics::{check_filter, check_limit};
 
 use super::Node;
@@ -25,39 +28,37 @@ impl Node {
         actions: &mut Actions,
     ) {
         if let Err(reason) = self.check_request(request) {
-            self.refuse(
-                connection,
-                Attempt::Packet(PacketType::Subscribe),
-                reason,
-                actions,
-            );
-            return self.close(connection, CloseReason::ClientError, now, actions);
+            let attempt = Attempt::Packet(PacketType::Subscribe);
+            return self.refuse_and_close(connection, attempt, reason, now, actions);
         }
         let mut codes = Vec::new();
         let mut granted = Vec::new();
         for line in request.subscriptions {
             match self.subscribe_one(connection, &line, now) {
                 Ok(()) => {
-                    codes.push(SubscribeReturn::Granted(line.qos));
+                    codes.push(match line.qos {
+                        QoS::AtMostOnce => Told::Success,
+                        _ => Told::GrantedQoS1,
+                    });
                     granted.push(line.filter.as_str());
                 }
                 Err(reason) => {
-                    codes.push(SubscribeReturn::Failure);
-                    self.refuse(
-                        connection,
-                        Attempt::Subscribe(line.filter.as_str().into()),
-                        reason,
-                        actions,
-                    );
+                    let attempt = Attempt::Subscribe(line.filter.as_str().into());
+                    codes.push(reason.told(&attempt));
+                    self.refuse(connection, attempt, reason, actions);
                 }
             }
         }
-        actions.send(connection, answer(request.id, &codes));
+        actions.send(connection, answer(request.id, &codes, self.speaks_v5(connection)));
         self.tell_subscriptions(connection, "subscribed", &granted, now, actions);
     }
 
     /// AWS answers neither QoS 2 nor too many filters: it closes.
     fn check_request(&self, request: &SubscribeRequest<'_>) -> Result<(), Reason> {
+        let mut properties = request.properties;
+        if properties.any(|property| matches!(property, Property::SubscriptionIdentifier(_))) {
+            return Err(Reason::NotServed(SUBSCRIPTION_IDENTIFIER));
+        }
         if request
             .subscriptions
             .into_iter()
@@ -106,7 +107,11 @@ impl Node {
             }
         };
         if let Some(tenant) = self.tenants.get_mut(session.tenant_index) {
-            tenant.index.subscribe(&filter, connection, line.qos);
+            let wanted = Wanted {
+                qos: line.qos,
+                no_local: line.no_local,
+            };
+            tenant.index.subscribe(&filter, connection, wanted);
         }
         Ok(())
     }
@@ -133,11 +138,20 @@ impl Node {
                 tenant.index.unsubscribe(text, connection);
             }
         }
-        actions.send(
-            connection,
-            Outgoing::FourBytes(encode::unsubscribe_answer(request.id)),
-        );
+        let answer = if self.speaks_v5(connection) {
+            // AWS answers success whether there was a subscription or not.
+            let codes = request.filters.map(|_| Told::Success).collect::<Vec<_>>();
+            answer_v5(PacketType::UnsubAck, request.id, &codes)
+        } else {
+            Outgoing::FourBytes(encode::unsubscribe_answer(request.id))
+        };
+        actions.send(connection, answer);
         self.tell_subscriptions(connection, "unsubscribed", &ended, now, actions);
+    }
+
+    fn speaks_v5(&self, connection: ConnectionId) -> bool {
+        let session = self.sessions.get(&connection);
+        session.is_some_and(|session| session.terms.is_some())
     }
 
     fn tell_subscriptions(
@@ -153,14 +167,28 @@ impl Node {
         };
         let tenant_index = session.tenant_index;
         if let Some(event) = presence::subscriptions(session, kind, filters, now) {
-            self.publish_everywhere(tenant_index, event, now, actions);
+            self.publish_everywhere(tenant_index, event, None, now, actions);
         }
     }
 }
 
-fn answer(id: PacketId, codes: &[SubscribeReturn]) -> Outgoing {
-    let mut bytes = Vec::with_capacity(4 + codes.len());
+fn answer(id: PacketId, codes: &[Told], is_v5: bool) -> Outgoing {
+    if is_v5 {
+        return answer_v5(PacketType::SubAck, id, codes);
+    }
+    let codes = codes.iter().map(|code| match code {
+        Told::Success => SubscribeReturn::Granted(QoS::AtMostOnce),
+        Told::GrantedQoS1 => SubscribeReturn::Granted(QoS::AtLeastOnce),
+        _ => SubscribeReturn::Failure,
+    });
     // A request has at least one filter and not too many, so the answer can be written.
-    let _written = encode::subscribe_answer(&mut bytes, id, codes.iter().copied());
-    Outgoing::Bytes(bytes.into())
+    Outgoing::written(|out| encode::subscribe_answer(out, id, codes))
+}
+
+fn answer_v5(kind: PacketType, id: PacketId, codes: &[Told]) -> Outgoing {
+    let codes = codes.iter().map(|code| match code.fits(kind) {
+        true => *code,
+        false => Told::UnspecifiedError,
+    });
+    Outgoing::written(|out| v5::encode::answer(out, kind, id, Properties::NONE, codes))
 }

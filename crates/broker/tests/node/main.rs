@@ -5,7 +5,9 @@ mod connecting;
 mod publishing;
 mod subscribing;
 mod trust;
+mod version_5;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,8 +17,8 @@ use broker::{
 };
 use identity::{CertificateId, Explained, Tenant, UnixMillis};
 use mqtt::{
-    Connect, Decoded, Delivery, Packet, PacketId, Publish, QoS, Subscription, TopicFilter, TopicName, Will,
-    decode, encode,
+    Connect, Decoded, Delivery, Packet, PacketId, Publish, QoS, Subscription, TopicFilter, TopicName,
+    Version, Will, decode, encode, v5,
 };
 use policy::{CertificateFacts, Context, Grant, NamedPolicy, Policy, ThingFacts};
 
@@ -70,6 +72,8 @@ struct Bench {
     now: UnixMillis,
     /// Presence and subscription events are left out of transcripts unless a test is about them.
     events: bool,
+    /// Those who speak MQTT 5.0.
+    v5: BTreeSet<u64>,
 }
 
 impl Bench {
@@ -93,6 +97,7 @@ impl Bench {
             node,
             now: UnixMillis(1_000_000),
             events: false,
+            v5: BTreeSet::new(),
         }
     }
 
@@ -101,7 +106,12 @@ impl Bench {
         self.node.step(event, self.now, &mut actions);
         actions
             .drain()
-            .map(|action| show(&action))
+            .map(|action| match &action {
+                Action::Send { connection, packet } if self.v5.contains(&connection.0) => {
+                    version_5::show(connection.0, packet)
+                }
+                other => show(other),
+            })
             .filter(|line| self.events || !line.contains("$aws/events/"))
             .collect()
     }
@@ -110,11 +120,28 @@ impl Bench {
         self.attach_from(id, grant, connect, None)
     }
 
+    fn attach_v5(&mut self, id: u64, grant: &Arc<Grant>, connect: v5::Connect<'_>) -> Vec<String> {
+        self.v5.insert(id);
+        self.attach_as(Version::V5, id, grant, connect, None)
+    }
+
     fn attach_from(
         &mut self,
         id: u64,
         grant: &Arc<Grant>,
         connect: Connect<'_>,
+        thing: Option<&ThingFacts>,
+    ) -> Vec<String> {
+        self.v5.remove(&id);
+        self.attach_as(Version::V3, id, grant, connect.into(), thing)
+    }
+
+    fn attach_as(
+        &mut self,
+        version: Version,
+        id: u64,
+        grant: &Arc<Grant>,
+        connect: v5::Connect<'_>,
         thing: Option<&ThingFacts>,
     ) -> Vec<String> {
         let session = SessionId([u8::try_from(id).unwrap(); 16]);
@@ -126,6 +153,7 @@ impl Bench {
             grant: Arc::clone(grant),
             context,
             session,
+            version,
             connect,
         }))
     }

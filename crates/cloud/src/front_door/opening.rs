@@ -8,8 +8,7 @@ use std::rc::Rc;
 use core::future::poll_fn;
 use fleet::attempt::Verdict;
 use fleet::text::Text;
-use mqtt::server::{Opening, opening};
-use mqtt::{Decoded, decode};
+use mqtt::server::{First as Packet, NotFirst, first};
 use tokio::time::timeout;
 
 use super::FrontDoor;
@@ -115,33 +114,31 @@ async fn read_first(stream: &mut Stream, received: &mut Vec<u8>) -> First {
 
 /// Reads the first packet, if it is complete.
 fn first_of(received: &[u8]) -> Option<First> {
-    match decode(received, PACKET_BYTES_MAX) {
-        Ok(Decoded::Incomplete { .. }) => None,
-        Ok(Decoded::Packet { packet, .. }) => Some(match opening(packet) {
-            Ok(Opening::Connect(connect)) => First::Connect(connect.client_id.to_owned()),
-            Ok(Opening::Foreign(foreign)) => First::Refused {
-                answer: foreign.refusal(),
-                verdict: Verdict::Refused,
-                code: "cloud.mqtt.version".into(),
-                reason: format!("the client speaks {foreign}; this release serves MQTT 3.1.1"),
-                hint: "set the client to MQTT 3.1.1 (protocol level 4; -V mqttv311 for mosquitto)",
-            },
-            Err(violation) => First::Refused {
-                answer: b"",
-                verdict: Verdict::Refused,
-                code: violation.code().into(),
-                reason: violation.to_string(),
-                hint: "the first packet of a connection must be CONNECT",
-            },
-        }),
-        Err(malformed) => Some(First::Refused {
+    Some(match first(received, PACKET_BYTES_MAX) {
+        Ok(Packet::Incomplete { .. }) => return None,
+        Ok(Packet::Connect { connect, .. }) => First::Connect(connect.client_id.to_owned()),
+        Ok(Packet::Foreign(foreign)) => First::Refused {
+            answer: foreign.refusal(),
+            verdict: Verdict::Refused,
+            code: "cloud.mqtt.version".into(),
+            reason: format!("the client speaks {foreign}; MQTT 3.1.1 and 5.0 are served"),
+            hint: "set the client to MQTT 3.1.1 or 5.0 (-V mqttv311 or -V mqttv5 for mosquitto)",
+        },
+        Err(NotFirst::Violation(violation)) => First::Refused {
             answer: b"",
+            verdict: Verdict::Refused,
+            code: violation.code().into(),
+            reason: violation.to_string(),
+            hint: "the first packet of a connection must be CONNECT",
+        },
+        Err(NotFirst::Malformed(malformed)) => First::Refused {
+            answer: malformed.connect_refusal(),
             verdict: Verdict::Refused,
             code: identity_code(&malformed),
             reason: format!("the first packet is malformed: {malformed}"),
             hint: "check the client's MQTT library",
-        }),
-    }
+        },
+    })
 }
 
 fn identity_code(malformed: &mqtt::Malformed) -> String {

@@ -12,6 +12,7 @@ use broker::Outgoing;
 use fleet::attempt::{CertificateFacts as CertificateNote, Standing};
 use fleet::record::Thing;
 use identity::ThingName;
+use mqtt::Version;
 use policy::{CertificateFacts, Grant};
 
 use super::Arrival;
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     /// Whether there is input that nobody looked at, because it came before the client was attached.
     pub(super) unread: bool,
     pub(super) grant: Arc<Grant>,
+    /// The version of MQTT it speaks; known when it is attached.
+    pub(super) version: Version,
     /// The CONNECT, until it is answered.
     pub(super) opening: Option<Box<Opening>>,
     pub(super) client: Box<Client>,
@@ -112,6 +115,7 @@ impl Connection {
             input: Vec::new(),
             unread: false,
             grant: clearance.grant,
+            version: Version::default(),
             opening: Some(Box::new(opening)),
             client: Box::new(client),
             touched: false,

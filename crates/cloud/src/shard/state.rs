@@ -15,7 +15,8 @@ use broker::{
 use fleet::attempt::{Attempt, Kind, Verdict};
 use fleet::text::Text;
 use identity::{CertificateId, Explained as _, Tenant};
-use mqtt::{Decoded, Packet, decode};
+use mqtt::server::{First, first};
+use mqtt::{Decoded, Malformed, Packet, Version, decode, v5};
 use policy::Context as PolicyContext;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -117,11 +118,7 @@ impl State {
         let Some(opening) = &connection.opening else {
             return;
         };
-        let Ok(Decoded::Packet {
-            packet: Packet::Connect(connect),
-            ..
-        }) = decode(&opening.received, PACKET_BYTES_MAX)
-        else {
+        let Ok(First::Connect { version, connect, .. }) = first(&opening.received, PACKET_BYTES_MAX) else {
             return self.close(id);
         };
         if self.changes.outdate(&connection.grant, &opening.things) {
@@ -148,6 +145,7 @@ impl State {
             grant,
             context,
             session,
+            version,
             connect,
         };
         self.node
@@ -231,21 +229,18 @@ impl State {
     /// Gives every complete packet to the node.
     fn take_packets(&mut self, id: ConnectionId, mut input: Vec<u8>) {
         let now = clock::now();
+        let version = self
+            .connections
+            .get(&id)
+            .map_or(Version::default(), |connection| connection.version);
         let mut taken = 0;
         loop {
             let rest = input.get(taken..).unwrap_or_default();
-            match decode(rest, PACKET_BYTES_MAX) {
-                Ok(Decoded::Incomplete { .. }) => break,
-                Ok(Decoded::Packet { packet, bytes }) => {
-                    note_listener(&self.control, &packet);
-                    self.node.step(
-                        Event::Packet {
-                            connection: id,
-                            packet,
-                        },
-                        now,
-                        &mut self.actions,
-                    );
+            match event(version, id, rest) {
+                Ok(None) => break,
+                Ok(Some((event, bytes))) => {
+                    note_listener(&self.control, &event);
+                    self.node.step(event, now, &mut self.actions);
                     taken += bytes;
                 }
                 Err(malformed) => {
@@ -284,9 +279,18 @@ impl State {
                 if reason == Departure::TooSlow {
                     self.note_slow(connection);
                 }
+                let listens = matches!(reason, Departure::Malformed(_));
                 self.node
                     .step(Event::Closed { connection, reason }, clock::now(), &mut actions);
-                self.abandon(connection);
+                if !listens {
+                    self.abandon(connection);
+                    continue;
+                }
+                // Who sends nonsense may still be told so, which MQTT 5.0 has words for.
+                for action in actions.drain() {
+                    self.perform(action);
+                }
+                self.close(connection);
             }
         }
         self.actions = actions;
@@ -339,7 +343,8 @@ impl State {
             mut record,
             ..
         } = *opening;
-        if let Ok(Decoded::Packet { bytes, .. }) = decode(&received, PACKET_BYTES_MAX) {
+        if let Ok(First::Connect { version, bytes, .. }) = first(&received, PACKET_BYTES_MAX) {
+            connection.version = version;
             keep_rest(&mut connection.input, &mut received, bytes);
         }
         connection.unread = !connection.input.is_empty();
@@ -622,14 +627,39 @@ fn keep_rest(rest: &mut Vec<u8>, input: &mut Vec<u8>, taken: usize) {
     input.clear();
 }
 
+/// The first packet of what came, as an event, and its length; none when it is not complete.
+fn event(
+    version: Version,
+    connection: ConnectionId,
+    input: &[u8],
+) -> Result<Option<(Event<'_>, usize)>, Malformed> {
+    Ok(match version {
+        Version::V3 => match decode(input, PACKET_BYTES_MAX)? {
+            Decoded::Incomplete { .. } => None,
+            Decoded::Packet { packet, bytes } => Some((Event::Packet { connection, packet }, bytes)),
+        },
+        Version::V5 => match v5::decode(input, PACKET_BYTES_MAX)? {
+            v5::Decoded::Incomplete { .. } => None,
+            v5::Decoded::Packet { packet, bytes } => Some((Event::PacketV5 { connection, packet }, bytes)),
+        },
+    })
+}
+
 /// Messages of the server's own are only made if anybody ever asked for any.
-fn note_listener(control: &Control, packet: &Packet<'_>) {
-    if let Packet::Subscribe(request) = packet
-        && request
-            .subscriptions
-            .clone()
-            .any(|subscription| subscription.filter.as_str().contains("$aws/"))
-    {
+fn note_listener(control: &Control, event: &Event<'_>) {
+    let names_them = |filter: mqtt::TopicFilter<'_>| filter.as_str().contains("$aws/");
+    let asked = match event {
+        Event::Packet {
+            packet: Packet::Subscribe(request),
+            ..
+        } => request.subscriptions.clone().any(|line| names_them(line.filter)),
+        Event::PacketV5 {
+            packet: v5::Packet::Subscribe(request),
+            ..
+        } => request.subscriptions.clone().any(|line| names_them(line.filter)),
+        _ => false,
+    };
+    if asked {
         control.shards.note_listener();
     }
 }

@@ -138,10 +138,18 @@ fn whoever_does_not_speak_mqtt_over_tls() {
 
     let device = trusted_device(&world, "bm-1");
     let config = || crate::support::tls(world.running(), Some(&device), Version::Tls13);
-    let v5 = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x04bm-1";
+    let v3_1 = b"\x10\x12\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x04bm-1";
     let mut client = Client::handshake(world.running(), config()).unwrap();
-    assert_eq!(client.open(v5), Err(Left::Answered(vec![0x20, 3, 0, 0x84, 0])));
+    assert_eq!(client.open(v3_1), Err(Left::Answered(vec![0x20, 2, 0, 1])));
     assert_eq!(world.refused(&device, "cloud.mqtt.version").kind, Kind::Connect);
+
+    let reserved_flag = b"\x10\x11\x00\x04MQTT\x05\x03\x00\x3c\x00\x00\x04bm-1";
+    let mut client = Client::handshake(world.running(), config()).unwrap();
+    assert_eq!(
+        client.open(reserved_flag),
+        Err(Left::Answered(vec![0x20, 3, 0, 0x81, 0]))
+    );
+    world.refused(&device, "mqtt.connect.reserved");
 
     let mut client = Client::handshake(world.running(), config()).unwrap();
     assert_eq!(client.open(b"\xc0\x00"), Err(Left::Closed));
@@ -155,7 +163,7 @@ fn whoever_does_not_speak_mqtt_over_tls() {
         world.running(),
         crate::support::tls(world.running(), None, Version::Tls13),
     );
-    assert!(client.and_then(|mut client| client.open(v5)).is_err());
+    assert!(client.and_then(|mut client| client.open(v3_1)).is_err());
     assert_eq!(
         (last().code.as_str(), last().verdict),
         ("cloud.tls.no_certificate", Verdict::Refused)
