@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measures side by side in one run and prints a table with targets.
 
+mod chip;
 mod story;
 mod usage;
 
@@ -55,8 +56,9 @@ impl Target {
 /// Runs one bench; exit code 1 when a target is missed.
 pub(crate) fn run(name: &str, json: bool) -> Outcome<ExitCode> {
     let rows = match name {
+        "chip" => chip::measure()?,
         "story" => story::measure()?,
-        other => return Err(Failure::new(format!("no bench `{other}`; known: story"))),
+        other => return Err(Failure::new(format!("no bench `{other}`; known: chip, story"))),
     };
     if json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();

@@ -7,6 +7,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use crate::console::Ending;
+use crate::coverage;
 use crate::failure::{Outcome, Trying};
 use crate::process;
 use crate::tidy;
@@ -42,6 +43,7 @@ fn stale() -> Outcome<Vec<(String, String)>> {
     let mut files = tidy::pure_lists();
     files.push(("docs/reference/errors.md".to_owned(), errors()?));
     files.push(("docs/reference/limits.md".to_owned(), limits()?));
+    files.push(("docs/reference/api-coverage.md".to_owned(), coverage::page()?));
     let is_stale =
         |path: &str, text: &str| fs::read_to_string(process::root().join(path)).ok().as_deref() != Some(text);
     Ok(files

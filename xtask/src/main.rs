@@ -12,6 +12,7 @@
 mod args;
 mod bench;
 mod console;
+mod coverage;
 mod docs;
 mod failure;
 mod fuzz;

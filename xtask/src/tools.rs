@@ -14,8 +14,11 @@ const AWSCLI: &str = "awscli==1.45.11";
 
 /// Debian packages and a program that each brings.
 const PACKAGES: &[(&str, &str)] = &[
+    ("gnutls-bin", "p11tool"),
+    ("libengine-pkcs11-openssl", "openssl"),
     ("mosquitto-clients", "mosquitto_pub"),
     ("opensc", "pkcs11-tool"),
+    ("openssh-client", "ssh-keygen"),
     ("openssl", "openssl"),
     ("i2c-tools", "i2cdetect"),
     ("python3-venv", "python3"),
@@ -52,6 +55,21 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
             remedy: remedy("opensc"),
         },
         Tool {
+            name: "p11tool",
+            file: which("p11tool"),
+            remedy: remedy("gnutls-bin"),
+        },
+        Tool {
+            name: "ssh-keygen",
+            file: which("ssh-keygen"),
+            remedy: remedy("openssh-client"),
+        },
+        Tool {
+            name: "openssl engine",
+            file: which("openssl").filter(|_| has_engine()),
+            remedy: remedy("libengine-pkcs11-openssl"),
+        },
+        Tool {
             name: "openssl",
             file: which("openssl"),
             remedy: remedy("openssl"),
@@ -86,6 +104,7 @@ fn remedy(package: &str) -> String {
 
 fn packages_missing() -> impl Iterator<Item = &'static str> {
     let there = |package: &str, program: &str| match package {
+        "libengine-pkcs11-openssl" => has_engine(),
         "python3-venv" => can_make_environments(),
         _ => which(program).is_some(),
     };
@@ -113,6 +132,15 @@ fn install() -> Outcome<()> {
     let install = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
     apt().args(install.iter().chain(&packages)).shown()?;
     Ok(())
+}
+
+/// Whether openssl finds the engine that uses PKCS #11 modules.
+fn has_engine() -> bool {
+    which("openssl").is_some()
+        && Run::new("openssl")
+            .args(["engine", "pkcs11"])
+            .caught()
+            .is_ok_and(|run| run.success)
 }
 
 fn can_make_environments() -> bool {

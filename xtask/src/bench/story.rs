@@ -6,11 +6,15 @@ use crate::console::Ending;
 use crate::failure::{Failure, Outcome, Trying};
 use crate::process::{self, Run};
 
-use super::usage::{self, Usage};
+use super::usage;
 use super::{Row, Target};
 
 /// Devices of the row for memory and time.
 const DEVICES: u32 = 10_000;
+
+/// What a known certificate costs the bare acceptor, against one whose chain it verifies. Outside of this something else than
+/// the servers was measured.
+const VALID_RATIO: std::ops::RangeInclusive<f64> = 0.6..=0.85;
 
 /// Measures every row of the story.
 pub(super) fn measure() -> Outcome<Vec<Row>> {
@@ -34,9 +38,15 @@ pub(super) fn measure() -> Outcome<Vec<Row>> {
 fn first_connections() -> Outcome<Vec<Row>> {
     let answer = Run::new(release("bench"))
         .args(["first-connection"])
+        .args([release("birthmark")])
         .caught_well()?;
     let answer: Value = serde_json::from_str(&answer).trying(|| "read the answer of bench".to_owned())?;
     let value = |key: &str| answer[key].as_f64();
+    if !value("bare_ratio").is_some_and(|ratio| VALID_RATIO.contains(&ratio)) {
+        return Err(Failure::new(format!(
+            "the run is invalid: the bare acceptor's known : unknown is outside {VALID_RATIO:?}; is the machine busy? {answer}"
+        )));
+    }
     let row = |name, key, unit, target| Row {
         name,
         value: value(key),
@@ -62,47 +72,55 @@ fn first_connections() -> Outcome<Vec<Row>> {
     ])
 }
 
-/// The demo with many devices.
+/// The demo with many devices. Per core means per second of CPU time, whatever else the machine does.
 fn whole_story() -> Outcome<Vec<Row>> {
     let demo = Run::new(release("birthmark")).args(["demo", "--json", "--devices", &DEVICES.to_string()]);
-    let Usage {
-        seconds,
-        rss_bytes_max,
-        cpu_seconds,
-        stdout,
-    } = usage::measure(demo)?;
-    let story: Value = serde_json::from_str(&stdout).trying(|| "read the answer of demo".to_owned())?;
+    let usage = usage::measure(demo)?;
+    let story: Value = serde_json::from_str(&usage.stdout).trying(|| "read the answer of demo".to_owned())?;
     if story["ok"] != true {
         return Err(Failure::new("the demo is not ok; no number of it counts"));
     }
-    let line_seconds = story["seconds"]["line"].as_f64();
-    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
-    let rate = line_seconds.map(|line| f64::from(DEVICES) / line / cores);
+    let devices = f64::from(DEVICES);
+    let per_core = usage.cpu_seconds_between("1. ", "2. ").map(|cpu| devices / cpu);
+    let per_second = story["seconds"]["line"].as_f64().map(|seconds| devices / seconds);
+    let megabytes = usage.rss_bytes_max as f64 / 1e6;
+    let row = |name, value, unit, target| Row {
+        name,
+        value,
+        unit,
+        target,
+    };
     Ok(vec![
-        Row {
-            name: "chips made through all layers",
-            value: rate,
-            unit: "chips/s/core",
-            target: Target::AtLeast(1000.0),
-        },
-        Row {
-            name: "demo --devices 10000",
-            value: Some(seconds),
-            unit: "s",
-            target: Target::AtMost(120.0),
-        },
-        Row {
-            name: "demo --devices 10000, CPU",
-            value: Some(cpu_seconds),
-            unit: "s",
-            target: Target::None,
-        },
-        Row {
-            name: "demo --devices 10000, most memory",
-            value: Some(rss_bytes_max as f64 / 1e6),
-            unit: "MB",
-            target: Target::AtMost(600.0),
-        },
+        row(
+            "chips made through all layers, per core",
+            per_core,
+            "chips/s/core",
+            Target::AtLeast(1000.0),
+        ),
+        row(
+            "chips made through all layers, this machine",
+            per_second,
+            "chips/s",
+            Target::None,
+        ),
+        row(
+            "demo --devices 10000, time",
+            Some(usage.seconds),
+            "s",
+            Target::AtMost(120.0),
+        ),
+        row(
+            "demo --devices 10000, CPU",
+            Some(usage.cpu_seconds),
+            "s",
+            Target::None,
+        ),
+        row(
+            "demo --devices 10000, most memory",
+            Some(megabytes),
+            "MB",
+            Target::AtMost(600.0),
+        ),
     ])
 }
 

@@ -1,6 +1,7 @@
 //! What a program used: CPU time and the most memory it ever held, read from the kernel's own counters.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,21 @@ pub(super) struct Usage {
     pub(super) cpu_seconds: f64,
     pub(super) rss_bytes_max: u64,
     pub(super) stdout: String,
+    /// Each line for people, with the CPU seconds used when it came.
+    lines: Vec<(String, f64)>,
+}
+
+impl Usage {
+    /// CPU seconds between the lines that begin with these words.
+    pub(super) fn cpu_seconds_between(&self, first: &str, second: &str) -> Option<f64> {
+        let at = |words: &str| {
+            self.lines
+                .iter()
+                .find(|(line, _)| line.starts_with(words))
+                .map(|(_, cpu)| *cpu)
+        };
+        Some(at(second)? - at(first)?)
+    }
 }
 
 /// Runs a program to its end and measures it.
@@ -28,31 +44,38 @@ pub(super) fn measure(run: Run) -> Outcome<Usage> {
     let line = run.line();
     let cpu_before = children_cpu_seconds()?;
     let start = Instant::now();
-    let mut child = run
-        .into_command()
+    let mut command = run.into_command();
+    let mut child = command
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .trying(|| line.clone())?;
-    let reader = child
-        .stdout
-        .take()
-        .map(|stdout| thread::spawn(move || std::io::read_to_string(stdout)));
+    let (stdout, stderr, pid) = (child.stdout.take(), child.stderr.take(), child.id());
+    let stdout = thread::spawn(move || stdout.and_then(|stdout| std::io::read_to_string(stdout).ok()));
+    let stderr = thread::spawn(move || stderr.map(|stderr| timed_lines(pid, stderr)));
     let rss_bytes_max = watch(&mut child)?;
     let seconds = start.elapsed().as_secs_f64();
     let status = child.wait().trying(|| line.clone())?;
-    let stdout = reader
-        .and_then(|reader| reader.join().ok())
-        .and_then(Result::ok)
-        .unwrap_or_default();
+    let stdout = stdout.join().ok().flatten().unwrap_or_default();
+    let lines = stderr.join().ok().flatten().unwrap_or_default();
     if !status.success() {
-        return Err(Failure::new(format!("{line} ended with {status}")));
+        let said: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+        return Err(Failure::new(format!("{line} ended with {status}:\n{said}")));
     }
     Ok(Usage {
         seconds,
         cpu_seconds: children_cpu_seconds()? - cpu_before,
         rss_bytes_max,
         stdout,
+        lines,
     })
+}
+
+fn timed_lines(pid: u32, stderr: impl Read) -> Vec<(String, f64)> {
+    let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    lines
+        .map(|line| (line, cpu_seconds(&format!("/proc/{pid}/stat"), 11).unwrap_or(0.0)))
+        .collect()
 }
 
 /// Waits for the end; returns the most memory seen.
@@ -81,13 +104,17 @@ fn peak_bytes(pid: u32) -> Option<u64> {
 
 /// CPU time of all children that have ended and been waited for.
 fn children_cpu_seconds() -> Outcome<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").trying(|| "read /proc/self/stat".to_owned())?;
-    // Fields after the name in brackets; cutime and cstime are the 16th and 17th of all (proc(5)).
+    cpu_seconds("/proc/self/stat", 13)
+}
+
+/// Two neighbouring fields of a stat file, user and kernel time, counted from the first one after the name (proc(5)).
+fn cpu_seconds(file: &str, first: usize) -> Outcome<f64> {
+    let stat = fs::read_to_string(file).trying(|| format!("read {file}"))?;
     let fields = stat
         .rsplit_once(") ")
         .map_or("", |(_, rest)| rest)
         .split(' ')
-        .skip(13)
+        .skip(first)
         .take(2);
     Ok(fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND)
 }
