@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use token::flash::Flash;
 use token::{ChipAddress, Setup};
 
 use crate::limits::CONFIG_BYTES_MAX;
@@ -38,6 +39,11 @@ pub enum Slot {
         address: String,
         /// What the token is called.
         label: Option<String>,
+    },
+    /// Files in a directory.
+    Flash {
+        /// The directory.
+        directory: PathBuf,
     },
 }
 
@@ -132,6 +138,12 @@ impl Slot {
                 description: format!("OPTIGA Trust X at {address}"),
                 hardware: true,
             }),
+            Self::Flash { directory } => Ok(Setup {
+                backend: Flash::backend(&directory),
+                label: None,
+                description: format!("files in {}", directory.display()),
+                hardware: false,
+            }),
         }
     }
 }
@@ -154,6 +166,10 @@ mod tests {
         assert_eq!(parsed(""), Ok(0));
         let chip = "[[slot]]\nbackend = \"chip\"\naddress = \"tcp:127.0.0.1:1\"\n";
         assert_eq!(parsed(chip), Ok(1));
+        assert_eq!(
+            parsed("[[slot]]\nbackend = \"flash\"\ndirectory = \"/nowhere\"\n"),
+            Ok(1)
+        );
         assert_eq!(parsed(&format!("{chip}label = \"one\"\n{chip}")), Ok(2));
         for (text, word) in [
             ("[[slots]]\n", "slots"),

@@ -276,6 +276,35 @@ impl Application {
         }
     }
 
+    /// Makes the token in a slot new and empty.
+    pub fn init_token(&self, slot: usize, pin: &[u8], label: &str) -> Result<(), Error> {
+        let state = self.slot(slot)?;
+        // Held, so that no session is opened meanwhile.
+        let _user = state.user();
+        if self.sessions_of(slot).0 > 0 {
+            return Err(Error::SessionExists);
+        }
+        state.slot.token().init_token(pin, label)
+    }
+
+    /// Sets the user's PIN, as security officer.
+    pub fn init_pin(&self, session: u64, pin: &[u8]) -> Result<(), Error> {
+        let session = self.writable(session)?;
+        let state = self.of(&session)?;
+        if *state.user() != Some(User::SecurityOfficer) {
+            return Err(Error::UserNotLoggedIn);
+        }
+        state.slot.token().init_pin(pin)
+    }
+
+    /// Changes a PIN: the security officer's if that is who is logged in, else the user's.
+    pub fn set_pin(&self, session: u64, old: &[u8], new: &[u8]) -> Result<(), Error> {
+        let session = self.writable(session)?;
+        let state = self.of(&session)?;
+        let user = (*state.user()).unwrap_or(User::User);
+        state.slot.token().set_pin(user, old, new)
+    }
+
     // Objects.
 
     /// The object behind a handle, if the session may see it.
@@ -347,9 +376,14 @@ impl Application {
         if mechanism.purpose() != Purpose::GenerateKeyPair {
             return Err(Error::MechanismInvalid(mechanism));
         }
-        let template = key_pair(public, private)?;
         let mut token = state.slot.token();
-        let (public, private) = token.generate_key_pair(&template)?;
+        let (public, private) = if token.is_free() {
+            on_token(public)?;
+            on_token(private)?;
+            token.generate_pair(public, private)?
+        } else {
+            token.generate_key_pair(&key_pair(public, private)?)?
+        };
         Ok((u64::from(public.0), u64::from(private.0)))
     }
 
@@ -358,6 +392,10 @@ impl Application {
         let session = self.writable(session)?;
         let state = self.of(&session)?;
         on_token(template)?;
+        let mut token = state.slot.token();
+        if token.is_free() {
+            return Ok(u64::from(token.create(template)?.0));
+        }
         match number(template, AttributeKind::Class) {
             None => return Err(Error::TemplateIncomplete),
             Some(class) if class == Class::Certificate.number() => {}
@@ -375,10 +413,7 @@ impl Application {
         }
         let value = bytes(template, AttributeKind::Value).ok_or(Error::TemplateIncomplete)?;
         let label = label(template)?.ok_or(Error::TemplateIncomplete)?;
-        let stored = state
-            .slot
-            .token()
-            .create_certificate(&CertificateTemplate { label, value })?;
+        let stored = token.create_certificate(&CertificateTemplate { label, value })?;
         Ok(u64::from(stored.0))
     }
 
@@ -387,7 +422,10 @@ impl Application {
         let open = self.session(session)?;
         self.visible(&open, object)?;
         self.writable(session)?;
-        Err(Error::ObjectProtected)
+        let handle = named(object)?;
+        self.of(&open)?.slot.token().destroy(handle)?;
+        self.forget(open.slot, |key| key == handle);
+        Ok(())
     }
 
     /// Changes attributes of an object.

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 /// The kind of an object (`CKA_CLASS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
+    /// `CKO_DATA`.
+    Data,
     /// `CKO_CERTIFICATE`.
     Certificate,
     /// `CKO_PUBLIC_KEY`.
@@ -19,6 +21,7 @@ impl Class {
     #[must_use]
     pub const fn number(self) -> u64 {
         match self {
+            Self::Data => 0,
             Self::Certificate => 1,
             Self::PublicKey => 2,
             Self::PrivateKey => 3,
@@ -67,8 +70,12 @@ attribute_kinds! {
     Private = 0x002,
     /// `CKA_LABEL`.
     Label = 0x003,
+    /// `CKA_APPLICATION`.
+    Application = 0x010,
     /// `CKA_VALUE`: of a certificate its DER; of a private key never.
     Value = 0x011,
+    /// `CKA_OBJECT_ID`, DER.
+    ObjectId = 0x012,
     /// `CKA_CERTIFICATE_TYPE`: always X.509.
     CertificateType = 0x080,
     /// `CKA_ISSUER`, DER.

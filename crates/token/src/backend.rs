@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use identity::key::{Curve, PublicKey};
 
+use crate::attribute::Attribute;
 use crate::error::Error;
 use crate::object::Object;
 
 /// Where a backend keeps an object; only the backend knows what the number means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place(pub u16);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u32);
 
 /// What a token says about itself (`C_GetTokenInfo`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +134,50 @@ pub trait Backend: Send {
 
     /// Writes a certificate to `place`, over whatever was there, and makes sure that it can be read again.
     fn store_certificate(&mut self, place: Place, der: &[u8]) -> Result<(), Error>;
+
+    /// Whether objects may have any label, and any number of them may be there. If not, each label names a place.
+    fn is_free(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody else has changed the objects since they were loaded.
+    fn changed(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Generates a key pair as these templates want it; public key and private key.
+    fn generate_pair(
+        &mut self,
+        _public: &[Attribute<'_>],
+        _private: &[Attribute<'_>],
+    ) -> Result<(Place, Place), Error> {
+        Err(Error::FunctionNotSupported)
+    }
+
+    /// Makes an object as this template wants it.
+    fn create(&mut self, _template: &[Attribute<'_>]) -> Result<Place, Error> {
+        Err(Error::FunctionNotSupported)
+    }
+
+    /// Destroys an object.
+    fn destroy(&mut self, _place: Place) -> Result<(), Error> {
+        Err(Error::ObjectProtected)
+    }
+
+    /// Makes the token new and empty; on one that is not new, only with the security officer's PIN.
+    fn init_token(&mut self, _pin: &[u8], _label: &str) -> Result<(), Error> {
+        Err(Error::FunctionNotSupported)
+    }
+
+    /// Sets the user's PIN, as security officer.
+    fn init_pin(&mut self, _pin: &[u8]) -> Result<(), Error> {
+        Err(Error::FunctionNotSupported)
+    }
+
+    /// Gives a user who knows the old PIN a new one.
+    fn set_pin(&mut self, _user: User, _old: &[u8], _new: &[u8]) -> Result<(), Error> {
+        Err(Error::FunctionNotSupported)
+    }
 
     /// Fills `bytes` with the token's own randomness.
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), Error>;

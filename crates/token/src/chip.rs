@@ -17,7 +17,7 @@ use embedded_hal::i2c::I2c;
 use identity::certificate::Certificate;
 use identity::key::{Curve, KeyKind, PublicKey};
 use optiga::identity_format::{Certificates, FormatError};
-use optiga::{Config, ErrorCode, KeySlot, KeyUsage, ObjectId, Optiga, WriteMode};
+use optiga::{Config, ErrorCode, KeySlot, KeyUsage, LinkError, ObjectId, Optiga, WriteMode};
 
 use crate::attribute::AttributeKind;
 use crate::backend::{Backend, Contents, Damage, Place, TokenDescription};
@@ -61,7 +61,8 @@ impl<I2C: I2c, D: DelayNs> Chip<I2C, D> {
     }
 
     /// Runs a command, after opening the chip if need be. A chip that was reset in between says so before it does anything;
-    /// then it is opened again and asked once more.
+    /// then it is opened again and asked once more. So is one of which nobody knows whether it did: each command here gives the
+    /// same when it is carried out twice, or what counts is the last time.
     fn ask<T>(
         &mut self,
         mut command: impl FnMut(&mut Optiga<I2C, D>) -> Result<T, optiga::Error<I2C::Error>>,
@@ -71,7 +72,10 @@ impl<I2C: I2c, D: DelayNs> Chip<I2C, D> {
             self.open = true;
         }
         match command(&mut self.driver) {
-            Err(error) if error.refusal() == Some(ErrorCode::UNAVAILABLE) => {
+            Err(error)
+                if error.refusal() == Some(ErrorCode::UNAVAILABLE)
+                    || matches!(error, optiga::Error::Link(LinkError::Uncertain)) =>
+            {
                 self.driver.open().map_err(kind)?;
                 Ok(command(&mut self.driver).map_err(kind)?)
             }
@@ -107,11 +111,12 @@ impl<I2C: I2c, D: DelayNs> Chip<I2C, D> {
                 .objects
                 .extend(certificates.into_iter().map(|certificate| Object {
                     naming,
-                    place: Place(object.0),
+                    place: place_of(object),
                     content: Content::Certificate {
                         certificate,
                         authority,
                     },
+                    attributes: Vec::new(),
                 })),
             Err(why) => contents.damaged.push(Damage {
                 label: naming.label,
@@ -136,22 +141,29 @@ impl<I2C: I2c, D: DelayNs> Chip<I2C, D> {
         let public = public.filter(|key| key.kind() == KeyKind::Ec(curve));
         contents.objects.extend(public.clone().map(|key| Object {
             naming: PUBLIC_KEY,
-            place: Place(POINT.0),
+            place: place_of(POINT),
             content: Content::PublicKey(key),
+            attributes: Vec::new(),
         }));
         let derive = usage.0 & KeyUsage::AGREE.0 != 0;
         contents.objects.push(Object {
             naming: PRIVATE_KEY,
-            place: Place(KEY.object().0),
+            place: place_of(KEY.object()),
             content: Content::PrivateKey {
                 curve,
                 sign: usage.may_sign(),
                 derive,
                 public,
             },
+            attributes: Vec::new(),
         });
         Ok(())
     }
+}
+
+/// The chip's objects have two-byte names.
+fn place_of(object: ObjectId) -> Place {
+    Place(u32::from(object.0))
 }
 
 fn kind<E: embedded_hal::i2c::Error>(error: optiga::Error<E>) -> ChipError {
@@ -170,7 +182,7 @@ fn parse_certificates(content: &[u8]) -> Result<Vec<Certificate>, &'static str> 
 fn first_certificate_key(objects: &[Object]) -> Option<PublicKey> {
     let certificate = objects
         .iter()
-        .find(|object| object.place == Place(KEY.certificate().0))?;
+        .find(|object| object.place == place_of(KEY.certificate()))?;
     certificate.public_key().cloned()
 }
 
@@ -251,7 +263,7 @@ impl<I2C: I2c + Send, D: DelayNs + Send> Backend for Chip<I2C, D> {
     fn sign_digest(&mut self, place: Place, curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Error> {
         let slot = KeySlot::ALL
             .into_iter()
-            .find(|slot| slot.object().0 == place.0)
+            .find(|slot| place_of(slot.object()) == place)
             .ok_or(Error::KeyHandleInvalid)?;
         let curve = chip_curve(curve).ok_or(Error::CurveNotSupported)?;
         // The chip takes no digest below 10 bytes; zeros on the left do not change the number that is signed.
@@ -277,11 +289,11 @@ impl<I2C: I2c + Send, D: DelayNs + Send> Backend for Chip<I2C, D> {
     }
 
     fn key_place(&self, label: &str) -> Option<Place> {
-        PRIVATE_KEY.is(label.as_bytes()).then_some(Place(KEY.object().0))
+        PRIVATE_KEY.is(label.as_bytes()).then_some(place_of(KEY.object()))
     }
 
     fn generate(&mut self, place: Place, curve: Curve, sign: bool, derive: bool) -> Result<PublicKey, Error> {
-        if place != Place(KEY.object().0) {
+        if place != place_of(KEY.object()) {
             return Err(Error::ArgumentsBad(
                 "the chip has no such key slot in this configuration",
             ));
@@ -303,15 +315,17 @@ impl<I2C: I2c + Send, D: DelayNs + Send> Backend for Chip<I2C, D> {
         places
             .into_iter()
             .find(|(naming, _)| naming.is(label.as_bytes()))
-            .map(|(_, object)| Place(object.0))
+            .map(|(_, object)| place_of(object))
     }
 
     fn key_of_certificate(&self, place: Place) -> Option<Place> {
-        (place == Place(KEY.certificate().0)).then_some(Place(KEY.object().0))
+        (place == place_of(KEY.certificate())).then_some(place_of(KEY.object()))
     }
 
     fn store_certificate(&mut self, place: Place, der: &[u8]) -> Result<(), Error> {
-        let object = ObjectId(place.0);
+        let object = u16::try_from(place.0)
+            .map(ObjectId)
+            .map_err(|_| Error::ObjectHandleInvalid)?;
         let authority = object == ObjectId::TRUST_ANCHOR;
         let room = if authority {
             limits::TRUST_ANCHOR_BYTES_MAX

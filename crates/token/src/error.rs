@@ -70,6 +70,8 @@ pub enum Error {
     UserAlreadyLoggedIn,
     /// The other user is logged in.
     UserAnotherLoggedIn,
+    /// There is no token there yet.
+    NotInitialized,
     /// There is no user PIN yet.
     UserPinNotInitialized,
     /// An operation of this kind is running in the session.
@@ -130,6 +132,14 @@ pub enum Error {
         /// What was read.
         what: &'static str,
     },
+    /// A file of the token could not be used.
+    #[cfg(feature = "std")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// How it failed.
+        kind: std::io::ErrorKind,
+    },
     /// The library that hashes failed, or a lock was left by a thread that panicked.
     General(&'static str),
 }
@@ -174,6 +184,9 @@ impl Error {
             Self::Occupied { .. } | Self::ActionProhibited(_) => 0x01B,
             Self::DataLengthRange { .. } => 0x021,
             Self::Device(_) | Self::DeviceContent { .. } => 0x030,
+            #[cfg(feature = "std")]
+            Self::File { .. } => 0x030,
+            Self::NotInitialized => 0x0E1,
             Self::DeviceMemory(_) => 0x031,
             Self::DeviceRemoved(_) => 0x032,
             Self::KeyHandleInvalid => 0x060,
@@ -298,6 +311,9 @@ impl fmt::Display for Error {
             Self::TemplateInconsistent(why) => write!(f, "cannot create the object: {why}"),
             Self::AttributeValueInvalid { kind, why } => write!(f, "cannot use the value of {kind:?}: {why}"),
             Self::DeviceRemoved(_) => f.write_str("cannot reach the token: nobody answers"),
+            #[cfg(feature = "std")]
+            Self::File { what, kind } => write!(f, "cannot {what}: {kind}"),
+            Self::NotInitialized => f.write_str("cannot use the token: it is not initialized"),
             Self::Device(_) => f.write_str("cannot use the token: the device failed"),
             Self::DeviceContent { what } => write!(f, "cannot use what the token holds: {what}"),
             Self::General(what) => write!(f, "cannot go on: {what}"),
@@ -359,6 +375,9 @@ impl Explained for Error {
             Self::DeviceRemoved(_) => "token.device.absent",
             Self::Device(_) => "token.device.failed",
             Self::DeviceContent { .. } => "token.device.content",
+            #[cfg(feature = "std")]
+            Self::File { .. } => "token.file",
+            Self::NotInitialized => "token.uninitialized",
             Self::General(_) => "token.general",
         }
     }
@@ -382,6 +401,7 @@ impl Explained for Error {
             | Self::KeyHandleInvalid
             | Self::AttributeTypeInvalid(_)
             | Self::SessionHandleInvalid
+            | Self::NotInitialized
             | Self::SessionCount
             | Self::SessionExists
             | Self::SessionReadOnlyExists
@@ -407,6 +427,8 @@ impl Explained for Error {
             | Self::RandomSeedNotSupported
             | Self::BufferTooSmall { .. }
             | Self::AttributeValueInvalid { .. } => Blame::Misuse,
+            #[cfg(feature = "std")]
+            Self::File { .. } => Blame::Fault,
             Self::DeviceRemoved(_) | Self::Device(_) | Self::DeviceContent { .. } | Self::General(_) => {
                 Blame::Fault
             }

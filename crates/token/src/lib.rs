@@ -25,6 +25,8 @@ mod backend;
 mod bus;
 pub mod chip;
 mod error;
+#[cfg(feature = "std")]
+pub mod flash;
 pub mod limits;
 mod mechanism;
 #[cfg(feature = "std")]

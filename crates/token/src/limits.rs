@@ -4,6 +4,26 @@
 pub const SLOTS_MAX: usize = 64;
 /// Sessions of one application.
 pub const SESSIONS_MAX: usize = 65_536;
+/// Bytes of a PIN, at least.
+pub const PIN_BYTES_MIN: usize = 4;
+/// Bytes of a PIN, at most.
+pub const PIN_BYTES_MAX: usize = 64;
+/// Wrong tries of a PIN until it is locked.
+pub const PIN_TRIES_MAX: u8 = 10;
+/// Memory that argon2id takes for one try of a PIN (RFC 9106 and OWASP's smallest advice).
+pub const ARGON2_KIBIBYTES: u32 = 19 * 1024;
+/// Passes of argon2id over that memory.
+pub const ARGON2_PASSES: u32 = 2;
+/// Bytes of a token's label.
+pub const LABEL_BYTES_MAX: usize = 32;
+/// One attribute of an object in files.
+pub const FLASH_ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
+/// One commit in a token's journal.
+pub const FRAME_BYTES_MAX: u32 = 1024 * 1024;
+/// A token's journal.
+pub const JOURNAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// What stands for a number that nobody knows (`CK_UNAVAILABLE_INFORMATION`).
+pub const UNAVAILABLE: u64 = u64::MAX;
 /// Attributes in one template.
 pub const TEMPLATE_ATTRIBUTES_MAX: usize = 32;
 /// Certificate in a certificate object of the chip, head of the TLS identity form not counted.

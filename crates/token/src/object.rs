@@ -6,6 +6,8 @@ use identity::certificate::Certificate;
 use identity::der::{Tag, Writer};
 use identity::key::{Curve, KeyKind, PublicKey};
 
+use alloc::vec::Vec;
+
 use crate::attribute::{Attribute, AttributeKind, Class, Value};
 use crate::backend::Place;
 use crate::error::Error;
@@ -32,7 +34,7 @@ pub struct Naming {
 
 impl Naming {
     pub(crate) fn is(&self, label: &[u8]) -> bool {
-        label == self.label.as_bytes() || label == self.alias.as_bytes()
+        !label.is_empty() && (label == self.label.as_bytes() || label == self.alias.as_bytes())
     }
 }
 
@@ -45,6 +47,8 @@ pub struct Object {
     pub place: Place,
     /// What it is.
     pub content: Content,
+    /// What is said about it in particular, before what follows from its content.
+    pub attributes: Vec<(AttributeKind, Value<'static>)>,
 }
 
 /// What a backend says about an object: all that is public.
@@ -70,6 +74,8 @@ pub enum Content {
         /// It stands for others: a trust anchor.
         authority: bool,
     },
+    /// Bytes that a program keeps.
+    Data,
 }
 
 const KEY_TYPE_EC: u64 = 3;
@@ -83,13 +89,21 @@ impl Object {
             Content::PrivateKey { .. } => Class::PrivateKey,
             Content::PublicKey(_) => Class::PublicKey,
             Content::Certificate { .. } => Class::Certificate,
+            Content::Data => Class::Data,
         }
     }
 
     /// What it is called.
     #[must_use]
-    pub const fn label(&self) -> &'static str {
-        self.naming.label
+    pub fn label(&self) -> &str {
+        let said = self.said(AttributeKind::Label).and_then(Value::as_bytes);
+        said.and_then(|label| core::str::from_utf8(label).ok())
+            .unwrap_or(self.naming.label)
+    }
+
+    fn said(&self, kind: AttributeKind) -> Option<&Value<'static>> {
+        let mut all = self.attributes.iter();
+        all.find(|(known, _)| *known == kind).map(|(_, value)| value)
     }
 
     /// Whether this is the object that `other` was when it was loaded before.
@@ -117,6 +131,7 @@ impl Object {
             Content::PrivateKey { public, .. } => public.as_ref(),
             Content::PublicKey(key) => Some(key),
             Content::Certificate { certificate, .. } => Some(certificate.public_key()),
+            Content::Data => None,
         }
     }
 
@@ -128,6 +143,9 @@ impl Object {
 
     /// The value of one attribute.
     pub fn attribute(&self, kind: AttributeKind) -> Result<Value<'_>, Error> {
+        if let Some(value) = self.said(kind) {
+            return Ok(value.clone());
+        }
         if let Some(value) = self.common(kind) {
             return Ok(value);
         }
@@ -143,6 +161,8 @@ impl Object {
                 certificate,
                 authority,
             } => attribute_of_certificate(certificate, *authority, kind),
+            // The value of private data is sealed as long as nobody is logged in, but then the object is not seen either.
+            Content::Data => None,
         };
         value.ok_or(Error::AttributeTypeInvalid(kind))
     }
@@ -165,7 +185,9 @@ impl Object {
     #[must_use]
     pub fn matches(&self, template: &[Attribute<'_>]) -> bool {
         template.iter().all(|wanted| match (&wanted.kind, &wanted.value) {
-            (AttributeKind::Label, Value::Bytes(label)) => self.naming.is(label),
+            (AttributeKind::Label, Value::Bytes(label)) => {
+                self.label().as_bytes() == &**label || self.naming.is(label)
+            }
             (kind, value) => self.attribute(*kind).is_ok_and(|found| found == *value),
         })
     }
@@ -237,6 +259,12 @@ fn attribute_of_certificate(
 }
 
 /// The named curve as PKCS #11 wants it: its object identifier in DER (RFC 5480 2.1.1.1).
+#[cfg(feature = "std")]
+pub(crate) fn curve_of_parameters(parameters: &[u8]) -> Option<Curve> {
+    let mut all = [Curve::P256, Curve::P384, Curve::P521].into_iter();
+    all.find(|curve| curve_parameters(*curve) == parameters)
+}
+
 pub(crate) const fn curve_parameters(curve: Curve) -> &'static [u8] {
     match curve {
         Curve::P256 => &[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07],

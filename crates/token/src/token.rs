@@ -4,6 +4,7 @@
 //! used twice, so that a handle to a key that was replaced can not be taken for the new one.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,7 +13,7 @@ use identity::certificate::Certificate;
 use identity::key::Curve;
 
 use crate::attribute::{Attribute, AttributeKind, Class};
-use crate::backend::{Backend, Damage, Status, TokenDescription, User};
+use crate::backend::{Backend, Damage, Place, Status, TokenDescription, User};
 use crate::error::Error;
 use crate::limits;
 use crate::object::{Content, Handle, Object};
@@ -106,12 +107,86 @@ impl Token {
 
     /// Lets a user in.
     pub fn login(&mut self, user: User, pin: &[u8]) -> Result<(), Error> {
-        self.backend.login(user, pin)
+        self.backend.login(user, pin)?;
+        self.follow(true)
     }
 
     /// Forgets what the login opened.
     pub fn logout(&mut self) {
         self.backend.logout();
+        // What only the login could see must go; what can not be read now is read when it is next asked for.
+        if self.follow(true).is_err() {
+            self.loaded = None;
+        }
+    }
+
+    /// Reads the objects again if they, or what may be seen of them, may have changed.
+    fn follow(&mut self, seen_differently: bool) -> Result<(), Error> {
+        let changed = self.backend.changed()?;
+        if changed {
+            self.description = None;
+        }
+        if self.loaded.is_some() && (changed || (seen_differently && self.backend.is_free())) {
+            self.reload()?;
+        }
+        Ok(())
+    }
+
+    /// Whether objects may have any label.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.backend.is_free()
+    }
+
+    /// Generates a key pair as these templates want it, on a token whose objects have no fixed places.
+    #[cfg(feature = "std")]
+    pub fn generate_pair(
+        &mut self,
+        public: &[Attribute<'_>],
+        private: &[Attribute<'_>],
+    ) -> Result<(Handle, Handle), Error> {
+        let places = self.backend.generate_pair(public, private)?;
+        self.reload()?;
+        Ok((self.handle_at(places.0)?, self.handle_at(places.1)?))
+    }
+
+    /// Makes an object as this template wants it, on a token whose objects have no fixed places.
+    pub fn create(&mut self, template: &[Attribute<'_>]) -> Result<Handle, Error> {
+        let place = self.backend.create(template)?;
+        self.reload()?;
+        self.handle_at(place)
+    }
+
+    /// Destroys an object; its handle means nothing from now on.
+    pub fn destroy(&mut self, handle: Handle) -> Result<(), Error> {
+        let place = self.object(handle)?.place;
+        self.backend.destroy(place)?;
+        self.reload()
+    }
+
+    /// Makes the token new and empty.
+    pub fn init_token(&mut self, pin: &[u8], label: &str) -> Result<(), Error> {
+        self.description = None;
+        self.loaded = None;
+        self.backend.init_token(pin, label)
+    }
+
+    /// Sets the user's PIN, as security officer.
+    pub fn init_pin(&mut self, pin: &[u8]) -> Result<(), Error> {
+        self.backend.init_pin(pin)
+    }
+
+    /// Gives a user who knows the old PIN a new one.
+    pub fn set_pin(&mut self, user: User, old: &[u8], new: &[u8]) -> Result<(), Error> {
+        self.backend.set_pin(user, old, new)
+    }
+
+    fn handle_at(&self, place: Place) -> Result<Handle, Error> {
+        let mut objects = self.loaded.iter().flat_map(|loaded| &loaded.objects);
+        let found = objects.find(|(_, object)| object.place == place);
+        found.map(|(handle, _)| *handle).ok_or(Error::DeviceContent {
+            what: "an object that was made is not there",
+        })
     }
 
     /// A device that does not answer any more may be another one when it does.
@@ -140,9 +215,17 @@ impl Token {
             .unwrap_or_default();
         let contents = self.backend.load()?;
         let mut objects = Vec::with_capacity(contents.objects.len());
+        let mut places: BTreeMap<Place, Vec<&(Handle, Arc<Object>)>> = BTreeMap::new();
+        for known in &old {
+            places.entry(known.1.place).or_default().push(known);
+        }
         for object in contents.objects {
-            let same = old.iter().find(|(_, before)| before.is_same_as(&object));
-            let handle = same.map_or_else(|| self.next_handle(), |(handle, _)| *handle);
+            let known = places.get(&object.place).into_iter().flatten();
+            let same = known
+                .copied()
+                .find(|(_, before)| before.is_same_as(&object))
+                .map(|(handle, _)| *handle);
+            let handle = same.unwrap_or_else(|| self.next_handle());
             objects.push((handle, Arc::new(object)));
         }
         self.loaded = Some(Loaded {
@@ -162,6 +245,7 @@ impl Token {
         if template.len() > limits::TEMPLATE_ATTRIBUTES_MAX {
             return Err(Error::ArgumentsBad("too many attributes in one template"));
         }
+        self.follow(false)?;
         let objects = &self.loaded()?.objects;
         Ok(objects
             .iter()
@@ -211,7 +295,7 @@ impl Token {
             .find(|(_, o)| o.place == place && o.class() == Class::PrivateKey);
         if let Some((_, occupant)) = occupant.filter(|_| !template.overwrite) {
             return Err(Error::Occupied {
-                label: occupant.label(),
+                label: occupant.naming.label,
             });
         }
         // Even a generation that fails may have cost the old key: nothing with its handle may be used again.

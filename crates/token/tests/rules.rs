@@ -67,7 +67,7 @@ fn objects_are_found_by_class_label_alias_and_id() {
         let [handle] = session.find(template).unwrap()[..] else {
             panic!("{template:?}")
         };
-        session.object(handle).unwrap().label()
+        session.object(handle).unwrap().label().to_owned()
     };
     assert_eq!(one(&[Attribute::class(Class::PrivateKey)]), "Device Priv TLS Key");
     assert_eq!(one(&[Attribute::label("Root Cert")]), "Root Cert");

@@ -32,6 +32,8 @@ fn remedy(name: &str) -> &'static str {
         "aws" => "cargo xtask test",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "pkcs11-tool" => "apt-get install opensc",
+        "p11tool" => "apt-get install gnutls-bin",
+        "ssh-keygen" => "apt-get install openssh-client",
         "i2cdetect" | "i2ctransfer" => "apt-get install i2c-tools",
         _ => "apt-get install openssl",
     }

@@ -10,6 +10,9 @@ use super::pointers::{self, Out};
 use super::{Fault, application};
 use crate::describe;
 
+/// Bytes of a token's label.
+const LABEL_BYTES: CK_ULONG = 32;
+
 functions! {
     fn C_OpenSession(
         slot: CK_SLOT_ID,
@@ -104,20 +107,18 @@ functions! {
     fn C_InitToken(slot: CK_SLOT_ID, pin: *mut CK_UTF8CHAR, length: CK_ULONG, label: *mut CK_UTF8CHAR) {
         let application = application()?;
         // SAFETY: NULL or as many bytes (5.5).
-        unsafe { pointers::array(pin, length) }?;
-        if label.is_null() {
-            return Err(Fault(CKR_ARGUMENTS_BAD));
-        }
-        application.describe_slot(number(slot)?)?;
-        Err(Fault(CKR_FUNCTION_NOT_SUPPORTED))
+        let pin = unsafe { pointers::array(pin, length) }?;
+        // SAFETY: NULL or 32 bytes, blank padded (5.5).
+        let label = unsafe { pointers::array(label, LABEL_BYTES) }?;
+        let label = std::str::from_utf8(label).map_err(|_| Fault(CKR_ARGUMENTS_BAD))?;
+        Ok(application.init_token(number(slot)?, pin, label.trim_end_matches(' '))?)
     }
 
     fn C_InitPIN(session: CK_SESSION_HANDLE, pin: *mut CK_UTF8CHAR, length: CK_ULONG) {
         let application = application()?;
         // SAFETY: NULL or as many bytes (5.6).
-        unsafe { pointers::array(pin, length) }?;
-        application.session_state(session.into())?;
-        Err(Fault(CKR_FUNCTION_NOT_SUPPORTED))
+        let pin = unsafe { pointers::array(pin, length) }?;
+        Ok(application.init_pin(session.into(), pin)?)
     }
 
     fn C_SetPIN(
@@ -129,11 +130,10 @@ functions! {
     ) {
         let application = application()?;
         // SAFETY: NULL or as many bytes (5.6).
-        unsafe { pointers::array(old, old_length) }?;
+        let old = unsafe { pointers::array(old, old_length) }?;
         // SAFETY: the same.
-        unsafe { pointers::array(new, new_length) }?;
-        application.session_state(session.into())?;
-        Err(Fault(CKR_FUNCTION_NOT_SUPPORTED))
+        let new = unsafe { pointers::array(new, new_length) }?;
+        Ok(application.set_pin(session.into(), old, new)?)
     }
 
     fn C_GenerateRandom(session: CK_SESSION_HANDLE, bytes: *mut CK_BYTE, length: CK_ULONG) {

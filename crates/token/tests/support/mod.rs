@@ -66,6 +66,7 @@ impl Backend for Memory {
                 naming,
                 place: Place(place),
                 content,
+                attributes: Vec::new(),
             })
         };
         if let Some(key) = &device.key {
