@@ -175,9 +175,13 @@ impl Authority {
     }
 
     /// Records of what there is, for a fresh file.
-    pub(crate) fn snapshot(&self) -> impl Iterator<Item = Record> {
+    pub(crate) fn snapshot(&self) -> Vec<Record> {
+        // One that is being made is in the file before it is in its slot.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let levels = [Level::Root, Level::Ca].into_iter();
-        levels.filter_map(|level| Some(certificate_record(level, &self.slot(level).get()?.der)))
+        levels
+            .filter_map(|level| Some(certificate_record(level, &self.slot(level).get()?.der)))
+            .collect()
     }
 
     fn make(&self, level: Level) -> Result<Issued, Error> {

@@ -4,10 +4,12 @@
 //! its own bus, so that two of them never wait for each other; all they share is the end of the file.
 
 pub(crate) mod journal;
+mod rewriting;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use i2c_bus::LocalBus;
@@ -19,15 +21,21 @@ use crate::memory::{Change, Memory};
 use crate::personality::{Behaviour, Firmware, Personality, Profile, Settings};
 use crate::timing::Timing;
 use crate::{Chip, Error};
-use journal::{Header, Journal, Record, WHOLE_TRAY};
+use journal::{Header, Journal, WHOLE_TRAY};
+use rewriting::{Rewriter, Rewriting};
 
 /// N simulated chips.
 pub struct Tray {
     settings: Settings,
     authority: Arc<Authority>,
     journal: Option<Arc<Journal>>,
-    chips: Box<[OnceLock<Arc<Mutex<Chip>>>]>,
+    chips: Arc<Chips>,
+    /// The thread that keeps the file short.
+    _rewriter: Option<Rewriter>,
 }
+
+/// A place for each chip; a chip is there once somebody has asked for it.
+type Chips = [OnceLock<Arc<Mutex<Chip>>>];
 
 impl Tray {
     /// A tray that is gone with the process.
@@ -97,6 +105,7 @@ impl Tray {
             authority: Arc::new(Authority::new(seed)),
             journal: None,
             chips,
+            _rewriter: None,
         })
     }
 
@@ -136,7 +145,7 @@ impl Tray {
         for (index, memory) in memories {
             tray.place(index, memory);
         }
-        tray.shrink(path, &header)?;
+        tray.shrink(path, header)?;
         Ok(tray)
     }
 
@@ -150,27 +159,17 @@ impl Tray {
             .ok()
     }
 
-    /// Rewrites the file if most of it is history.
-    fn shrink(&self, path: &Path, header: &Header) -> Result<(), Error> {
+    /// Rewrites the file if most of it is history, and keeps it short from now on.
+    fn shrink(&mut self, path: &Path, header: Header) -> Result<(), Error> {
         let Some(journal) = &self.journal else {
             return Ok(());
         };
-        if journal.length() < WASTE_BYTES_MAX {
-            return Ok(());
+        let rewriting = Rewriting::new(path, header, &self.authority, journal, &self.chips);
+        if journal.length() >= WASTE_BYTES_MAX && rewriting.waste_bytes() >= WASTE_BYTES_MAX {
+            rewriting.run(&AtomicBool::new(false))?;
         }
-        let mut records: Vec<Record> = self.authority.snapshot().collect();
-        self.each_chip(|index, chip| {
-            chip.memory().snapshot(|change| {
-                let mut record = Record::new(index);
-                change.encode(&mut record);
-                records.push(record);
-            });
-        });
-        let live: usize = records.iter().map(Record::sealed_bytes).sum();
-        if journal.length() - (live as u64).min(journal.length()) < WASTE_BYTES_MAX {
-            return Ok(());
-        }
-        journal.rewrite(path, header, records)
+        self._rewriter = Rewriter::spawn(rewriting, journal);
+        Ok(())
     }
 
     /// How many chips there are.
@@ -224,7 +223,7 @@ impl Tray {
     }
 
     fn each_chip(&self, mut look: impl FnMut(u32, &Chip)) {
-        for (index, slot) in (0..).zip(&self.chips) {
+        for (index, slot) in (0..).zip(self.chips.iter()) {
             if let Some(chip) = slot.get() {
                 look(index, &chip.lock().unwrap_or_else(PoisonError::into_inner));
             }

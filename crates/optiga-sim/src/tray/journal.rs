@@ -1,16 +1,18 @@
 //! The file of a tray: a header, and then one record after the other, one for each commit of one chip.
 //!
 //! A record is length, chip, changes and a checksum, appended by one write call. A process that is killed leaves its last
-//! record complete or cut short; a record that is cut short never happened. Nothing is ever overwritten in place. There is no
+//! record complete or cut short; a record that is cut short never happened. Nothing is ever overwritten in place: a file full of
+//! history is replaced by a shorter one, which until then is written beside it while the chips go on. There is no
 //! fsync: the page cache survives the process, and a chip that loses its power is simulated, not suffered.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Error;
-use crate::limits::RECORD_BYTES_MAX;
+use crate::limits::{RECORD_BYTES_MAX, WASTE_BYTES_MAX};
 
 /// The chip number of records that belong to the tray as a whole.
 pub(crate) const WHOLE_TRAY: u32 = u32::MAX;
@@ -112,6 +114,11 @@ impl Record {
         self.0.extend_from_slice(bytes);
     }
 
+    fn chip(&self) -> u32 {
+        let bytes = self.0.get(2..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(WHOLE_TRAY, |bytes| u32::from_be_bytes(*bytes))
+    }
+
     pub(crate) fn payload(&self) -> &[u8] {
         self.0.get(HEAD_BYTES..).unwrap_or_default()
     }
@@ -149,6 +156,29 @@ struct End {
     broken: bool,
     /// The file that this one replaced; its lock keeps others away from both.
     _replaced: Option<File>,
+    /// The file that is going to replace this one, while it is being written.
+    draft: Option<Draft>,
+    /// Length from which on the file is worth rewriting.
+    rewrite_at: u64,
+    /// Whom to tell that it has become that long.
+    rewriter: Option<SyncSender<Wake>>,
+}
+
+/// A shorter file with the same content: chips below `chips_done` are in it, and what they write goes into both files.
+#[derive(Debug)]
+struct Draft {
+    file: File,
+    length: u64,
+    chips_done: u32,
+}
+
+/// What the thread that rewrites the file is woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The file has grown.
+    Rewrite,
+    /// The tray is gone.
+    End,
 }
 
 impl Journal {
@@ -178,6 +208,9 @@ impl Journal {
             length,
             broken: false,
             _replaced: None,
+            draft: None,
+            rewrite_at: rewrite_at(length),
+            rewriter: None,
         };
         end.cut_back().map_err(Error::file("write", path))?;
         Ok((Self { end: Mutex::new(end) }, header))
@@ -188,8 +221,14 @@ impl Journal {
         self.lock().length
     }
 
+    /// Tells this thread from now on when the file is worth rewriting.
+    pub(crate) fn tell(&self, rewriter: SyncSender<Wake>) {
+        self.lock().rewriter = Some(rewriter);
+    }
+
     /// Appends one record; it is in the file, whole, when this returns.
     pub(crate) fn append(&self, record: Record) -> io::Result<()> {
+        let chip = record.chip();
         let bytes = record.seal()?;
         let mut end = self.lock();
         if end.broken {
@@ -200,26 +239,61 @@ impl Journal {
             return Err(error);
         }
         end.length += bytes.len() as u64;
+        end.copy(chip, &bytes);
+        end.wake();
         Ok(())
     }
 
-    /// Writes a fresh file with these records beside the old one and puts it in its place.
-    pub(crate) fn rewrite(&self, path: &Path, header: &Header, records: Vec<Record>) -> Result<(), Error> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".new");
-        let draft = Path::new(&draft);
-        drop(std::fs::remove_file(draft));
-        let mut file = open_locked(draft, true)?;
-        let mut bytes = header.encode().to_vec();
-        for record in records {
-            bytes.extend(record.seal().map_err(Error::file("write", draft))?);
-        }
-        file.write_all(&bytes).map_err(Error::file("write", draft))?;
-        std::fs::rename(draft, path).map_err(Error::file("replace", path))?;
-        let mut end = self.lock();
-        let replaced = core::mem::replace(&mut end.file, file);
-        (end.length, end._replaced) = (bytes.len() as u64, Some(replaced));
+    /// Begins a file that will replace this one.
+    pub(crate) fn begin_draft(&self, path: &Path, header: &Header) -> Result<(), Error> {
+        let draft = draft_path(path);
+        drop(std::fs::remove_file(&draft));
+        let mut file = open_locked(&draft, true)?;
+        file.write_all(&header.encode())
+            .map_err(Error::file("write", &draft))?;
+        self.lock().draft = Some(Draft {
+            file,
+            length: HEADER_BYTES as u64,
+            chips_done: 0,
+        });
         Ok(())
+    }
+
+    /// Writes what is known about the chips below `chips_done` into the draft; false if there is no draft any more.
+    /// The caller holds the chip that the records are of, so that nothing can come between.
+    pub(crate) fn draft(&self, records: Vec<Record>, chips_done: u32) -> bool {
+        let mut bytes = Vec::new();
+        for record in records {
+            let Ok(sealed) = record.seal() else { return false };
+            bytes.extend(sealed);
+        }
+        let mut end = self.lock();
+        end.copy(WHOLE_TRAY, &bytes);
+        end.draft
+            .as_mut()
+            .map(|draft| draft.chips_done = chips_done)
+            .is_some()
+    }
+
+    /// Puts the draft in the place of the file.
+    pub(crate) fn finish_draft(&self, path: &Path) -> Result<(), Error> {
+        let mut end = self.lock();
+        let Some(draft) = end.draft.take() else {
+            return Ok(());
+        };
+        std::fs::rename(draft_path(path), path).map_err(Error::file("replace", path))?;
+        let replaced = core::mem::replace(&mut end.file, draft.file);
+        (end.length, end._replaced) = (draft.length, Some(replaced));
+        end.rewrite_at = rewrite_at(end.length);
+        Ok(())
+    }
+
+    /// Gives the draft up; the file is as good as it was.
+    pub(crate) fn drop_draft(&self, path: &Path) {
+        let mut end = self.lock();
+        end.draft = None;
+        end.rewrite_at = rewrite_at(end.length);
+        drop(std::fs::remove_file(draft_path(path)));
     }
 
     fn lock(&self) -> MutexGuard<'_, End> {
@@ -228,11 +302,45 @@ impl Journal {
 }
 
 impl End {
+    /// Writes into the draft what it would lack. A draft that cannot be written is given up.
+    fn copy(&mut self, chip: u32, bytes: &[u8]) {
+        let Some(draft) = &mut self.draft else { return };
+        if chip != WHOLE_TRAY && chip >= draft.chips_done {
+            return;
+        }
+        draft.length += bytes.len() as u64;
+        if draft.file.write_all(bytes).is_err() {
+            self.draft = None;
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.length < self.rewrite_at {
+            return;
+        }
+        self.rewrite_at = u64::MAX;
+        if let Some(rewriter) = &self.rewriter {
+            // A thread that is awake already will look once more.
+            let _awake = rewriter.try_send(Wake::Rewrite);
+        }
+    }
+
     /// Removes whatever stands behind the last whole record.
     fn cut_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.length)?;
         self.file.seek(SeekFrom::Start(self.length)).map(drop)
     }
+}
+
+fn draft_path(path: &Path) -> PathBuf {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    draft.into()
+}
+
+/// Twice as long, and some more: rewriting costs no more than writing did.
+fn rewrite_at(length: u64) -> u64 {
+    2 * length + WASTE_BYTES_MAX
 }
 
 fn open_locked(path: &Path, create: bool) -> Result<File, Error> {
@@ -487,10 +595,53 @@ mod tests {
         let path = folder.path().join("tray");
         let (journal, _) = open(&path).unwrap();
         journal.append(record(0, &[1; 100])).unwrap();
-        journal.rewrite(&path, &HEADER, vec![record(2, &[5])]).unwrap();
+        journal.begin_draft(&path, &HEADER).unwrap();
+        assert!(journal.draft(vec![record(2, &[5])], 2));
+        journal.finish_draft(&path).unwrap();
         assert!(matches!(open(&path), Err(Error::InUse { .. })));
         journal.append(record(1, &[6])).unwrap();
         drop(journal);
         assert_eq!(open(&path).unwrap().1, [(2, vec![5]), (1, vec![6])]);
+    }
+
+    #[test]
+    fn what_is_written_while_the_file_is_rewritten_is_in_both_or_comes_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tray");
+        let (journal, _) = open(&path).unwrap();
+        journal.append(record(0, &[1])).unwrap();
+        journal.begin_draft(&path, &HEADER).unwrap();
+        journal.append(record(2, &[2])).unwrap();
+        assert!(journal.draft(vec![record(0, &[1])], 1));
+        journal.append(record(0, &[3])).unwrap();
+        journal.append(record(1, &[4])).unwrap();
+        journal.append(record(WHOLE_TRAY, &[5])).unwrap();
+        // A crash now: the old file has it all.
+        let copy = folder.path().join("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        assert_eq!(open(&copy).unwrap().1.len(), 5);
+        assert!(journal.draft(vec![record(1, &[4])], 2));
+        assert!(journal.draft(vec![record(2, &[2])], 3));
+        journal.finish_draft(&path).unwrap();
+        drop(journal);
+        let expected: [(u32, &[u8]); 5] = [(0, &[1]), (0, &[3]), (WHOLE_TRAY, &[5]), (1, &[4]), (2, &[2])];
+        assert_eq!(
+            open(&path).unwrap().1,
+            expected.map(|(chip, bytes)| (chip, bytes.to_vec()))
+        );
+    }
+
+    #[test]
+    fn a_draft_that_is_given_up_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tray");
+        let (journal, _) = open(&path).unwrap();
+        journal.begin_draft(&path, &HEADER).unwrap();
+        journal.append(record(0, &[1])).unwrap();
+        journal.drop_draft(&path);
+        assert!(!journal.draft(vec![], 1));
+        journal.finish_draft(&path).unwrap();
+        drop(journal);
+        assert_eq!(open(&path).unwrap().1, [(0, vec![1])]);
     }
 }
