@@ -46,6 +46,14 @@ enum Session {
     Secret(StoredKey),
 }
 
+/// Loading a key takes longer than signing with it. A key that was generated is kept for its first signature, which for most
+/// chips of a line is the only one; one that had to be loaded is kept until another is used.
+struct ReadyKey {
+    oid: u16,
+    pair: EcdsaKeyPair,
+    loaded: bool,
+}
+
 /// The chip above its protocol.
 pub(crate) struct Applet {
     pub(crate) memory: Memory,
@@ -61,8 +69,8 @@ pub(crate) struct Applet {
     sessions: [Option<Box<Session>>; 4],
     hash: Option<Box<Sha256>>,
     scheme: Option<auth::Scheme>,
-    /// The key that was generated last, until it is used: the first signature needs no loading.
-    fresh_key: Option<Box<(u16, EcdsaKeyPair)>>,
+    /// A key of the memory that is ready to sign.
+    ready_key: Option<Box<ReadyKey>>,
 }
 
 /// What a command leaves beside its response: how long the chip worked on it.
@@ -83,7 +91,7 @@ impl Applet {
             sessions: [const { None }; 4],
             hash: None,
             scheme: None,
-            fresh_key: None,
+            ready_key: None,
         }
     }
 
@@ -104,7 +112,7 @@ impl Applet {
         self.sessions = [const { None }; 4];
         self.hash = None;
         self.scheme = None;
-        self.fresh_key = None;
+        self.ready_key = None;
         self.application_status = 0;
     }
 
