@@ -1,4 +1,5 @@
-//! Side-by-side load: what a first connection costs the cloud, against a bare TLS server with the same certificates.
+//! Side-by-side load: what a first connection costs the cloud, against a bare TLS server with the same certificates; and what
+//! a simulated chip costs, against bare signatures.
 //!
 //! It stands outside the product and measures the real binary: each server is a process of its own, the same client drives
 //! them one after the other, and what counts is the CPU time that the kernel charged to each server. `cargo xtask bench
@@ -11,6 +12,7 @@
 )]
 
 mod bare;
+mod chip;
 mod client;
 mod cloud;
 mod cpu;
@@ -26,6 +28,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const HELP: &str = "\
 bench first-connection BIRTHMARK     compare; prints one JSON object
+bench chip                           the simulated chip: speed and room; prints one JSON object
 bench bare chain|possession DIR      a bare acceptor with the files of DIR; prints its address";
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
+        ["chip"] => chip::run(),
         ["bare", check, folder] => bare::run(check, &PathBuf::from(folder)),
         _ => Err(HELP.into()),
     };
