@@ -22,6 +22,7 @@ pub(crate) mod oid {
     pub(crate) const BUFFER_BYTES: u16 = 0xE0C6;
     pub(crate) const FACTORY_CERTIFICATE: u16 = 0xE0E0;
     pub(crate) const TRUST_ANCHOR: u16 = 0xE0E8;
+    pub(crate) const PLATFORM_ANCHOR: u16 = 0xE0EF;
     pub(crate) const FACTORY_KEY: u16 = 0xE0F0;
     pub(crate) const SESSION_FIRST: u16 = 0xE100;
     pub(crate) const APPLICATION_LIFE_CYCLE: u16 = 0xF1C0;
@@ -202,7 +203,7 @@ pub(crate) static OBJECTS: [Object; 44] = [
     certificate(0xE0E2, 1728, life_cycle::CREATION),
     certificate(0xE0E3, 1728, life_cycle::CREATION),
     certificate(oid::TRUST_ANCHOR, 1024, life_cycle::CREATION),
-    certificate(0xE0EF, 1024, life_cycle::CREATION),
+    certificate(oid::PLATFORM_ANCHOR, 1024, life_cycle::CREATION),
     object(
         oid::FACTORY_KEY,
         Kind::Key,

@@ -60,6 +60,16 @@ impl Firmware {
         }
     }
 
+    /// Whether trust anchors can be written: from product version 1.40 on.
+    pub(crate) const fn changes_anchors(self) -> bool {
+        matches!(self, Self::Build1118)
+    }
+
+    /// Whether DeriveKey takes its secret from a data object: from product version 1.30 on.
+    pub(crate) const fn derives_from_objects(self) -> bool {
+        matches!(self, Self::Build1118)
+    }
+
     /// CIM, platform, model, ROM mask, chip type.
     const fn head(self) -> [u8; 11] {
         match self {

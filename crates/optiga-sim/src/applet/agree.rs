@@ -88,7 +88,7 @@ impl Applet {
                 _ => Err(Code::InvalidOid),
             };
         }
-        if object.kind != Kind::Data {
+        if object.kind != Kind::Data || !self.personality.settings.firmware.derives_from_objects() {
             return Err(Code::InvalidOid);
         }
         let view = self.memory.view(object);

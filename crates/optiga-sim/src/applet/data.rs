@@ -128,6 +128,10 @@ impl Applet {
             Kind::Key => return Err(Code::AccessDenied),
             _ => self.permits(object, metadata::CHANGE)?,
         }
+        let anchor = matches!(object.oid, oid::TRUST_ANCHOR | oid::PLATFORM_ANCHOR);
+        if anchor && !self.personality.settings.firmware.changes_anchors() {
+            return Err(Code::AccessDenied);
+        }
         if usize::from(offset) + bytes.len() > usize::from(object.bytes_max) {
             return Err(Code::OutOfBounds);
         }
@@ -405,6 +409,31 @@ mod tests {
             }
             let generated = bench.command(&unhex("38 03 0009 01 0002 E0F0 02 0001 10"));
             assert_eq!(generated[0] == 0, writable, "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn an_early_build_keeps_its_trust_anchors_and_derives_from_sessions_only() {
+        use crate::personality::Firmware;
+        for (firmware, refused) in [(Firmware::Build1118, None), (Firmware::Build1048, Some(()))] {
+            let mut bench = Bench::closed(Settings {
+                firmware,
+                ..Settings::default()
+            });
+            bench.open();
+            bench.ok("02 00 0014 F1D0 0000 9BBE436BA940F017B17652849A71DB35", "");
+            let derive = "34 01 0018 01 0002 F1D0 02 0008 0102030405060708 03 0002 0010 07 0000";
+            for anchor in ["E0E8", "E0EF"] {
+                let write = format!("02 00 0005 {anchor} 0000 30");
+                match refused {
+                    None => bench.ok(&write, ""),
+                    Some(()) => bench.no(&write, Code::AccessDenied),
+                }
+            }
+            match refused {
+                None => assert_eq!(bench.data(derive).len(), 16),
+                Some(()) => bench.no(derive, Code::InvalidOid),
+            }
         }
     }
 }
