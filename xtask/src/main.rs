@@ -20,6 +20,7 @@ mod metadata;
 mod process;
 mod skips;
 mod test;
+mod thumb;
 mod tidy;
 mod tools;
 mod tree;

@@ -10,10 +10,7 @@ use std::time::Instant;
 use crate::console::{Counts, Ending, Steps};
 use crate::failure::Outcome;
 use crate::process::{self, Run, which};
-use crate::{docs, fuzz, skips, tidy, tools, tree};
-
-/// The bare-metal platform that the crates without `std` are checked for.
-const THUMB: &str = "thumbv7em-none-eabihf";
+use crate::{docs, fuzz, skips, thumb, tidy, tools, tree};
 
 /// Crates that must build where there is no `std`.
 const NO_STD: &[&str] = &["identity", "mqtt", "i2c-bus", "optiga", "token"];
@@ -43,6 +40,7 @@ pub(crate) fn run(require_tools: bool, seed: Option<u64>) -> Outcome<ExitCode> {
             documentation(&environment, &mut tests)
         });
         steps.take("no_std build", no_std);
+        steps.take("chip driver on thumbv7em", thumb::code_size);
         steps.take("fuzz", || fuzz::smoke(FUZZ_SECONDS_SUM));
         steps.take("stories", || suite(Part::Stories, &environment, &mut tests));
     }
@@ -195,17 +193,12 @@ fn documentation(environment: &Environment, tests: &mut Counts) -> Outcome<Endin
 
 /// The crates for small devices build without `std`, where the compiler for such a device is installed.
 fn no_std() -> Outcome<Ending> {
-    let sysroot = Run::new("rustc").args(["--print", "sysroot"]).caught_well()?;
-    if !PathBuf::from(sysroot.trim())
-        .join("lib/rustlib")
-        .join(THUMB)
-        .exists()
-    {
-        return Ok(Ending::Skipped(format!("rustup target add {THUMB}")));
+    if let Some(command) = thumb::missing()? {
+        return Ok(Ending::Skipped(command));
     }
     let crates = NO_STD.iter().flat_map(|name| ["--package", name]);
     Run::cargo()
-        .args(["check", "--target", THUMB, "--no-default-features"])
+        .args(["check", "--target", thumb::TARGET, "--no-default-features"])
         .args(crates)
         .shown()
 }
