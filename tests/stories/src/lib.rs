@@ -18,6 +18,7 @@ mod mosquitto;
 mod program;
 mod random;
 pub mod registration;
+mod story;
 mod tools;
 mod waiting;
 
@@ -27,5 +28,6 @@ pub use cloud::Cloud;
 pub use mosquitto::{Mosquitto, Subscriber};
 pub use program::{Ended, birthmark, run};
 pub use random::Random;
+pub use story::Story;
 pub use tools::{skip, tool};
 pub use waiting::wait_until;

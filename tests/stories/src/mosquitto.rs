@@ -18,6 +18,7 @@ pub struct Mosquitto {
     key: PathBuf,
     client_id: String,
     tls: &'static str,
+    version: &'static str,
 }
 
 impl Mosquitto {
@@ -31,6 +32,7 @@ impl Mosquitto {
             key: certificates.path(name, "key"),
             client_id: client_id.to_owned(),
             tls: "tlsv1.2",
+            version: "mqttv311",
         }
     }
 
@@ -38,6 +40,13 @@ impl Mosquitto {
     #[must_use]
     pub fn tls13(mut self) -> Self {
         self.tls = "tlsv1.3";
+        self
+    }
+
+    /// The same client with MQTT 5.0.
+    #[must_use]
+    pub fn v5(mut self) -> Self {
+        self.version = "mqttv5";
         self
     }
 
@@ -52,14 +61,38 @@ impl Mosquitto {
     #[track_caller]
     #[must_use]
     pub fn publish(&self, topic: &str, qos: u8, message: &str) -> Ended {
+        self.publish_with(topic, qos, message, &[])
+    }
+
+    /// The same with further arguments.
+    #[track_caller]
+    #[must_use]
+    pub fn publish_with(&self, topic: &str, qos: u8, message: &str, further: &[&str]) -> Ended {
         let mut command = self.command("mosquitto_pub");
-        run(command.args(["-t", topic, "-q", &qos.to_string(), "-m", message]))
+        run(command
+            .args(["-t", topic, "-q", &qos.to_string(), "-m", message])
+            .args(further))
     }
 
     /// Subscribes and waits until the server has said yes.
     #[track_caller]
     #[must_use]
     pub fn subscribe(&self, filter: &str, qos: u8, count: usize) -> Subscriber {
+        self.subscribe_with(filter, qos, count, "%q %t %p", &[])
+    }
+
+    /// The same with messages in a format of its own, and further arguments.
+    #[track_caller]
+    #[must_use]
+    pub fn subscribe_with(
+        &self,
+        filter: &str,
+        qos: u8,
+        count: usize,
+        format: &str,
+        further: &[&str],
+    ) -> Subscriber {
+        let format = format!("story message {format}");
         let mut command = self.command("mosquitto_sub");
         command.args([
             "-W",
@@ -72,8 +105,9 @@ impl Mosquitto {
             &count.to_string(),
             "-d",
             "-F",
-            "story message %q %t %p",
+            &format,
         ]);
+        command.args(further);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -110,6 +144,8 @@ impl Mosquitto {
             &self.client_id,
             "--tls-version",
             self.tls,
+            "-V",
+            self.version,
         ]);
         command.arg("--cafile").arg(&self.server_ca);
         command
@@ -129,7 +165,7 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// The next message, as `QOS TOPIC PAYLOAD`.
+    /// The next message, as `QOS TOPIC PAYLOAD` unless another format was asked for.
     #[track_caller]
     pub fn next_message(&mut self) -> String {
         let line = self.line_with("message ").expect("a message before the end");
@@ -138,7 +174,8 @@ impl Subscriber {
             .unwrap_or_default()
     }
 
-    fn line_with(&mut self, words: &str) -> Option<String> {
+    /// The next line that holds these words; none when it ends without.
+    pub fn line_with(&mut self, words: &str) -> Option<String> {
         let mut line = String::new();
         while self.lines.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
             if line.contains(words) {
