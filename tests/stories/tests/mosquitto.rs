@@ -1,6 +1,5 @@
 //! mosquitto's own clients connect, are provisioned by their first connection, publish and subscribe.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 use stories::{KeyKind, Mosquitto, Story};
 

@@ -232,7 +232,7 @@ impl State {
         let version = self
             .connections
             .get(&id)
-            .map_or(Version::default(), |connection| connection.version);
+            .map_or_else(Version::default, |connection| connection.version);
         let mut taken = 0;
         loop {
             let rest = input.get(taken..).unwrap_or_default();
