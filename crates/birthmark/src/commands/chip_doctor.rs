@@ -198,8 +198,11 @@ fn presence(bus: &mut impl I2c, delay: &mut impl DelayNs) -> Finding {
     )
 }
 
+/// One step: what it looks at, it asks the chip.
+type Check<I, D> = fn(&mut Optiga<Recorder<I>, D>) -> Finding;
+
 fn examine<I: I2c, D: DelayNs>(chip: &mut Optiga<Recorder<I>, D>, reset: bool, findings: &mut Vec<Finding>) {
-    let steps: [fn(&mut Optiga<Recorder<I>, D>) -> Finding; 5] = [state, opening, frames, firmware, events];
+    let steps: [Check<I, D>; 5] = [state, opening, frames, firmware, events];
     for step in steps {
         let finding = step(chip);
         let broken = finding.grade == Grade::Broken;
@@ -398,7 +401,7 @@ mod tests {
             self.reads += usize::from(buffer.len() > 6);
             match self.fault {
                 Fault::Ones => buffer.fill(0xFF),
-                Fault::Damage(n) if buffer.len() > 6 && self.reads % n == 0 => buffer[6] ^= 1,
+                Fault::Damage(n) if buffer.len() > 6 && self.reads.is_multiple_of(n) => buffer[6] ^= 1,
                 Fault::Build if buffer.len() == 37 => {
                     buffer[34] ^= 0x10;
                     let sum = optiga::crc::checksum(&buffer[..35]).to_be_bytes();

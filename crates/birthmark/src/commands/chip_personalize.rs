@@ -485,7 +485,7 @@ fn data(object: ObjectId, bytes: Vec<u8>) -> Result<Step, String> {
 
 fn unhex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let whole = digits.len() % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit);
+    let whole = digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit);
     whole
         .then_some(())
         .ok_or_else(|| format!("{text} is not hexadecimal"))?;
