@@ -255,4 +255,28 @@ mod tests {
             assert!(told.contains(wrong), "{told}");
         }
     }
+
+    #[test]
+    fn options_are_typed_as_the_reference_says() {
+        use clap::Parser as _;
+        let parses = |words: &str| {
+            let words = format!("birthmark chip serve {words}");
+            crate::args::Birthmark::try_parse_from(words.split_whitespace()).is_ok()
+        };
+        for right in [
+            "--serial pty --nack silicon --timing virtual --seed 4",
+            "--socket /run/chip --faults lost-in=3,power-cut=9 --profile sample",
+            "--tcp 127.0.0.1:0 --nack adversarial --profile prod",
+        ] {
+            assert!(parses(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "--serial pty --socket /run/chip",
+            "--socket /run/chip --faults nope=3",
+            "--socket /run/chip --nack often",
+        ] {
+            assert!(!parses(wrong), "{wrong}");
+        }
+    }
 }
