@@ -93,7 +93,9 @@ fn packets(mut bytes: &[u8]) -> Vec<String> {
 
 fn packets_v5(mut bytes: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
-    while let Ok(v5::Decoded::Packet { packet, bytes: taken }) = v5::decode(bytes, limits::PACKET_BYTES_AWS_MAX) {
+    while let Ok(v5::Decoded::Packet { packet, bytes: taken }) =
+        v5::decode(bytes, limits::PACKET_BYTES_AWS_MAX)
+    {
         names.push(first_word(&packet));
         bytes = &bytes[taken..];
     }
