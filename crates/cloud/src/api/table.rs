@@ -102,6 +102,49 @@ mod tests {
     use super::*;
     use crate::api::operation::route;
 
+    fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split('\t').collect())
+    }
+
+    #[test]
+    fn every_row_is_an_operation_of_the_model() {
+        let all: Vec<_> = lines(include_str!("operations.tsv")).collect();
+        assert_eq!(all.len(), 288);
+        for row in &TABLE {
+            let path = row.path.replace('+', "");
+            let known = |line: &Vec<&str>| line[1..] == [row.name, row.method, &path];
+            assert!(all.iter().any(known), "{} {} {path}", row.name, row.method);
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_coverage_agrees_with_the_table() {
+        let page = include_str!("../../../../docs/reference/api-coverage.md");
+        let served = |name: &str| TABLE.iter().any(|row| row.name == name);
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
+        let mut works = 0;
+        for row in rows {
+            let cells: Vec<_> = row.trim_end_matches(" |").split(" | ").collect();
+            let stale = "the page is stale: run cargo xtask docs";
+            let (name, model, state) = (cells[0], cells[1], cells[3]);
+            works += usize::from(state != "not");
+            assert_eq!(
+                state != "not",
+                model != "iot-jobs-data" && served(name),
+                "{name}: {stale}"
+            );
+        }
+        assert_eq!(works, TABLE.len());
+        for line in lines(include_str!("partly.tsv")) {
+            assert!(
+                served(line[0]) && page.contains(&format!("partly: {}", line[1])),
+                "{line:?}"
+            );
+        }
+    }
+
     #[test]
     fn every_row_finds_itself_and_names_are_unique() {
         for (index, operation) in TABLE.iter().enumerate() {
