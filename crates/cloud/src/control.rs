@@ -152,6 +152,13 @@ impl Control {
                     let news = self.thing_news(tenant, thing, told.epoch).await?;
                     self.shards.change_thing(news).await?;
                 }
+                Event::ThingGrants(thing) => {
+                    let holdings = self.records.principals_of(tenant, thing).await?;
+                    affected.extend(holdings.iter().map(|holding| holding.principal.record.certificate));
+                }
+                Event::GroupTrust(group) => {
+                    affected.extend(self.records.certificates_in_group(tenant, group).await?);
+                }
                 Event::Registered { .. } => {
                     events::registered(tenant, event)
                         .map(|event| self.shards.announce(tenant, event))

@@ -5,7 +5,7 @@
 
 use identity::{CertificateId, Tenant, ThingName};
 
-use crate::names::{PolicyName, TemplateName};
+use crate::names::{GroupName, PolicyName, TemplateName};
 use crate::record::PolicyTarget;
 use crate::refusal::{Exception, Refusal};
 
@@ -34,6 +34,11 @@ pub fn template(tenant: &Tenant, name: &TemplateName) -> String {
     write(tenant, "provisioningtemplate", name.as_str())
 }
 
+/// `thinggroup/<name>`
+pub fn group(tenant: &Tenant, name: &GroupName) -> String {
+    write(tenant, "thinggroup", name.as_str())
+}
+
 /// `policy/<name>` of a name that was checked before.
 pub fn policy_text(tenant: &Tenant, name: &str) -> String {
     write(tenant, "policy", name)
@@ -43,6 +48,7 @@ pub fn policy_text(tenant: &Tenant, name: &str) -> String {
 pub fn target(tenant: &Tenant, target: &PolicyTarget) -> String {
     match target {
         PolicyTarget::Certificate(id) => certificate(tenant, id),
+        PolicyTarget::Group(name) => group(tenant, name),
     }
 }
 
@@ -61,8 +67,7 @@ pub fn parse_principal(tenant: &Tenant, text: &str) -> Result<CertificateId, Ref
 pub fn parse_target(tenant: &Tenant, text: &str) -> Result<PolicyTarget, Refusal> {
     match resource(tenant, text)? {
         ("cert", id) => parse_id(id).map(PolicyTarget::Certificate),
-        ("thinggroup", _) => Err(refusal(text, "thing groups are not supported by this release")
-            .hint("attach the policy to the certificates")),
+        ("thinggroup", name) => GroupName::parse(name).map(PolicyTarget::Group),
         (kind, _) => Err(refusal(text, &format!("a policy cannot be attached to a {kind}"))),
     }
 }
@@ -163,7 +168,7 @@ mod tests {
             format!("arn:aws:iot:us-east-1:999999999999:cert/{id}"),
             format!("arn:aws:s3:us-east-1:123456789012:cert/{id}"),
             "arn:aws:iot:us-east-1:123456789012:cert/xyz".to_owned(),
-            "arn:aws:iot:us-east-1:123456789012:thinggroup/g".to_owned(),
+            "arn:aws:iot:us-east-1:123456789012:thinggroup/g h".to_owned(),
             "arn:aws:iot:us-east-1:123456789012".to_owned(),
             String::new(),
         ];

@@ -6,9 +6,9 @@ use crate::batch::{Key, Record, Relation};
 use crate::call::{Call, Decided, Decision, Event};
 use crate::limits::POLICIES_PER_TARGET_MAX;
 use crate::names::PolicyName;
-use crate::record::{DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, Versioned};
+use crate::record::{DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ThingGroup, Versioned};
 use crate::refusal::{Exception, Refusal};
-use crate::{certificate, policies};
+use crate::{certificate, policies, thing_group};
 
 /// What is known before a policy is attached.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub struct AttachFacts {
     pub policy: Option<Versioned<Policy>>,
     /// The certificate.
     pub certificate: Option<Versioned<DeviceCertificate>>,
+    /// The thing group.
+    pub group: Option<Versioned<ThingGroup>>,
     /// The attachment, if there is one already.
     pub existing: Option<Versioned<PolicyAttachment>>,
     /// How many policies the target has.
@@ -26,8 +28,16 @@ pub struct AttachFacts {
 /// AttachPolicy; attaching what is attached succeeds.
 pub fn attach(call: &Call, name: &PolicyName, target: &PolicyTarget, facts: &AttachFacts) -> Decided<()> {
     let policy = policies::found(name, facts.policy.as_ref())?;
-    let PolicyTarget::Certificate(id) = target;
-    let certificate = certificate::found(id, facts.certificate.as_ref())?;
+    let (key, version) = match target {
+        PolicyTarget::Certificate(id) => {
+            let found = certificate::found(id, facts.certificate.as_ref())?;
+            (Key::Certificate(*id), found.version)
+        }
+        PolicyTarget::Group(group) => {
+            let found = thing_group::found(group, facts.group.as_ref())?;
+            (Key::Group(group.clone()), found.version)
+        }
+    };
     if facts.existing.is_some() {
         return Ok(Decision::unchanged(call, ()));
     }
@@ -35,7 +45,10 @@ pub fn attach(call: &Call, name: &PolicyName, target: &PolicyTarget, facts: &Att
         return Err(Refusal::new(
             Exception::LimitExceeded,
             "fleet.attachment.limit",
-            format!("policy {name} cannot be attached: certificate {id} has {POLICIES_PER_TARGET_MAX} policies already"),
+            format!(
+                "policy {name} cannot be attached: {} has {POLICIES_PER_TARGET_MAX} policies already",
+                shown(target)
+            ),
         )
         .hint("detach one, or put the statements into one policy"));
     }
@@ -45,17 +58,31 @@ pub fn attach(call: &Call, name: &PolicyName, target: &PolicyTarget, facts: &Att
         target: target.clone(),
     }));
     batch.check(Key::Policy(name.clone()), policy.version);
-    batch.check(Key::Certificate(*id), certificate.version);
+    batch.check(key, version);
     batch.at_most(Relation::PoliciesOf(target.clone()), POLICIES_PER_TARGET_MAX - 1);
     batch
         .audit
-        .push(call.entry("policy.attach", id.to_string(), name.as_str()));
+        .push(call.entry("policy.attach", shown(target), name.as_str()));
     batch.raises_epoch = true;
     Ok(Decision {
         batch,
-        events: vec![Event::CertificateTrust(*id)],
+        events: vec![trust_of(target)],
         reply: (),
     })
+}
+
+fn trust_of(target: &PolicyTarget) -> Event {
+    match target {
+        PolicyTarget::Certificate(id) => Event::CertificateTrust(*id),
+        PolicyTarget::Group(group) => Event::GroupTrust(group.clone()),
+    }
+}
+
+fn shown(target: &PolicyTarget) -> String {
+    match target {
+        PolicyTarget::Certificate(id) => format!("certificate {id}"),
+        PolicyTarget::Group(group) => format!("thing group {group}"),
+    }
 }
 
 /// DetachPolicy.
@@ -65,12 +92,11 @@ pub fn detach(
     target: &PolicyTarget,
     existing: Option<&Versioned<PolicyAttachment>>,
 ) -> Decided<()> {
-    let PolicyTarget::Certificate(id) = target;
     let existing = existing.ok_or_else(|| {
         Refusal::new(
             Exception::ResourceNotFound,
             "fleet.attachment.missing",
-            format!("policy {name} is not attached to certificate {id}"),
+            format!("policy {name} is not attached to {}", shown(target)),
         )
     })?;
     let mut batch = call.batch();
@@ -83,11 +109,15 @@ pub fn detach(
     );
     batch
         .audit
-        .push(call.entry("policy.detach", id.to_string(), name.as_str()));
+        .push(call.entry("policy.detach", shown(target), name.as_str()));
     batch.raises_epoch = true;
     Ok(Decision {
         batch,
-        events: vec![Event::CertificateTrust(*id)],
+        // Whoever holds the policy is found by it: that is cheaper than looking for everything in a group.
+        events: vec![match target {
+            PolicyTarget::Group(_) => Event::PolicyTrust(name.clone()),
+            PolicyTarget::Certificate(_) => trust_of(target),
+        }],
         reply: (),
     })
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use identity::{CertificateId, Tenant, ThingName};
 
 use crate::audit;
-use crate::names::{PolicyName, TemplateName};
+use crate::names::{GroupName, PolicyName, TemplateName};
 use crate::record::{
-    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
-    RegionClaim, RegistrationCode, Thing, ThingPrincipal,
+    CaCertificate, DeviceCertificate, GroupMember, Policy, PolicyAttachment, PolicyTarget,
+    ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal,
 };
 
 /// Names one record inside a tenant.
@@ -38,6 +38,15 @@ pub enum Key {
         policy: PolicyName,
         /// The target.
         target: PolicyTarget,
+    },
+    /// A thing group.
+    Group(GroupName),
+    /// A thing in a group.
+    GroupMember {
+        /// The group.
+        group: GroupName,
+        /// The thing.
+        thing: ThingName,
     },
     /// A certificate attached to a thing.
     ThingPrincipal {
@@ -67,6 +76,10 @@ pub enum Record {
     Template(ProvisioningTemplate),
     /// See [`PolicyAttachment`].
     Attachment(PolicyAttachment),
+    /// See [`ThingGroup`].
+    Group(ThingGroup),
+    /// See [`GroupMember`].
+    GroupMember(GroupMember),
     /// See [`ThingPrincipal`].
     ThingPrincipal(ThingPrincipal),
 }
@@ -85,6 +98,11 @@ impl Record {
             Self::Attachment(attachment) => Key::Attachment {
                 policy: attachment.policy.clone(),
                 target: attachment.target.clone(),
+            },
+            Self::Group(group) => Key::Group(group.name.clone()),
+            Self::GroupMember(member) => Key::GroupMember {
+                group: member.group.clone(),
+                thing: member.thing.clone(),
             },
             Self::ThingPrincipal(principal) => Key::ThingPrincipal {
                 thing: principal.thing.clone(),
@@ -133,6 +151,10 @@ pub enum Relation {
     ThingsOf(CertificateId),
     /// Certificates attached to a thing.
     PrincipalsOf(ThingName),
+    /// Groups directly under a group.
+    ChildrenOf(GroupName),
+    /// Groups that a thing is directly in.
+    GroupsOf(ThingName),
     /// CA certificates whose first connections follow this named template.
     CasWithTemplate(TemplateName),
     /// CA certificates whose subject has this DER.

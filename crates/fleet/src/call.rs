@@ -4,7 +4,7 @@ use identity::{CertificateId, Tenant, ThingName, UnixMillis};
 
 use crate::audit::{Actor, Entry};
 use crate::batch::Batch;
-use crate::names::PolicyName;
+use crate::names::{GroupName, PolicyName};
 use crate::refusal::Refusal;
 use crate::text::Text;
 
@@ -63,6 +63,10 @@ pub enum Event {
     PolicyTrust(PolicyName),
     /// Grants of every certificate attached to this thing have to be made anew.
     ThingTrust(ThingName),
+    /// Grants of every certificate attached to this thing have to be made anew, for its groups changed.
+    ThingGrants(ThingName),
+    /// Grants of every certificate attached to a thing in this group, or in one under it, have to be made anew.
+    GroupTrust(GroupName),
     /// A certificate that awaits activation was presented: published on
     /// `$aws/events/certificates/registered/<ca>` (AWS IoT developer guide, "Just-in-time registration").
     Registered {

@@ -37,6 +37,8 @@ mod tags;
 pub mod template;
 pub mod text;
 pub mod thing;
+pub mod thing_group;
+pub mod thing_group_members;
 pub mod validity;
 
 pub use call::{Call, Decided, Decision, Event, Profile};

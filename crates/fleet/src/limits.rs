@@ -45,6 +45,16 @@ pub const ROLE_ARN_BYTES_MAX: usize = 2048;
 pub const THING_ATTRIBUTES_MAX: usize = 3;
 /// Attributes of a thing with a thing type (AWS IoT quotas).
 pub const TYPED_THING_ATTRIBUTES_MAX: usize = 50;
+/// Levels of a hierarchy of thing groups (AWS IoT quotas).
+pub const GROUP_DEPTH_MAX: usize = 7;
+/// Groups directly under one (AWS IoT quotas).
+pub const GROUP_CHILDREN_MAX: u32 = 100;
+/// Groups one thing may be in (AWS IoT quotas).
+pub const GROUPS_PER_THING_MAX: u32 = 10;
+/// Attributes of a thing group (AWS IoT quotas).
+pub const GROUP_ATTRIBUTES_MAX: usize = 50;
+/// Bytes of the description of a thing group, thing type or billing group (AWS IoT API reference, ThingGroupDescription).
+pub const DESCRIPTION_BYTES_MAX: usize = 2028;
 /// Bytes of an attribute name (AWS IoT API reference, AttributeName).
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 128;
 /// Bytes of an attribute value (AWS IoT API reference, AttributeValue).

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use identity::{AccountId, CertificateId, ThingName, UnixMillis};
 
-use crate::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName};
+use crate::names::{
+    CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName,
+};
 
 /// A record together with the version under which it was read.
 ///
@@ -423,6 +425,8 @@ impl ProvisioningTemplate {
 pub enum PolicyTarget {
     /// A device certificate.
     Certificate(CertificateId),
+    /// A thing group: counts for every certificate that is attached to a thing in it or in a group under it.
+    Group(GroupName),
 }
 
 /// A policy attached to a target.
@@ -470,6 +474,38 @@ pub struct ThingPrincipal {
     pub certificate: CertificateId,
     /// How it holds the thing.
     pub kind: PrincipalType,
+}
+
+/// A static group of things, perhaps under another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThingGroup {
+    /// Name.
+    pub name: GroupName,
+    /// AWS's thingGroupId.
+    pub id: Uuid,
+    /// The group it is under; never changes.
+    pub parent: Option<GroupName>,
+    /// For people.
+    pub description: String,
+    /// Attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// AWS's version: starts at 1, one more per update.
+    pub version: u64,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it was last changed.
+    pub modified: UnixMillis,
+    /// Tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A thing that is directly in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupMember {
+    /// The group.
+    pub group: GroupName,
+    /// The thing.
+    pub thing: ThingName,
 }
 
 /// The DEFAULT-mode ownership of a CA certificate: one per region, whatever the account.

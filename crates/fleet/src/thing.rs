@@ -255,7 +255,7 @@ pub fn check_attributes(attributes: &BTreeMap<String, String>, typed: bool) -> R
     Ok(())
 }
 
-fn check_attribute(name: &str, value: &str) -> Result<(), Refusal> {
+pub(crate) fn check_attribute(name: &str, value: &str) -> Result<(), Refusal> {
     let common = |byte: u8| byte.is_ascii_alphanumeric() || b"_.,@/:#-".contains(&byte);
     let name_ok = (1..=ATTRIBUTE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(common);
     let value_ok = value.len() <= ATTRIBUTE_VALUE_BYTES_MAX
@@ -288,7 +288,7 @@ fn same_or_exists(call: &Call, thing: &Thing, request: &CreateRequest) -> Decide
     .existing(thing.id.to_string(), crate::arn::thing(&call.tenant, &thing.name)))
 }
 
-fn updated_attributes(
+pub(crate) fn updated_attributes(
     old: &BTreeMap<String, String>,
     new: BTreeMap<String, String>,
     merge: bool,

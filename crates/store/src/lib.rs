@@ -22,5 +22,5 @@ pub use attempts::{Attempts, Filter, Recorded, What};
 pub use directory::DataDirectory;
 pub use error::{CommitError, Conflict, Error};
 pub use oneshot::wait;
-pub use records::{AttachedPolicy, AuditLine, Committed, Holding, Page, Records, Trust};
+pub use records::{AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Page, Records, Trust};
 pub use sqlite::{AttemptReader, LocalAttempts, LocalRecords};

@@ -6,14 +6,15 @@
 use core::future::Future;
 
 use fleet::batch::Batch;
-use fleet::names::{PolicyName, PolicyVersionId, TemplateName};
+use fleet::names::{GroupName, PolicyName, PolicyVersionId, TemplateName};
 use fleet::onboarding::{Facts, Needs};
 use fleet::page::PageRequest;
 use fleet::record::{
     CaCertificate, CertificateStatus, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget,
-    ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingPrincipal, Versioned,
+    ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal, Versioned,
 };
 use fleet::thing;
+use fleet::thing_group_members::Membership;
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub struct AttachedPolicy {
 pub struct Trust {
     /// The certificate.
     pub certificate: Versioned<DeviceCertificate>,
-    /// Its policies.
+    /// Its policies: those attached to it, then those of the groups of its things.
     pub policies: Vec<AttachedPolicy>,
     /// The things it is attached to.
     pub things: Vec<Thing>,
@@ -82,6 +83,17 @@ pub struct AuditLine {
     pub subject: String,
     /// Particulars.
     pub detail: String,
+}
+
+/// Which thing groups a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupFilter {
+    /// Those under this group.
+    pub parent: Option<GroupName>,
+    /// Not only directly under it; without a parent, not only those at the top.
+    pub recursive: bool,
+    /// Those whose name begins so.
+    pub prefix: Option<String>,
 }
 
 /// What a look-up gives.
@@ -178,6 +190,61 @@ pub trait Records: Send + Sync {
         tenant: &Tenant,
         page: PageRequest,
     ) -> impl Future<Output = Looked<Page<ProvisioningTemplate>>> + Send;
+
+    /// A thing group and the groups above it, itself first; empty if there is no such group.
+    fn group_lineage(
+        &self,
+        tenant: &Tenant,
+        name: &GroupName,
+    ) -> impl Future<Output = Looked<Vec<Versioned<ThingGroup>>>> + Send;
+
+    /// How many groups are directly under a group.
+    fn group_children(&self, tenant: &Tenant, name: &GroupName) -> impl Future<Output = Looked<u32>> + Send;
+
+    /// The groups that a thing is directly in (at most `fleet::limits::GROUPS_PER_THING_MAX`).
+    fn groups_of(
+        &self,
+        tenant: &Tenant,
+        thing: &ThingName,
+    ) -> impl Future<Output = Looked<Vec<Membership>>> + Send;
+
+    /// The policies of a group and of the groups above it.
+    fn policies_of_group(
+        &self,
+        tenant: &Tenant,
+        name: &GroupName,
+    ) -> impl Future<Output = Looked<Vec<AttachedPolicy>>> + Send;
+
+    /// The policies that count for a thing because of its groups.
+    fn policies_of_thing(
+        &self,
+        tenant: &Tenant,
+        thing: &ThingName,
+    ) -> impl Future<Output = Looked<Vec<AttachedPolicy>>> + Send;
+
+    /// The certificates attached to things in a group or in one under it.
+    fn certificates_in_group(
+        &self,
+        tenant: &Tenant,
+        name: &GroupName,
+    ) -> impl Future<Output = Looked<Vec<CertificateId>>> + Send;
+
+    /// Thing groups.
+    fn list_groups(
+        &self,
+        tenant: &Tenant,
+        filter: &GroupFilter,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<ThingGroup>>> + Send;
+
+    /// Names of the things in a group; with `recursive`, of those in groups under it as well.
+    fn list_things_in_group(
+        &self,
+        tenant: &Tenant,
+        name: &GroupName,
+        recursive: bool,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<ThingName>>> + Send;
 
     /// All policies attached to a target (at most `fleet::limits::POLICIES_PER_TARGET_MAX`).
     fn policies_of(

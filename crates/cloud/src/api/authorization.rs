@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use fleet::authorization::{self, Answer as Tested, Authorized, Question};
 use fleet::names::PolicyName;
-use fleet::record::PolicyTarget;
 use fleet::{arn, certificate, policies, thing};
 use identity::CertificateId;
 use identity::certificate::Certificate;
@@ -213,7 +212,7 @@ pub(super) async fn effective(request: &Request<'_>, input: Input) -> Result<Ans
 /// What the certificate may do and what it is attached to, whatever its status.
 async fn trust(request: &Request<'_>, principal: &str) -> Result<Trust, ApiFault> {
     let tenant = &request.call.tenant;
-    let PolicyTarget::Certificate(id) = arn::parse_target(tenant, principal)?;
+    let id = arn::parse_principal(tenant, principal)?;
     let trust = request.store().trust(tenant, &id).await?;
     if trust.is_none() {
         certificate::found(&id, None)?;

@@ -269,7 +269,6 @@ impl Attachment {
 /// AttachPolicy and AttachPrincipalPolicy.
 pub(super) async fn attach(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let (name, target) = input.read::<Attachment>()?.parse(request)?;
-    let PolicyTarget::Certificate(certificate) = target;
     let tenant = &request.call.tenant;
     request
         .decide(async || {
@@ -277,7 +276,14 @@ pub(super) async fn attach(request: &Request<'_>, input: Input) -> Result<Answer
             let attached = store.policies_of(tenant, &target).await?;
             let facts = attachment::AttachFacts {
                 policy: store.policy(tenant, &name).await?,
-                certificate: store.certificate(tenant, &certificate).await?,
+                certificate: match &target {
+                    PolicyTarget::Certificate(id) => store.certificate(tenant, id).await?,
+                    PolicyTarget::Group(_) => None,
+                },
+                group: match &target {
+                    PolicyTarget::Group(name) => store.group_lineage(tenant, name).await?.into_iter().next(),
+                    PolicyTarget::Certificate(_) => None,
+                },
                 policies_of_target: u32::try_from(attached.len()).unwrap_or(u32::MAX),
                 existing: attached
                     .into_iter()

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use fleet::audit::{Actor, Entry};
 use fleet::batch::{Batch, Record};
-use fleet::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId};
+use fleet::names::{CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId};
 use fleet::record::{
-    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
-    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, ProvisioningHook, ProvisioningTemplate,
-    RegionClaim, RegistrationCode, RegistrationConfig, Tag, TemplateKind, TemplateVersion, Thing,
-    ThingPrincipal, Uuid,
+    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, GroupMember, Origin,
+    Policy, PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, ProvisioningHook,
+    ProvisioningTemplate, RegionClaim, RegistrationCode, RegistrationConfig, Tag, TemplateKind,
+    TemplateVersion, Thing, ThingGroup, ThingPrincipal, Uuid,
 };
 use fleet::text::Text;
 use identity::{CertificateId, Tenant, ThingName, UnixMillis};
@@ -144,6 +144,34 @@ pub fn template(name: &str) -> ProvisioningTemplate {
             key: "k".to_owned(),
             value: String::new(),
         }],
+    }
+}
+
+/// A thing group under another one.
+pub fn group(name: &str, parent: Option<&str>) -> ThingGroup {
+    ThingGroup {
+        name: group_name(name),
+        id: Uuid([8; 16]),
+        parent: parent.map(group_name),
+        description: "what it is for".to_owned(),
+        attributes: BTreeMap::from([("room".to_owned(), "kitchen".to_owned())]),
+        version: 1,
+        created: NOW,
+        modified: NOW,
+        tags: Vec::new(),
+    }
+}
+
+/// The name of a thing group.
+pub fn group_name(name: &str) -> GroupName {
+    GroupName::parse(name).unwrap()
+}
+
+/// Thing `thing` in a group.
+pub fn member(group: &str, thing: u64) -> GroupMember {
+    GroupMember {
+        group: group_name(group),
+        thing: thing_name(thing),
     }
 }
 

@@ -54,6 +54,8 @@ macro_rules! records_conformance {
             filtered_lists_find_every_match,
             attachments_are_listed_from_both_sides,
             templates_are_kept_with_their_versions,
+            groups_are_nested_and_hold_things,
+            policies_of_groups_count_for_the_things_in_them,
             changes_are_in_the_audit_log,
             what_was_answered_is_there_after_reopening,
             of_many_writers_of_one_key_one_wins,

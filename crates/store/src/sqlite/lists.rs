@@ -3,10 +3,10 @@
 //! A page is found by the number of the last row shown (keyset pagination), so it costs the same wherever it is. A list
 //! that has to look at rows it does not show looks at a bounded number of them.
 
-use fleet::names::PolicyName;
+use fleet::names::{GroupName, PolicyName};
 use fleet::page::{Marker, PageRequest};
 use fleet::record::{
-    CaCertificate, DeviceCertificate, PolicyTarget, PrincipalType, ProvisioningTemplate, Thing,
+    CaCertificate, DeviceCertificate, PolicyTarget, PrincipalType, ProvisioningTemplate, Thing, ThingGroup,
     ThingPrincipal,
 };
 use fleet::thing::Filter;
@@ -18,7 +18,7 @@ use super::codec::word;
 use super::read::{self, column};
 use crate::error::Error;
 use crate::limits::FILTER_SCAN_ROWS_MAX;
-use crate::records::{AuditLine, Page};
+use crate::records::{AuditLine, GroupFilter, Page};
 
 type Read<T> = Result<T, Error>;
 
@@ -193,34 +193,200 @@ pub(super) fn attached_policies(
     target: &PolicyTarget,
     page: PageRequest,
 ) -> Read<Page<PolicyName>> {
-    let PolicyTarget::Certificate(id) = target;
-    let select = "SELECT p.id, p.name FROM certificate c JOIN policy_attachment a ON a.certificate = c.id
-         JOIN policy p ON p.id = a.policy WHERE c.tenant = ?1 AND c.fingerprint = ?2";
-    Listing {
-        select,
-        params: &[&tenant, &id.0],
-        order: "a.policy",
+    let show = |row: &Row<'_>| Ok((column(row, 0)?, read::policy_name(row, 1)?));
+    let order = "a.policy";
+    match target {
+        PolicyTarget::Certificate(id) => {
+            let select =
+                "SELECT p.id, p.name FROM certificate c JOIN policy_attachment a ON a.certificate = c.id
+                 JOIN policy p ON p.id = a.policy WHERE c.tenant = ?1 AND c.fingerprint = ?2";
+            let params: &[&dyn ToSql] = &[&tenant, &id.0];
+            Listing {
+                select,
+                params,
+                order,
+            }
+            .whole(connection, page, show)
+        }
+        PolicyTarget::Group(name) => {
+            let select = "SELECT p.id, p.name FROM thing_group g JOIN group_policy a ON a.thing_group = g.id
+                 JOIN policy p ON p.id = a.policy WHERE g.tenant = ?1 AND g.name = ?2";
+            let params: &[&dyn ToSql] = &[&tenant, &name.as_str()];
+            Listing {
+                select,
+                params,
+                order,
+            }
+            .whole(connection, page, show)
+        }
     }
-    .whole(connection, page, |row| {
-        Ok((column(row, 0)?, read::policy_name(row, 1)?))
-    })
 }
 
+/// Places of certificates in the list of a policy's targets begin here; those of groups are below.
+const CERTIFICATES_FROM: u64 = 1 << 60;
+
+/// Groups, then certificates; the other way round when the newest come first.
 pub(super) fn targets(
     connection: &Connection,
     tenant: i64,
     policy: &PolicyName,
     page: PageRequest,
 ) -> Read<Page<PolicyTarget>> {
+    let among_certificates = page.after.map(|after| after.0 >= CERTIFICATES_FROM);
+    let only_second = among_certificates == Some(page.ascending);
+    let mut found = if only_second {
+        Page {
+            items: Vec::new(),
+            next: None,
+        }
+    } else {
+        targets_of_kind(connection, tenant, policy, page, !page.ascending)?
+    };
+    if found.next.is_none() {
+        let left = page.size - u16::try_from(found.items.len()).unwrap_or(page.size);
+        let rest = PageRequest {
+            size: left,
+            // A second part that has not begun starts at its own end of the places.
+            after: page.after.filter(|_| only_second).or(Some(if page.ascending {
+                Marker(CERTIFICATES_FROM)
+            } else {
+                Marker(CERTIFICATES_FROM - 1)
+            })),
+            ..page
+        };
+        let rest = targets_of_kind(connection, tenant, policy, rest, page.ascending)?;
+        found.items.extend(rest.items);
+        found.next = rest.next;
+    }
+    Ok(found)
+}
+
+fn targets_of_kind(
+    connection: &Connection,
+    tenant: i64,
+    policy: &PolicyName,
+    page: PageRequest,
+    certificates: bool,
+) -> Read<Page<PolicyTarget>> {
+    let params: &[&dyn ToSql] = &[&tenant, &policy.as_str()];
+    if !certificates {
+        let select = "SELECT g.id, g.name FROM policy p JOIN group_policy a ON a.policy = p.id
+             JOIN thing_group g ON g.id = a.thing_group WHERE p.tenant = ?1 AND p.name = ?2";
+        let order = "a.thing_group";
+        return Listing {
+            select,
+            params,
+            order,
+        }
+        .whole(connection, page, |row| {
+            let name: String = column(row, 1)?;
+            Ok((column(row, 0)?, PolicyTarget::Group(read::group_name(&name)?)))
+        });
+    }
     let select = "SELECT c.id, c.fingerprint FROM policy p JOIN policy_attachment a ON a.policy = p.id
          JOIN certificate c ON c.id = a.certificate WHERE p.tenant = ?1 AND p.name = ?2";
+    let order = "a.certificate";
+    let inner = PageRequest {
+        after: page.after.map(|after| Marker(after.0 - CERTIFICATES_FROM)),
+        ..page
+    };
+    let found = Listing {
+        select,
+        params,
+        order,
+    }
+    .whole(connection, inner, |row| {
+        Ok((column(row, 0)?, PolicyTarget::Certificate(read::id(row, 1)?)))
+    })?;
+    Ok(Page {
+        items: found.items,
+        next: found.next.map(|next| Marker(next.0 + CERTIFICATES_FROM)),
+    })
+}
+
+/// Groups: all, those directly under one, or everything below one.
+pub(super) fn groups(
+    connection: &Connection,
+    tenant: i64,
+    filter: &GroupFilter,
+    page: PageRequest,
+) -> Read<Page<ThingGroup>> {
+    let (select, parent) = match (&filter.parent, filter.recursive) {
+        (None, true) => (
+            concat!("SELECT ", group_columns!(), " WHERE g.tenant = ?1 AND ?2 IS NULL"),
+            None,
+        ),
+        (None, false) => (
+            concat!(
+                "SELECT ",
+                group_columns!(),
+                " WHERE g.tenant = ?1 AND ?2 IS NULL AND g.parent IS NULL"
+            ),
+            None,
+        ),
+        (Some(parent), false) => (
+            concat!(
+                "SELECT ",
+                group_columns!(),
+                " WHERE g.tenant = ?1 AND parent.name = ?2"
+            ),
+            Some(parent.as_str()),
+        ),
+        (Some(parent), true) => (
+            concat!(
+                "SELECT ",
+                group_columns!(),
+                " WHERE g.tenant = ?1 AND g.parent IN (
+                    WITH RECURSIVE below (id) AS (SELECT id FROM thing_group WHERE tenant = ?1 AND name = ?2
+                        UNION SELECT c.id FROM thing_group c JOIN below ON c.parent = below.id)
+                    SELECT id FROM below)"
+            ),
+            Some(parent.as_str()),
+        ),
+    };
+    let prefix = filter.prefix.as_deref().unwrap_or_default();
+    let scan = if prefix.is_empty() {
+        usize::from(page.size)
+    } else {
+        FILTER_SCAN_ROWS_MAX
+    };
     Listing {
         select,
-        params: &[&tenant, &policy.as_str()],
-        order: "a.certificate",
+        params: &[&tenant, &parent],
+        order: "g.id",
+    }
+    .page(connection, page, scan, |row| {
+        let (place, group) = read::group_row(row)?;
+        let shown = Some(group.record).filter(|group| group.name.as_str().starts_with(prefix));
+        Ok((place, shown))
+    })
+}
+
+/// Things in a group, or in it and in those below it.
+pub(super) fn things_in_group(
+    connection: &Connection,
+    tenant: i64,
+    group: &GroupName,
+    recursive: bool,
+    page: PageRequest,
+) -> Read<Page<ThingName>> {
+    let select = if recursive {
+        "SELECT t.id, t.name FROM thing t WHERE t.tenant = ?1 AND t.id IN (
+            WITH RECURSIVE below (id) AS (SELECT id FROM thing_group WHERE tenant = ?1 AND name = ?2
+                UNION SELECT c.id FROM thing_group c JOIN below ON c.parent = below.id)
+            SELECT m.thing FROM group_member m JOIN below ON m.thing_group = below.id)"
+    } else {
+        "SELECT t.id, t.name FROM thing_group g JOIN group_member m ON m.thing_group = g.id
+         JOIN thing t ON t.id = m.thing WHERE g.tenant = ?1 AND g.name = ?2"
+    };
+    let order = if recursive { "t.id" } else { "m.thing" };
+    Listing {
+        select,
+        params: &[&tenant, &group.as_str()],
+        order,
     }
     .whole(connection, page, |row| {
-        Ok((column(row, 0)?, PolicyTarget::Certificate(read::id(row, 1)?)))
+        Ok((column(row, 0)?, read::thing_name(row, 1)?))
     })
 }
 

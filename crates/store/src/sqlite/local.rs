@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fleet::batch::Batch;
-use fleet::names::{PolicyName, TemplateName};
+use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::onboarding::{Facts, Holder, Needs};
 use fleet::page::PageRequest;
 use fleet::record::{
     CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
-    RegionClaim, RegistrationCode, Thing, ThingPrincipal, Versioned,
+    RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal, Versioned,
 };
 use fleet::thing;
+use fleet::thing_group_members::Membership;
 use identity::{CertificateId, Region, Tenant, ThingName};
 use rusqlite::Connection;
 
@@ -24,7 +25,9 @@ use crate::error::{CommitError, Error};
 use crate::limits::{COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
 use crate::oneshot;
 use crate::queue::{Queue, Refused};
-use crate::records::{AuditLine, Committed, Holding, Looked, Page, Records, Trust};
+use crate::records::{
+    AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Looked, Page, Records, Trust,
+};
 
 /// The records of one machine. When it is dropped, what was submitted is kept before the drop returns.
 pub struct LocalRecords {
@@ -217,6 +220,65 @@ impl Records for LocalRecords {
         })
     }
 
+    async fn group_lineage(&self, tenant: &Tenant, name: &GroupName) -> Looked<Vec<Versioned<ThingGroup>>> {
+        self.look_at_once(tenant, |connection, tenant| {
+            read::lineage(connection, tenant, name)
+        })
+    }
+
+    async fn group_children(&self, tenant: &Tenant, name: &GroupName) -> Looked<u32> {
+        self.look(tenant, |connection, tenant| {
+            read::children_of(connection, tenant, name)
+        })
+    }
+
+    async fn groups_of(&self, tenant: &Tenant, thing: &ThingName) -> Looked<Vec<Membership>> {
+        self.look_at_once(tenant, |connection, tenant| {
+            read::groups_of(connection, tenant, thing)
+        })
+    }
+
+    async fn policies_of_group(&self, tenant: &Tenant, name: &GroupName) -> Looked<Vec<AttachedPolicy>> {
+        self.look(tenant, |connection, tenant| {
+            read::policies_of_group(connection, tenant, name)
+        })
+    }
+
+    async fn policies_of_thing(&self, tenant: &Tenant, thing: &ThingName) -> Looked<Vec<AttachedPolicy>> {
+        self.look(tenant, |connection, tenant| {
+            read::policies_of_thing(connection, tenant, thing)
+        })
+    }
+
+    async fn certificates_in_group(&self, tenant: &Tenant, name: &GroupName) -> Looked<Vec<CertificateId>> {
+        self.look(tenant, |connection, tenant| {
+            read::certificates_in_group(connection, tenant, name)
+        })
+    }
+
+    async fn list_groups(
+        &self,
+        tenant: &Tenant,
+        filter: &GroupFilter,
+        page: PageRequest,
+    ) -> Looked<Page<ThingGroup>> {
+        self.list(tenant, |connection, tenant| {
+            lists::groups(connection, tenant, filter, page)
+        })
+    }
+
+    async fn list_things_in_group(
+        &self,
+        tenant: &Tenant,
+        name: &GroupName,
+        recursive: bool,
+        page: PageRequest,
+    ) -> Looked<Page<ThingName>> {
+        self.list(tenant, |connection, tenant| {
+            lists::things_in_group(connection, tenant, name, recursive, page)
+        })
+    }
+
     async fn policies_of(
         &self,
         tenant: &Tenant,
@@ -332,9 +394,15 @@ fn trust(connection: &Connection, tenant: i64, id: &CertificateId) -> Result<Opt
     let Some((row, certificate)) = read::certificate(connection, tenant, id)? else {
         return Ok(None);
     };
+    let mut policies = read::attached_policies(connection, row)?;
+    for inherited in read::group_policies(connection, row)? {
+        if !policies.iter().any(|known| known.name == inherited.name) {
+            policies.push(inherited);
+        }
+    }
     Ok(Some(Trust {
         certificate,
-        policies: read::attached_policies(connection, row)?,
+        policies,
         things: read::attached_things(connection, row)?,
         epoch: read::epoch(connection, tenant)?,
     }))

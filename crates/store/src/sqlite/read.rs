@@ -5,13 +5,17 @@
 
 use std::sync::Arc;
 
-use fleet::limits::{CAS_PER_SUBJECT_MAX, CERTIFICATES_PER_THING_MAX};
-use fleet::names::{CodeValue, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName};
-use fleet::record::{
-    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Origin, Policy,
-    PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, ProvisioningHook, ProvisioningTemplate,
-    RegionClaim, RegistrationCode, TemplateKind, TemplateVersion, Thing, ThingPrincipal, Uuid, Versioned,
+use fleet::limits::{CAS_PER_SUBJECT_MAX, CERTIFICATES_PER_THING_MAX, GROUP_DEPTH_MAX};
+use fleet::names::{
+    CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName,
 };
+use fleet::record::{
+    CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, GroupMember, Origin,
+    Policy, PolicyAttachment, PolicyTarget, PolicyVersion, PrincipalType, ProvisioningHook,
+    ProvisioningTemplate, RegionClaim, RegistrationCode, TemplateKind, TemplateVersion, Thing, ThingGroup,
+    ThingPrincipal, Uuid, Versioned,
+};
+use fleet::thing_group_members::Membership;
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
@@ -51,6 +55,22 @@ macro_rules! template_columns {
     () => {
         "id, name, kind, description, enabled, role_arn, hook_version, hook_target, default_version, last_version, \
     created, modified, tags, version FROM provisioning_template"
+    };
+}
+
+macro_rules! group_columns {
+    () => {
+        "g.id, g.name, g.uuid, parent.name, g.description, g.attributes, g.group_version, g.created, g.modified, \
+    g.tags, g.version FROM thing_group g LEFT JOIN thing_group parent ON parent.id = g.parent"
+    };
+}
+/// The rest of a query that begins with some groups in `above`: the groups above them, and the policies of all.
+macro_rules! climb {
+    () => {
+        "UNION SELECT g.parent FROM thing_group g JOIN above ON above.id = g.id WHERE g.parent IS NOT NULL)
+         SELECT p.name, p.default_version, p.version, v.document FROM policy p
+         JOIN policy_version v ON v.policy = p.id AND v.id = p.default_version
+         WHERE p.id IN (SELECT a.policy FROM group_policy a JOIN above ON a.thing_group = above.id) ORDER BY p.id"
     };
 }
 
@@ -441,11 +461,7 @@ pub(super) fn policies_of(
     tenant: i64,
     target: &PolicyTarget,
 ) -> Read<Vec<Versioned<PolicyAttachment>>> {
-    let PolicyTarget::Certificate(id) = target;
-    let sql = "SELECT p.name, a.version FROM certificate c
-         JOIN policy_attachment a ON a.certificate = c.id JOIN policy p ON p.id = a.policy
-         WHERE c.tenant = ?1 AND c.fingerprint = ?2 ORDER BY a.policy";
-    all(connection, sql, params![tenant, id.0], |row| {
+    let read = |row: &Row<'_>| {
         let record = PolicyAttachment {
             policy: policy_name(row, 0)?,
             target: target.clone(),
@@ -454,7 +470,21 @@ pub(super) fn policies_of(
             version: column(row, 1)?,
             record,
         })
-    })
+    };
+    match target {
+        PolicyTarget::Certificate(id) => {
+            let sql = "SELECT p.name, a.version FROM certificate c
+                 JOIN policy_attachment a ON a.certificate = c.id JOIN policy p ON p.id = a.policy
+                 WHERE c.tenant = ?1 AND c.fingerprint = ?2 ORDER BY a.policy";
+            all(connection, sql, params![tenant, id.0], read)
+        }
+        PolicyTarget::Group(name) => {
+            let sql = "SELECT p.name, a.version FROM thing_group g
+                 JOIN group_policy a ON a.thing_group = g.id JOIN policy p ON p.id = a.policy
+                 WHERE g.tenant = ?1 AND g.name = ?2 ORDER BY a.policy";
+            all(connection, sql, params![tenant, name.as_str()], read)
+        }
+    }
 }
 
 pub(super) fn attached_policies(connection: &Connection, certificate: u64) -> Read<Vec<AttachedPolicy>> {
@@ -462,14 +492,149 @@ pub(super) fn attached_policies(connection: &Connection, certificate: u64) -> Re
          JOIN policy p ON p.id = a.policy
          JOIN policy_version v ON v.policy = p.id AND v.id = p.default_version
          WHERE a.certificate = ?1 ORDER BY a.policy";
-    all(connection, sql, [certificate], |row| {
-        Ok(AttachedPolicy {
-            name: policy_name(row, 0)?,
-            version: PolicyVersionId(column(row, 1)?),
-            record_version: column(row, 2)?,
-            document: Arc::from(text(row, 3)?),
-        })
+    all(connection, sql, [certificate], attached_policy)
+}
+
+fn attached_policy(row: &Row<'_>) -> Read<AttachedPolicy> {
+    Ok(AttachedPolicy {
+        name: policy_name(row, 0)?,
+        version: PolicyVersionId(column(row, 1)?),
+        record_version: column(row, 2)?,
+        document: Arc::from(text(row, 3)?),
     })
+}
+
+/// The policies of the groups that the things of a certificate are in, and of the groups above those.
+pub(super) fn group_policies(connection: &Connection, certificate: u64) -> Read<Vec<AttachedPolicy>> {
+    let sql = concat!(
+        "WITH RECURSIVE above (id) AS (
+            SELECT m.thing_group FROM thing_principal p JOIN group_member m ON m.thing = p.thing WHERE p.certificate = ?1
+            ",
+        climb!()
+    );
+    all(connection, sql, [certificate], attached_policy)
+}
+
+/// The policies of the groups that a thing is in, and of the groups above those.
+pub(super) fn policies_of_thing(
+    connection: &Connection,
+    tenant: i64,
+    thing: &ThingName,
+) -> Read<Vec<AttachedPolicy>> {
+    let sql = concat!(
+        "WITH RECURSIVE above (id) AS (
+            SELECT m.thing_group FROM thing t JOIN group_member m ON m.thing = t.id WHERE t.tenant = ?1 AND t.name = ?2
+            ",
+        climb!()
+    );
+    all(connection, sql, params![tenant, thing.as_str()], attached_policy)
+}
+
+/// The policies of a group and of the groups above it.
+pub(super) fn policies_of_group(
+    connection: &Connection,
+    tenant: i64,
+    group: &GroupName,
+) -> Read<Vec<AttachedPolicy>> {
+    let sql = concat!(
+        "WITH RECURSIVE above (id) AS (SELECT id FROM thing_group WHERE tenant = ?1 AND name = ?2
+            ",
+        climb!()
+    );
+    all(connection, sql, params![tenant, group.as_str()], attached_policy)
+}
+
+/// A group and the groups above it, the top last.
+pub(super) fn lineage(
+    connection: &Connection,
+    tenant: i64,
+    group: &GroupName,
+) -> Read<Vec<Versioned<ThingGroup>>> {
+    let sql = concat!(
+        "SELECT ",
+        group_columns!(),
+        " WHERE g.tenant = ?1 AND g.name = ?2"
+    );
+    let mut lineage: Vec<Versioned<ThingGroup>> = Vec::new();
+    let mut next = Some(group.clone());
+    while let Some(name) = next.take().filter(|_| lineage.len() <= GROUP_DEPTH_MAX) {
+        let found = one(connection, sql, params![tenant, name.as_str()], group_row)?;
+        if let Some((_, found)) = found {
+            next = found.record.parent.clone();
+            lineage.push(found);
+        }
+    }
+    Ok(lineage)
+}
+
+pub(super) fn group_row(row: &Row<'_>) -> Read<(u64, Versioned<ThingGroup>)> {
+    let parent: Option<String> = column(row, 3)?;
+    let record = ThingGroup {
+        name: group_name(text(row, 1)?)?,
+        id: Uuid(bytes("thing_group.uuid", blob(row, 2)?)?),
+        parent: parent.as_deref().map(group_name).transpose()?,
+        description: column(row, 4)?,
+        attributes: read_attributes(text(row, 5)?)?,
+        version: column(row, 6)?,
+        created: millis(row, 7)?,
+        modified: millis(row, 8)?,
+        tags: read_tags(text(row, 9)?)?,
+    };
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 10)?,
+            record,
+        },
+    ))
+}
+
+pub(super) fn group_name(text: &str) -> Read<GroupName> {
+    word("thing_group.name", text, |text| GroupName::parse(text).ok())
+}
+
+/// The groups that a thing is directly in, with the top of each hierarchy.
+pub(super) fn groups_of(connection: &Connection, tenant: i64, thing: &ThingName) -> Read<Vec<Membership>> {
+    let sql = "SELECT g.name, m.version FROM thing t JOIN group_member m ON m.thing = t.id
+         JOIN thing_group g ON g.id = m.thing_group WHERE t.tenant = ?1 AND t.name = ?2 ORDER BY m.thing_group";
+    let members = all(connection, sql, params![tenant, thing.as_str()], |row| {
+        Ok(Versioned {
+            version: column(row, 1)?,
+            record: GroupMember {
+                group: group_name(text(row, 0)?)?,
+                thing: thing.clone(),
+            },
+        })
+    })?;
+    let with_root = |member: Versioned<GroupMember>| {
+        let lineage = lineage(connection, tenant, &member.record.group)?;
+        let root = lineage
+            .last()
+            .map_or(&member.record.group, |top| &top.record.name)
+            .clone();
+        Ok(Membership { member, root })
+    };
+    members.into_iter().map(with_root).collect()
+}
+
+/// How many groups are directly under a group.
+pub(super) fn children_of(connection: &Connection, tenant: i64, group: &GroupName) -> Read<u32> {
+    let sql = "SELECT count(*) FROM thing_group g JOIN thing_group c ON c.parent = g.id
+         WHERE g.tenant = ?1 AND g.name = ?2";
+    count(connection, sql, params![tenant, group.as_str()])
+}
+
+/// Certificates attached to things in a group or in one under it, by number, behind `after`.
+pub(super) fn certificates_in_group(
+    connection: &Connection,
+    tenant: i64,
+    group: &GroupName,
+) -> Read<Vec<CertificateId>> {
+    let sql = "WITH RECURSIVE below (id) AS (SELECT id FROM thing_group WHERE tenant = ?1 AND name = ?2
+            UNION SELECT g.id FROM thing_group g JOIN below ON g.parent = below.id)
+         SELECT DISTINCT c.fingerprint FROM below JOIN group_member m ON m.thing_group = below.id
+         JOIN thing_principal p ON p.thing = m.thing JOIN certificate c ON c.id = p.certificate";
+    all(connection, sql, params![tenant, group.as_str()], |row| id(row, 0))
 }
 
 pub(super) fn attached_things(connection: &Connection, certificate: u64) -> Read<Vec<Thing>> {

@@ -22,6 +22,7 @@ pub(super) enum Durability {
 pub(super) const RECORDS: &[&str] = &[
     include_str!("migrations/records_1.sql"),
     include_str!("migrations/records_2.sql"),
+    include_str!("migrations/records_3.sql"),
 ];
 /// Migrations of the attempts.
 pub(super) const ATTEMPTS: &[&str] = &[include_str!("migrations/attempts_1.sql")];

@@ -6,7 +6,7 @@
 mod write;
 
 use fleet::batch::{Batch, Check, Expect, Key, Relation, Write};
-use fleet::names::{PolicyName, TemplateName};
+use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::record::PolicyTarget;
 use identity::{CertificateId, Tenant, ThingName};
 use rusqlite::{Connection, Params, params};
@@ -110,6 +110,24 @@ impl<'a> Applying<'a> {
             Key::Thing(name) => self.thing(name),
             Key::Policy(name) => self.policy(name),
             Key::Template(name) => self.template(name),
+            Key::Group(name) => self.group(name),
+            Key::GroupMember { group, thing } => {
+                let (Some(group), Some(thing)) = (self.group(group)?, self.thing(thing)?) else {
+                    return Ok(None);
+                };
+                let sql = "SELECT 0, version FROM group_member WHERE thing = ?1 AND thing_group = ?2";
+                self.row(sql, params![thing.id, group.id])
+            }
+            Key::Attachment {
+                policy,
+                target: PolicyTarget::Group(group),
+            } => {
+                let (Some(group), Some(policy)) = (self.group(group)?, self.policy(policy)?) else {
+                    return Ok(None);
+                };
+                let sql = "SELECT 0, version FROM group_policy WHERE thing_group = ?1 AND policy = ?2";
+                self.row(sql, params![group.id, policy.id])
+            }
             Key::Attachment {
                 policy,
                 target: PolicyTarget::Certificate(id),
@@ -161,6 +179,11 @@ impl<'a> Applying<'a> {
         Ok(row)
     }
 
+    fn group(&self, name: &GroupName) -> Result<Option<Row>, Error> {
+        let sql = "SELECT id, version FROM thing_group WHERE tenant = ?1 AND name = ?2";
+        self.row(sql, params![self.tenant_id, name.as_str()])
+    }
+
     fn template(&self, name: &TemplateName) -> Result<Option<Row>, Error> {
         let sql = "SELECT id, version FROM provisioning_template WHERE tenant = ?1 AND name = ?2";
         self.row(sql, params![self.tenant_id, name.as_str()])
@@ -190,12 +213,25 @@ impl<'a> Applying<'a> {
     fn count(&mut self, relation: &Relation, limit: u32) -> Result<u32, Error> {
         let (sql, row) = match relation {
             Relation::TargetsOf(name) => (
-                "SELECT count(*) FROM (SELECT 1 FROM policy_attachment WHERE policy = ?1 LIMIT ?2)",
+                "SELECT count(*) FROM (SELECT 1 FROM policy_attachment WHERE policy = ?1
+                    UNION ALL SELECT 1 FROM group_policy WHERE policy = ?1 LIMIT ?2)",
                 self.policy(name)?,
             ),
             Relation::PoliciesOf(PolicyTarget::Certificate(id)) => (
                 "SELECT count(*) FROM (SELECT 1 FROM policy_attachment WHERE certificate = ?1 LIMIT ?2)",
                 self.certificate(id)?,
+            ),
+            Relation::PoliciesOf(PolicyTarget::Group(name)) => (
+                "SELECT count(*) FROM (SELECT 1 FROM group_policy WHERE thing_group = ?1 LIMIT ?2)",
+                self.group(name)?,
+            ),
+            Relation::ChildrenOf(name) => (
+                "SELECT count(*) FROM (SELECT 1 FROM thing_group WHERE parent = ?1 LIMIT ?2)",
+                self.group(name)?,
+            ),
+            Relation::GroupsOf(name) => (
+                "SELECT count(*) FROM (SELECT 1 FROM group_member WHERE thing = ?1 LIMIT ?2)",
+                self.thing(name)?,
             ),
             Relation::ThingsOf(id) => (
                 "SELECT count(*) FROM (SELECT 1 FROM thing_principal WHERE certificate = ?1 LIMIT ?2)",

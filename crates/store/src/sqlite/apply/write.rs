@@ -2,8 +2,8 @@
 
 use fleet::batch::{Batch, Expect, Key, Record, Write};
 use fleet::record::{
-    CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
-    RegionClaim, RegistrationCode, Thing, ThingPrincipal,
+    CaCertificate, DeviceCertificate, GroupMember, Policy, PolicyAttachment, PolicyTarget,
+    ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal,
 };
 use rusqlite::{Params, params};
 
@@ -62,6 +62,7 @@ impl Applying<'_> {
             Key::Thing(name) => {
                 let row = self.thing(name)?;
                 self.things.retain(|(known, _)| known != name);
+                self.delete_row("DELETE FROM group_member WHERE thing = ?1", row)?;
                 self.delete_row("DELETE FROM thing WHERE id = ?1", row)
             }
             Key::Policy(name) => {
@@ -69,6 +70,25 @@ impl Applying<'_> {
                 self.policies.retain(|(known, _)| known != name);
                 self.delete_row("DELETE FROM policy_version WHERE policy = ?1", row)?;
                 self.delete_row("DELETE FROM policy WHERE id = ?1", row)
+            }
+            Key::Group(name) => {
+                let row = self.group(name)?;
+                self.delete_row("DELETE FROM group_member WHERE thing_group = ?1", row)?;
+                self.delete_row("DELETE FROM group_policy WHERE thing_group = ?1", row)?;
+                self.delete_row("DELETE FROM thing_group WHERE id = ?1", row)
+            }
+            Key::GroupMember { group, thing } => {
+                let sql = "DELETE FROM group_member WHERE thing = ?1 AND thing_group = ?2";
+                let (thing, group) = (self.thing(thing)?, self.group(group)?);
+                self.execute(sql, params![number(thing), number(group)])
+            }
+            Key::Attachment {
+                policy,
+                target: PolicyTarget::Group(group),
+            } => {
+                let sql = "DELETE FROM group_policy WHERE thing_group = ?1 AND policy = ?2";
+                let (group, policy) = (self.group(group)?, self.policy(policy)?);
+                self.execute(sql, params![number(group), number(policy)])
             }
             Key::Template(name) => {
                 let row = self.template(name)?;
@@ -108,6 +128,8 @@ impl Applying<'_> {
             Record::Policy(policy) => self.put_policy(policy, expect),
             Record::Template(template) => self.put_template(template, expect),
             Record::Attachment(attachment) => self.put_attachment(attachment),
+            Record::Group(group) => self.put_group(group, expect),
+            Record::GroupMember(member) => self.put_member(member),
             Record::ThingPrincipal(principal) => self.put_principal(principal),
         }
     }
@@ -355,11 +377,64 @@ impl Applying<'_> {
     }
 
     fn put_attachment(&mut self, attachment: &PolicyAttachment) -> Result<(), Error> {
-        let PolicyTarget::Certificate(id) = &attachment.target;
-        let (certificate, policy) = (self.certificate(id)?, self.policy(&attachment.policy)?);
+        let policy = self.policy(&attachment.policy)?;
+        let (sql, target) = match &attachment.target {
+            PolicyTarget::Certificate(id) => (
+                "INSERT OR REPLACE INTO policy_attachment VALUES (?1, ?2, ?3)",
+                self.certificate(id)?,
+            ),
+            PolicyTarget::Group(name) => (
+                "INSERT OR REPLACE INTO group_policy VALUES (?1, ?2, ?3)",
+                self.group(name)?,
+            ),
+        };
+        self.execute(sql, params![number(target), number(policy), self.version])
+    }
+
+    fn put_group(&mut self, group: &ThingGroup, expect: Expect) -> Result<(), Error> {
+        if expect == Expect::Absent {
+            let parent = group.parent.as_ref().map(|parent| self.group(parent));
+            let parent = parent.transpose()?.map(number);
+            return self.execute(
+                "INSERT INTO thing_group (tenant, name, uuid, parent, description, attributes, group_version, created,
+                    modified, tags, version)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                params![
+                    self.tenant_id,
+                    group.name.as_str(),
+                    group.id.0,
+                    parent,
+                    group.description,
+                    attributes_text(&group.attributes),
+                    group.version,
+                    group.created.0,
+                    group.modified.0,
+                    tags_text(&group.tags),
+                    self.version,
+                ],
+            );
+        }
+        let row = self.group(&group.name)?;
         self.execute(
-            "INSERT OR REPLACE INTO policy_attachment VALUES (?1, ?2, ?3)",
-            params![number(certificate), number(policy), self.version],
+            "UPDATE thing_group SET description = ?2, attributes = ?3, group_version = ?4, modified = ?5, tags = ?6,
+                version = ?7 WHERE id = ?1",
+            params![
+                number(row),
+                group.description,
+                attributes_text(&group.attributes),
+                group.version,
+                group.modified.0,
+                tags_text(&group.tags),
+                self.version,
+            ],
+        )
+    }
+
+    fn put_member(&mut self, member: &GroupMember) -> Result<(), Error> {
+        let (thing, group) = (self.thing(&member.thing)?, self.group(&member.group)?);
+        self.execute(
+            "INSERT OR REPLACE INTO group_member VALUES (?1, ?2, ?3)",
+            params![number(thing), number(group), self.version],
         )
     }
 
@@ -402,9 +477,15 @@ fn number(row: Option<Row>) -> i64 {
 }
 
 fn is_attachment(key: &Key) -> bool {
-    matches!(key, Key::Attachment { .. } | Key::ThingPrincipal { .. })
+    matches!(
+        key,
+        Key::Attachment { .. } | Key::ThingPrincipal { .. } | Key::GroupMember { .. }
+    )
 }
 
 fn is_attached(record: &Record) -> bool {
-    matches!(record, Record::Attachment(_) | Record::ThingPrincipal(_))
+    matches!(
+        record,
+        Record::Attachment(_) | Record::ThingPrincipal(_) | Record::GroupMember(_)
+    )
 }
