@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Simulated secure elements on the virtual I²C bus
     #[command(subcommand)]
     Chip(Chip),
+    /// Tokens for the PKCS #11 module
+    #[command(subcommand)]
+    Token(Token),
     /// A device: enroll a chip by hand, or connect and publish
     #[command(subcommand)]
     Device(Device),
@@ -371,6 +374,71 @@ pub(crate) struct ChipServe {
     /// Makes the same chips and the same accidents again; without it both are new each time
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+}
+
+/// `birthmark token …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token and a configuration of the PKCS #11 module that has it as slot 0
+    Init(TokenInit),
+    /// List slots, tokens and objects, each with its PKCS #11 URI
+    List(TokenList),
+    /// Say what is wrong with the configured tokens and what mends it
+    Doctor(TokenConfig),
+}
+
+/// What keeps a token's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenBackend {
+    /// Sealed files in a directory
+    Flash,
+    /// A secure element
+    Chip,
+}
+
+/// `birthmark token init`
+#[derive(Debug, Args)]
+pub(crate) struct TokenInit {
+    /// What keeps the keys
+    #[arg(long, value_enum)]
+    pub(crate) backend: TokenBackend,
+    /// What the token is called, at most 32 bytes
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: String,
+    /// Where pkcs11.toml goes, and the token's files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// File with the user's PIN, 4 to 64 bytes (flash)
+    #[arg(long, value_name = "FILE", required_if_eq("backend", "flash"))]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// File with the security officer's PIN, 4 to 64 bytes (flash)
+    #[arg(long, value_name = "FILE", required_if_eq("backend", "flash"))]
+    pub(crate) so_pin_file: Option<PathBuf>,
+    /// The chip on the virtual I²C bus: unix:PATH or tcp:IP:PORT (chip)
+    #[arg(long, value_name = "ADDRESS", required_if_eq("backend", "chip"))]
+    pub(crate) chip: Option<String>,
+}
+
+/// `birthmark token doctor`
+#[derive(Debug, Args)]
+pub(crate) struct TokenConfig {
+    /// Configuration of the PKCS #11 module [default: the one that the module would take]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// `birthmark token list`
+#[derive(Debug, Args)]
+pub(crate) struct TokenList {
+    /// Which configuration
+    #[command(flatten)]
+    pub(crate) config: TokenConfig,
+    /// File with the user's PIN: lists private objects, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `birthmark device …`

@@ -77,9 +77,14 @@ pub fn setups() -> Result<Vec<Setup>, ConfigError> {
     let trusted = !runs_with_more_rights();
     let variable = |name: &str| std::env::var_os(name).filter(|value| trusted && !value.is_empty());
     match places(variable).into_iter().find(|path| path.exists()) {
-        Some(path) => Config::read(&path)?.setups(&path),
+        Some(path) => setups_of(&path),
         None => Ok(Vec::new()),
     }
+}
+
+/// The slots of one file.
+pub fn setups_of(path: &Path) -> Result<Vec<Setup>, ConfigError> {
+    Config::read(path)?.setups(path)
 }
 
 /// Where the file may be, in this order. A file that is named stands alone.

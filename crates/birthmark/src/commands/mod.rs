@@ -20,9 +20,10 @@ mod explain;
 mod factory;
 mod registration;
 mod serve;
+mod token;
 
 use crate::{
-    args::{Chip, Command, Device, Factory},
+    args::{Chip, Command, Device, Factory, Token},
     exit::Failure,
 };
 
@@ -41,6 +42,9 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Chip(Chip::Trace(typed)) => chip_trace::run(&typed),
         Command::Chip(Chip::Doctor(typed)) => chip_doctor::run(&typed),
         Command::Chip(Chip::Personalize(typed)) => chip_personalize::run(&typed),
+        Command::Token(Token::Init(typed)) => token::init(&typed),
+        Command::Token(Token::List(typed)) => token::list(&typed),
+        Command::Token(Token::Doctor(typed)) => token::doctor(&typed),
         Command::Device(Device::Enroll(typed)) => device::enroll(&typed),
         Command::Device(Device::Run(typed)) => device::run(&typed),
         Command::Explain(typed) => explain::run(&typed),

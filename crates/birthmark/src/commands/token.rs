@@ -1,0 +1,352 @@
+//! `birthmark token`: makes tokens for the PKCS #11 module, lists what is in them, and says what is wrong with them.
+//!
+//! PINs come from files only, and none has a default. It must never overwrite a configuration or a token.
+
+use std::{fmt::Write as _, fs, io::Write as _, path::Path};
+
+use ::token::{
+    Access, Application, AttributeKind, ChipAddress, Class, Object, PinState, Setup, Status,
+    TokenDescription, User, flash::Flash,
+};
+use birthmark_pkcs11::config;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::{
+    args::{TokenBackend, TokenConfig, TokenInit, TokenList},
+    exit::{Context, DONE, Failure, REFUSED},
+    words::{say, tell},
+};
+
+/// Objects that one search is asked for at a time.
+const OBJECTS_AT_ONCE: usize = 256;
+
+/// Makes a token and a configuration that has it.
+pub(crate) fn init(typed: &TokenInit) -> Result<u8, Failure> {
+    let config = typed.dir.join("pkcs11.toml");
+    if config.exists() {
+        let what = format!("{} exists: choose another directory", config.display());
+        return Err(Failure::refused(what));
+    }
+    if typed.label.is_empty() || typed.label.len() > ::token::limits::LABEL_BYTES_MAX {
+        return Err(Failure::usage("a token's label has 1 to 32 bytes"));
+    }
+    let slot = match typed.backend {
+        TokenBackend::Flash => init_flash(typed)?,
+        TokenBackend::Chip => chip_slot(typed)?,
+    };
+    fs::create_dir_all(&typed.dir).fault(|| format!("could not make {}", typed.dir.display()))?;
+    let what = || format!("could not write {}", config.display());
+    let mut file = fs::File::create_new(&config).fault(what)?;
+    file.write_all(slot.as_bytes()).fault(what)?;
+    file.sync_all().fault(what)?;
+    say(&format!(
+        "the module finds the token with BIRTHMARK_PKCS11_CONF={}",
+        config.display()
+    ));
+    let answer = json!({ "config": config, "label": typed.label });
+    tell(&answer.to_string()).fault(|| "could not write to stdout".to_owned())?;
+    Ok(DONE)
+}
+
+fn init_flash(typed: &TokenInit) -> Result<String, Failure> {
+    let pin = pin(typed.pin_file.as_deref(), "--pin-file")?;
+    let officer = pin_of_officer(typed)?;
+    let folder = std::path::absolute(typed.dir.join("token"))
+        .fault(|| format!("could not find {}", typed.dir.display()))?;
+    let mut token = Flash::backend(&folder);
+    let what = || format!("could not make a token in {}", folder.display());
+    if token.status().fault(what)?.initialized {
+        let what = format!("there is a token in {} already", folder.display());
+        return Err(Failure::refused(what));
+    }
+    token.init_token(&officer, &typed.label).fault(what)?;
+    token.login(User::SecurityOfficer, &officer).fault(what)?;
+    token.init_pin(&pin).fault(what)?;
+    Ok(format!(
+        "[[slot]]\nbackend = \"flash\"\ndirectory = {}\n",
+        quoted(&folder.to_string_lossy())
+    ))
+}
+
+fn chip_slot(typed: &TokenInit) -> Result<String, Failure> {
+    let address = typed.chip.as_deref().unwrap_or_default();
+    let parsed = ChipAddress::parse(address).map_err(|error| Failure::usage(error.to_string()))?;
+    let what = || format!("the chip at {address} did not answer");
+    parsed.backend().describe().fault(what)?;
+    say("a chip has no PIN: any local user who reaches its bus can sign with its key");
+    Ok(format!(
+        "[[slot]]\nbackend = \"chip\"\naddress = {}\nlabel = {}\n",
+        quoted(address),
+        quoted(&typed.label)
+    ))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn pin_of_officer(typed: &TokenInit) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pin(typed.so_pin_file.as_deref(), "--so-pin-file")
+}
+
+/// A PIN from a file, without the end of its line.
+fn pin(path: Option<&Path>, option: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let path = path.ok_or_else(|| Failure::usage(format!("{option} says where the PIN is")))?;
+    let read = fs::read(path).fault(|| format!("could not read {}", path.display()))?;
+    let mut pin = Zeroizing::new(read);
+    while pin.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        pin.pop();
+    }
+    let (min, max) = (::token::limits::PIN_BYTES_MIN, ::token::limits::PIN_BYTES_MAX);
+    if !(min..=max).contains(&pin.len()) {
+        let what = format!("the PIN in {} must have {min} to {max} bytes", path.display());
+        return Err(Failure::usage(what));
+    }
+    Ok(pin)
+}
+
+fn application(typed: &TokenConfig) -> Result<Application, Failure> {
+    let setups: Vec<Setup> = match &typed.config {
+        Some(path) => config::setups_of(path),
+        None => config::setups(),
+    }
+    .map_err(|error| Failure::usage(error.to_string()))?;
+    if setups.is_empty() {
+        return Err(Failure::usage(format!(
+            "there are no slots: name a configuration with --config or {}, or write {}",
+            config::VARIABLE,
+            config::MACHINE_FILE
+        )));
+    }
+    Application::new(setups).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Lists everything that can be seen.
+pub(crate) fn list(typed: &TokenList) -> Result<u8, Failure> {
+    let application = application(&typed.config)?;
+    let pin = typed.pin_file.as_deref();
+    let pin = pin.map(|path| self::pin(Some(path), "--pin-file")).transpose()?;
+    let slots = (0..application.slots())
+        .map(|slot| slot_listed(&application, slot, pin.as_deref().map(Vec::as_slice)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let out = if typed.json {
+        json!({ "slots": slots }).to_string()
+    } else {
+        lines(&slots)
+    };
+    tell(out.trim_end()).fault(|| "could not write to stdout".to_owned())?;
+    Ok(DONE)
+}
+
+fn slot_listed(application: &Application, slot: usize, pin: Option<&[u8]>) -> Result<Value, Failure> {
+    let what = || format!("could not use slot {slot}");
+    let (name, _) = application.describe_slot(slot).fault(what)?;
+    if !application.is_present(slot).fault(what)? {
+        return Ok(json!({ "slot": slot, "name": name, "token": null, "objects": [] }));
+    }
+    let (description, status) = application.token(slot).fault(what)?;
+    let token = token_uri(&description, &status);
+    let session = application.open_session(slot, Access::ReadOnly).fault(what)?;
+    if let Some(pin) = pin.filter(|_| status.login_required) {
+        let login = application.login(session, User::User, pin);
+        login.refused(|| format!("could not log in to slot {slot}"))?;
+    }
+    let objects: Vec<_> = objects(application, session)
+        .fault(what)?
+        .iter()
+        .map(|object| Value::String(object_uri(&token, object)))
+        .collect();
+    application.close_session(session).fault(what)?;
+    Ok(json!({ "slot": slot, "name": name, "token": token, "objects": objects }))
+}
+
+fn objects(application: &Application, session: u64) -> Result<Vec<std::sync::Arc<Object>>, ::token::Error> {
+    application.find_init(session, Some(&[]))?;
+    let mut objects = Vec::new();
+    loop {
+        let found = application.find(session, OBJECTS_AT_ONCE)?;
+        if found.is_empty() {
+            break;
+        }
+        for handle in found {
+            objects.push(application.object(session, handle)?);
+        }
+    }
+    application.find_final(session)?;
+    Ok(objects)
+}
+
+fn lines(slots: &[Value]) -> String {
+    let mut out = String::new();
+    for slot in slots {
+        let name = slot["name"].as_str().unwrap_or_default();
+        let token = slot["token"].as_str().unwrap_or("no token there");
+        let _ = writeln!(out, "slot {} ({name}): {token}", slot["slot"]);
+        for object in slot["objects"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "  {}", object.as_str().unwrap_or_default());
+        }
+    }
+    out
+}
+
+/// A token's URI (RFC 7512).
+fn token_uri(description: &TokenDescription, status: &Status) -> String {
+    format!(
+        "pkcs11:token={};serial={};model={};manufacturer={}",
+        percent(status.label.as_bytes()),
+        percent(description.serial.as_bytes()),
+        percent(description.model.as_bytes()),
+        percent(description.manufacturer.as_bytes())
+    )
+}
+
+fn object_uri(token: &str, object: &Object) -> String {
+    let class = match object.class() {
+        Class::PrivateKey => "private",
+        Class::PublicKey => "public",
+        Class::Certificate => "cert",
+        Class::Data => "data",
+    };
+    let mut uri = format!(
+        "{token};object={};type={class}",
+        percent(object.label().as_bytes())
+    );
+    if let Ok(id) = object.attribute(AttributeKind::Id) {
+        uri.push_str(";id=");
+        for byte in id.as_bytes().unwrap_or_default() {
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri
+}
+
+/// Everything but letters, digits and a few marks is escaped.
+fn percent(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(*byte));
+            }
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+/// Says what is wrong; exit code 1 when something keeps a token from being used.
+pub(crate) fn doctor(typed: &TokenConfig) -> Result<u8, Failure> {
+    let application = application(typed)?;
+    let mut broken = false;
+    for slot in 0..application.slots() {
+        let what = || format!("could not use slot {slot}");
+        let (name, _) = application.describe_slot(slot).fault(what)?;
+        let verdict = application.token(slot).map(|(_, status)| verdict(&status));
+        let (fatal, text) = verdict.unwrap_or_else(|error| (true, error.to_string()));
+        broken |= fatal;
+        let mark = if fatal { "BAD" } else { "ok " };
+        tell(&format!("{mark} slot {slot} ({name}): {text}"))
+            .fault(|| "could not write to stdout".to_owned())?;
+    }
+    Ok(if broken { REFUSED } else { DONE })
+}
+
+/// Whether a token can not be used, and what to know about it.
+fn verdict(status: &Status) -> (bool, String) {
+    let (fatal, text) = match status {
+        Status {
+            initialized: false, ..
+        } => (
+            true,
+            "it is not initialized: run `birthmark token init`, or any program's C_InitToken",
+        ),
+        Status {
+            login_required: false,
+            ..
+        } => (false, "it has no login: any local user can sign"),
+        Status {
+            user_pin: PinState::Absent,
+            ..
+        } => (
+            true,
+            "it has no user PIN: the security officer must set one (C_InitPIN)",
+        ),
+        Status {
+            user_pin: PinState::Locked,
+            ..
+        } => (
+            true,
+            "the user PIN is locked: the security officer must set a new one (C_InitPIN)",
+        ),
+        Status {
+            user_pin: PinState::FinalTry,
+            ..
+        } => (false, "one more wrong user PIN locks it"),
+        Status {
+            officer_pin: PinState::Locked,
+            ..
+        } => (
+            false,
+            "the security officer's PIN is locked: a lost user PIN can not be replaced",
+        ),
+        _ => (false, "it is ready"),
+    };
+    (fatal, text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_a_uri_is_escaped() {
+        assert_eq!(percent(b"a-Z 0;=/\xC3"), "a-Z%200%3B%3D%2F%C3");
+    }
+
+    #[test]
+    fn a_pin_is_a_line_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pin");
+        let read = |text: &str| {
+            fs::write(&path, text).unwrap();
+            pin(Some(&path), "--pin-file")
+                .map(|pin| pin.to_vec())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read("1234\n"), Ok(b"1234".to_vec()));
+        assert_eq!(read("12 34\r\n"), Ok(b"12 34".to_vec()));
+        for wrong in ["", "123\n", &"1".repeat(65)] {
+            assert!(read(wrong).unwrap_err().contains("4 to 64"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_can_not_use_is_bad() {
+        let status = |initialized, login_required, user_pin| Status {
+            label: String::new(),
+            initialized,
+            login_required,
+            write_protected: false,
+            user_pin,
+            officer_pin: PinState::Set,
+        };
+        for (status, fatal, word) in [
+            (status(false, true, PinState::Absent), true, "not initialized"),
+            (status(true, true, PinState::Absent), true, "no user PIN"),
+            (status(true, true, PinState::Locked), true, "locked"),
+            (status(true, true, PinState::FinalTry), false, "one more"),
+            (
+                status(true, false, PinState::Absent),
+                false,
+                "any local user can sign",
+            ),
+            (status(true, true, PinState::Set), false, "ready"),
+        ] {
+            let (bad, text) = verdict(&status);
+            assert!(bad == fatal && text.contains(word), "{text}");
+        }
+    }
+}
