@@ -154,7 +154,11 @@ impl Control {
                 }
                 Event::ThingGrants(thing) => {
                     let holdings = self.records.principals_of(tenant, thing).await?;
-                    affected.extend(holdings.iter().map(|holding| holding.principal.record.certificate));
+                    affected.extend(
+                        holdings
+                            .iter()
+                            .map(|holding| holding.principal.record.certificate),
+                    );
                 }
                 Event::GroupTrust(group) => {
                     affected.extend(self.records.certificates_in_group(tenant, group).await?);
