@@ -21,11 +21,13 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(stderr, "{}", escaped(line));
 }
 
-/// Prints one line for machines.
+/// Prints one line for machines. A reader that has seen enough and closed the pipe is no error.
 pub(crate) fn tell(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told,
+    }
 }
 
 /// A chapter of long work: says its title, shows progress, and ends with one line.
