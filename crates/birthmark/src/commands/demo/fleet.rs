@@ -51,6 +51,8 @@ pub(super) struct Member {
     pub(super) chip: u32,
     /// Its thing name.
     pub(super) thing: String,
+    /// Its certificate's id, as the ledger has it.
+    pub(super) certificate: String,
 }
 
 /// How devices reach the cloud.

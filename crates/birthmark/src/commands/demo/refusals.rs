@@ -123,7 +123,7 @@ impl Stage<'_> {
     }
 
     fn whose_certificate_was_revoked(&self, client: &mut Client) -> Result<Option<String>, Failure> {
-        let Member { chip, thing } = self.revoked;
+        let Member { chip, thing, .. } = self.revoked;
         let key = chip_key(self.tray, *chip)?;
         let id = leaf_id(&key.certificate_chain())?;
         // It becomes known by its first connection; in a story that is taken up again it is known, and revoked already.
