@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use stories::registration::template;
 use stories::{Cloud, birthmark, run};
 
 /// A served chip; gone when dropped.
@@ -44,18 +45,24 @@ impl Drop for Chip {
 
 fn enroll(chip: &Chip, cloud: &Cloud) -> Command {
     let mut command = birthmark();
-    let port = cloud.api().rsplit_once(':').unwrap().1;
     command
         .args([
             "device", "enroll", "--json", "--thing", "lamp-1", "--policy", "lamps",
         ])
-        .args(["--chip", &chip.address, "--mqtt", &mqtt(cloud)])
+        .args(["--chip", &chip.address, "--mqtt", &mqtt(cloud)]);
+    reach(&mut command, cloud);
+    command
+}
+
+/// How a command reaches the cloud's API.
+fn reach(command: &mut Command, cloud: &Cloud) {
+    let port = cloud.api().rsplit_once(':').unwrap().1;
+    command
         .args(["--endpoint-url", &format!("https://localhost:{port}")])
         .arg("--ca-bundle")
         .arg(cloud.server_ca())
         .arg("--credentials")
         .arg(cloud.credentials());
-    command
 }
 
 fn mqtt(cloud: &Cloud) -> String {
@@ -85,4 +92,37 @@ fn a_chip_is_enrolled_by_hand_and_is_nobody_but_itself() {
     let _ = run(&mut enroll(&chip, &cloud)).refused(&["--overwrite"]);
     let _ = run(&mut connect(&chip, &cloud, "lamp-2")).refused(&["lamp-2"]);
     let _ = run(&mut connect(&chip, &cloud, "lamp-1")).well();
+}
+
+/// A command of the factory in this directory.
+fn factory(name: &str, directory: &Path) -> Command {
+    let mut command = birthmark();
+    command.args(["factory", name, "--dir"]).arg(directory);
+    command
+}
+
+#[test]
+fn a_factory_of_ones_own_makes_a_device_that_the_cloud_provisions() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("factory");
+    let chip = Chip::serve(folder.path());
+    let cloud = Cloud::start(&folder.path().join("cloud"), &["--allow-simulated"]);
+    let _ = run(factory("init", &directory).args(["--customer", "Lamps", "--simulated"])).well();
+    let line = || {
+        let mut command = factory("run", &directory);
+        command
+            .args(["--json", "--chip", &chip.address, "--server-root"])
+            .arg(cloud.server_ca());
+        run(&mut command).well().json()
+    };
+    assert_eq!(line()["made"], 1);
+    assert_eq!(line()["already_done"], 1, "the same chip is left alone");
+    let _ = run(&mut connect(&chip, &cloud, "bm-000001")).refused(&["bm-000001"]);
+    let file = folder.path().join("template.json");
+    std::fs::write(&file, template()).unwrap();
+    let mut register = factory("register-ca", &directory);
+    reach(register.arg("--template").arg(&file), &cloud);
+    let _ = run(&mut register).well();
+    let _ = run(&mut connect(&chip, &cloud, "bm-000001")).well();
+    let _ = run(&mut factory("verify", &directory)).well();
 }
