@@ -24,6 +24,8 @@ mod backend;
 #[cfg(feature = "std")]
 mod bus;
 pub mod chip;
+#[cfg(feature = "std")]
+pub mod crypto;
 mod error;
 #[cfg(feature = "std")]
 pub mod flash;

@@ -1,0 +1,17 @@
+//! A key that stays in its device.
+
+use std::vec::Vec;
+
+use identity::key::Curve;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// What a device computes with one of its private keys. The device locks inside as it needs; threads may call at once.
+pub trait HardwareKey: Send + Sync {
+    /// Signs a digest that is no longer than the curve; writes `r ‖ s`, both of the curve's size, and says how many bytes.
+    fn sign_digest(&self, curve: Curve, digest: &[u8], out: &mut [u8]) -> Result<usize, Error>;
+
+    /// Agrees with another's public point (`04 ‖ x ‖ y`) on a secret: the raw X coordinate, as long as the curve.
+    fn agree(&self, curve: Curve, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
+}
