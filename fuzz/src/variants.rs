@@ -6,6 +6,7 @@ use std::path::Path;
 
 use i2c_bus::wire::{REQUEST_HEADER_BYTES, Request, RequestHeader};
 use mqtt::{Decoded, decode, limits, v5};
+use optiga::apdu::Answer;
 use optiga::frame::Frame;
 
 /// A target, how the variant of one seed is named, and every name there must be.
@@ -60,6 +61,7 @@ const ROWS: &[Row] = &[
         &["Hello", "Write", "Read", "WriteRead", "Line", "Clock", "Time"],
     ),
     ("optiga-formats", frames, &["Data", "Control", "Resync"]),
+    ("optiga-answers", answers, &["Data", "Refused"]),
 ];
 
 /// Every variant that no seed reaches, as `target: variant`.
@@ -116,6 +118,15 @@ fn frames(bytes: &[u8]) -> Vec<String> {
     Frame::parse(bytes)
         .iter()
         .map(|frame| first_word(frame))
+        .collect()
+}
+
+/// The seeds' first packet holds the whole answer, or none.
+fn answers(bytes: &[u8]) -> Vec<String> {
+    let whole = bytes.get(3..).unwrap_or_default();
+    Answer::parse(whole)
+        .iter()
+        .map(|answer| first_word(answer))
         .collect()
 }
 

@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::args::FUZZ_SECONDS;
 use crate::console::Ending;
@@ -60,24 +62,32 @@ pub(crate) fn run(name: Option<&str>, seconds: u64) -> Outcome<ExitCode> {
     Ok(code)
 }
 
-/// One step of `cargo xtask test`: every target for a few seconds.
-pub(crate) fn smoke(seconds_sum: u64) -> Outcome<Ending> {
+/// One step of `cargo xtask test`: every target for [`FUZZ_SECONDS`], as many at once as there are processors.
+pub(crate) fn smoke() -> Outcome<Ending> {
     let fuzzer = Fuzzer::build()?;
-    let targets = fuzzer.targets()?;
+    let targets = Mutex::new(fuzzer.targets()?.into_iter());
     let unreached = fuzzer.unreached()?;
     print!("{unreached}");
-    let each = (seconds_sum / targets.len().max(1) as u64).clamp(1, FUZZ_SECONDS);
-    let mut ending = if unreached.is_empty() {
+    let each = || -> Outcome<bool> {
+        let mut well = true;
+        loop {
+            let next = targets.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(target) = next else { return Ok(well) };
+            well &= fuzzer.run(&target, FUZZ_SECONDS)? == Ending::Passed;
+        }
+    };
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    let ended: Vec<Outcome<bool>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(each)).collect();
+        let join = |worker: thread::ScopedJoinHandle<'_, Outcome<bool>>| worker.join().unwrap_or(Ok(false));
+        workers.into_iter().map(join).collect()
+    });
+    let all_well = ended.into_iter().collect::<Outcome<Vec<bool>>>()?;
+    Ok(if unreached.is_empty() && all_well.into_iter().all(|well| well) {
         Ending::Passed
     } else {
         Ending::Failed
-    };
-    for target in &targets {
-        if fuzzer.run(target, each)? != Ending::Passed {
-            ending = Ending::Failed;
-        }
-    }
-    Ok(ending)
+    })
 }
 
 /// The built binary.

@@ -15,9 +15,6 @@ use crate::{docs, fuzz, skips, thumb, tidy, tools, tree};
 /// Crates that must build where there is no `std`.
 const NO_STD: &[&str] = &["identity", "mqtt", "i2c-bus", "optiga", "token"];
 
-/// Longest time that all fuzz targets take together.
-const FUZZ_SECONDS_SUM: u64 = 120;
-
 /// Runs every check.
 pub(crate) fn run(require_tools: bool, seed: Option<u64>) -> Outcome<ExitCode> {
     let start = Instant::now();
@@ -41,7 +38,7 @@ pub(crate) fn run(require_tools: bool, seed: Option<u64>) -> Outcome<ExitCode> {
         });
         steps.take("no_std build", no_std);
         steps.take("chip driver on thumbv7em", thumb::code_size);
-        steps.take("fuzz", || fuzz::smoke(FUZZ_SECONDS_SUM));
+        steps.take("fuzz", fuzz::smoke);
         steps.take("stories", || suite(Part::Stories, &environment, &mut tests));
     }
     Ok(close(&steps, tests, start))

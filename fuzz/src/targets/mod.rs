@@ -24,8 +24,12 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("policy", fleet::policy),
     ("template", fleet::template),
     ("vi2c-request", bus::request),
+    ("vi2c-serial", bus::serial),
     ("optiga-formats", optiga::formats),
+    ("optiga-answers", optiga::answers),
     ("optiga-driver", optiga::driver),
     ("optiga-sim-bus", optiga_sim::bus),
+    ("optiga-sim-frames", optiga_sim::frames),
     ("optiga-sim-commands", optiga_sim::commands),
+    ("optiga-sim-metadata", optiga_sim::metadata),
 ];

@@ -4,12 +4,16 @@ use std::convert::Infallible;
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
+use optiga::apdu::{Answer, record};
+use optiga::chain::{Assembly, piece_bytes};
 use optiga::crc::checksum;
 use optiga::frame::Frame;
 use optiga::identity_format::Certificates;
-use optiga::limits::FRAME_BYTES_MAX;
+use optiga::limits::{APDU_BYTES_MAX, FRAME_BYTES_MAX, METADATA_BYTES_MAX};
 use optiga::register::{DATA, DATA_REG_LEN, I2C_STATE};
-use optiga::{Config, Curve, KeySlot, KeyUsage, Metadata, ObjectId, Optiga, Signature, WriteMode};
+use optiga::{
+    Config, Curve, KeySlot, KeyUsage, Metadata, MetadataChange, ObjectId, Optiga, Signature, WriteMode,
+};
 
 /// One frame, one metadata object, one certificate object, one signature.
 pub(super) fn formats(bytes: &[u8]) {
@@ -22,7 +26,54 @@ pub(super) fn formats(bytes: &[u8]) {
     if let Ok(certificates) = Certificates::parse(bytes) {
         assert!(certificates.map(<[u8]>::len).sum::<usize>() <= bytes.len());
     }
-    let _ = (Metadata::parse(bytes), Signature::from_fixed(bytes));
+    if let Some(metadata) = Metadata::parse(bytes) {
+        written_again(&metadata);
+    }
+    let _ = Signature::from_fixed(bytes);
+}
+
+/// What was read of an object's metadata can be asked of a chip in the same words.
+fn written_again(metadata: &Metadata) {
+    let change = MetadataChange {
+        lifecycle: metadata.lifecycle,
+        change: metadata.change,
+        read: metadata.read,
+        execute: metadata.execute,
+    };
+    let mut room = [0; METADATA_BYTES_MAX];
+    let written = change.write(&mut room).expect("no longer than what was read");
+    let again = Metadata::parse(written).expect("what was written can be read");
+    assert_eq!(
+        (again.lifecycle, again.change, again.read, again.execute),
+        (change.lifecycle, change.change, change.read, change.execute)
+    );
+}
+
+/// Packets `length, bytes` of one chain, in frames of the length that the first byte says; then the answer in them.
+pub(super) fn answers(bytes: &[u8]) {
+    let Some((size, mut rest)) = bytes.split_first() else {
+        return;
+    };
+    let frame_bytes = (16 + usize::from(*size)).min(FRAME_BYTES_MAX);
+    let (mut assembly, mut whole) = (Assembly::EMPTY, [0; APDU_BYTES_MAX]);
+    while let Some((length, more)) = rest.split_first() {
+        let (packet, behind) = more.split_at(usize::from(*length).min(more.len()));
+        match assembly.push(packet, piece_bytes(frame_bytes), &mut whole) {
+            Ok(Some(length)) => return answer(&whole[..length]),
+            Ok(None) => rest = behind,
+            Err(_) => return,
+        }
+    }
+}
+
+fn answer(bytes: &[u8]) {
+    let Ok(Answer::Data(data)) = Answer::parse(bytes) else {
+        return;
+    };
+    for tag in 0..=u8::MAX {
+        let value = record(data, tag).unwrap_or_default();
+        assert!(value.len() <= data.len());
+    }
 }
 
 /// A chip whose every answer is the fuzzer's; the driver asks it for everything once.
