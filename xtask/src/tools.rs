@@ -12,6 +12,9 @@ use crate::process::{self, Run, which};
 /// The AWS command line that the stories are checked with.
 const AWSCLI: &str = "awscli==1.45.11";
 
+/// What the stories in Python import.
+const PYTHON: &[&str] = &["boto3==1.44.5"];
+
 /// Debian packages and a program that each brings.
 const PACKAGES: &[(&str, &str)] = &[
     ("gnutls-bin", "p11tool"),
@@ -37,11 +40,17 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
     if packages_missing().next().is_some() && may_install() {
         install()?;
     }
-    let aws = aws()?;
+    let aws = environment("aws", "aws", &[AWSCLI])?.or_else(|| which("aws"));
+    let python = environment("python", "python", PYTHON)?;
     let tools = vec![
         Tool {
             name: "aws",
             file: aws,
+            remedy: remedy("python3-venv"),
+        },
+        Tool {
+            name: "python",
+            file: python,
             remedy: remedy("python3-venv"),
         },
         Tool {
@@ -151,34 +160,28 @@ fn can_make_environments() -> bool {
             .is_ok_and(|run| run.success)
 }
 
-/// The AWS command line of our own environment; else one on the PATH.
-fn aws() -> Outcome<Option<PathBuf>> {
-    let folder = process::target().join("tools").join("aws");
-    let (program, marker) = (folder.join("bin").join("aws"), folder.join(AWSCLI));
+/// A program of a virtual environment of our own that holds these packages; none if it cannot be made here.
+fn environment(name: &str, program: &str, packages: &[&str]) -> Outcome<Option<PathBuf>> {
+    let folder = process::target().join("tools").join(name);
+    let (program, marker) = (folder.join("bin").join(program), folder.join(packages.join("+")));
     if marker.exists() && program.exists() {
         return Ok(Some(program));
     }
     if !can_make_environments() {
-        return Ok(which("aws"));
+        return Ok(None);
     }
-    println!("    putting {AWSCLI} into {}", folder.display());
+    println!("    putting {} into {}", packages.join(", "), folder.display());
     Run::new("python3")
         .args(["-m", "venv", "--clear"])
         .args([&folder])
         .caught_well()?;
     let pip = Run::new(folder.join("bin").join("python"));
     let install = pip
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            AWSCLI,
-        ])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(packages)
         .shown()?;
     if install != Ending::Passed {
-        return Ok(which("aws"));
+        return Ok(None);
     }
     std::fs::write(&marker, "")
         .map_err(|error| crate::failure::Failure::new(format!("write {}: {error}", marker.display())))?;

@@ -72,6 +72,31 @@ pub fn parse_target(tenant: &Tenant, text: &str) -> Result<PolicyTarget, Refusal
     }
 }
 
+/// The name of a resource that can be given by name, by ARN or by both, which must then agree. `member` is what the
+/// caller is told to give.
+pub fn either<'a>(
+    tenant: &Tenant,
+    kind: &str,
+    member: &str,
+    given: (Option<&'a str>, Option<&'a str>),
+) -> Result<&'a str, Refusal> {
+    let (name, arn) = given;
+    let Some(arn) = arn else {
+        return name.ok_or_else(|| {
+            Refusal::new(
+                Exception::InvalidRequest,
+                "fleet.arn.neither",
+                format!("neither {member} nor its ARN is given"),
+            )
+        });
+    };
+    match resource(tenant, arn)? {
+        (found, named) if found == kind && name.is_none_or(|name| name == named) => Ok(named),
+        (found, _) if found == kind => Err(refusal(arn, &format!("{member} names another one"))),
+        (found, _) => Err(refusal(arn, &format!("{member} cannot be a {found}"))),
+    }
+}
+
 /// Reads a certificate id from a path: 64 hexadecimal digits, with or without `0x`.
 pub fn parse_id(text: &str) -> Result<CertificateId, Refusal> {
     text.parse().map_err(|_| {
@@ -157,6 +182,22 @@ mod tests {
             parse_target(&tenant, &text).unwrap(),
             PolicyTarget::Certificate(id)
         );
+    }
+
+    #[test]
+    fn a_name_an_arn_or_both_that_agree() {
+        let tenant = Tenant::default();
+        let arn = "arn:aws:iot:us-east-1:123456789012:thinggroup/g";
+        let check = |name, arn| either(&tenant, "thinggroup", "thingGroupName", (name, arn)).ok();
+        assert_eq!(check(Some("g"), None), Some("g"));
+        assert_eq!(check(None, Some(arn)), Some("g"));
+        assert_eq!(check(Some("g"), Some(arn)), Some("g"));
+        assert_eq!(check(Some("h"), Some(arn)), None);
+        assert_eq!(
+            check(None, Some("arn:aws:iot:us-east-1:123456789012:thing/g")),
+            None
+        );
+        assert_eq!(check(None, None), None);
     }
 
     #[test]

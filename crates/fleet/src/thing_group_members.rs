@@ -112,6 +112,18 @@ pub fn change(call: &Call, name: &ThingName, facts: &Facts) -> Decided<()> {
     })
 }
 
+/// Refuses a longer list of groups than a thing could be in.
+pub fn check_number(groups: usize) -> Result<(), Refusal> {
+    if groups <= GROUPS_PER_THING_MAX as usize {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Exception::InvalidRequest,
+        "fleet.thing_group.list",
+        format!("{groups} groups are named, but a thing can be in {GROUPS_PER_THING_MAX}"),
+    ))
+}
+
 fn check_room(
     name: &ThingName,
     joined: &Joined,

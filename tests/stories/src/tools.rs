@@ -29,7 +29,7 @@ pub fn skip(tool: &str, remedy: &str) {
 
 fn remedy(name: &str) -> &'static str {
     match name {
-        "aws" => "cargo xtask test",
+        "aws" | "python" => "cargo xtask test",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "pkcs11-tool" => "apt-get install opensc",
         "p11tool" => "apt-get install gnutls-bin",

@@ -224,6 +224,33 @@ fn things_are_made_described_and_listed_in_pages() {
 }
 
 #[test]
+fn things_are_put_into_groups() {
+    let Some(story) = Story::begin() else { return };
+    let aws = &story.aws;
+    let _ = aws.iot(&["create-thing-group", "--thing-group-name", "hall"]);
+    let nested = ["--thing-group-name", "line", "--parent-group-name", "hall"];
+    let made = aws.iot(&[&["create-thing-group"][..], &nested].concat());
+    assert_eq!(
+        text(&made, "thingGroupArn"),
+        "arn:aws:iot:us-east-1:123456789012:thinggroup/line"
+    );
+    let _ = aws.iot(&["create-thing", "--thing-name", "lamp-1"]);
+    let both = ["--thing-group-name", "line", "--thing-name", "lamp-1"];
+    let _ = aws.iot(&[&["add-thing-to-thing-group"][..], &both].concat());
+    let below = [
+        "list-things-in-thing-group",
+        "--thing-group-name",
+        "hall",
+        "--recursive",
+    ];
+    assert_eq!(aws.iot(&below)["things"], serde_json::json!(["lamp-1"]));
+    let hall = ["delete-thing-group", "--thing-group-name", "hall"];
+    aws.refused(&hall, &["InvalidRequestException", "groups under it"]);
+    let _ = aws.iot(&[&["remove-thing-from-thing-group"][..], &both].concat());
+    assert_eq!(length(&aws.iot(&below), "things"), 0);
+}
+
+#[test]
 fn a_policy_is_kept_as_it_came_and_a_wrong_one_is_refused() {
     let Some(story) = Story::begin() else { return };
     let aws = &story.aws;

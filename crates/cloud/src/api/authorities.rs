@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use fleet::page::PageRequest;
 use fleet::record::{CaCertificate, CertificateMode, RegistrationConfig, Tag};
 use fleet::registration::{self, ConfigFacts, ConfigRequest, Examined};
 use fleet::{
@@ -18,6 +17,7 @@ use serde_json::{Value, json};
 use store::Records as _;
 
 use super::certificates::parse_id;
+use super::listing::{Pages, by_marker};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
@@ -274,10 +274,8 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct List {
-    page_size: Option<i64>,
-    marker: Option<String>,
-    #[serde(default)]
-    is_ascending_order: bool,
+    #[serde(flatten)]
+    pages: Pages,
     template_name: Option<String>,
 }
 
@@ -285,9 +283,8 @@ struct List {
 pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: List = input.read()?;
     let tenant = &request.call.tenant;
-    let page = PageRequest::parse(input.page_size, input.marker.as_deref(), input.is_ascending_order)?;
-    let page = request.store().list_cas(tenant, page).await?;
-    let wanted = |authority: &&CaCertificate| {
+    let mut page = request.store().list_cas(tenant, input.pages.markers()?).await?;
+    let wanted = |authority: &CaCertificate| {
         let template = authority
             .registration
             .as_ref()
@@ -297,18 +294,15 @@ pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, 
             .as_deref()
             .is_none_or(|name| template.is_some_and(|template| template.as_str() == name))
     };
-    let items = page.items.iter().filter(wanted).map(|authority| {
+    page.items.retain(wanted);
+    Ok(by_marker("certificates", &page, |authority| {
         json!({
             "certificateArn": arn::ca_certificate(tenant, &authority.id),
             "certificateId": authority.id.to_string(),
             "status": authority.status.name(),
             "creationDate": timestamp(authority.created),
         })
-    });
-    Ok(object(json!({
-        "certificates": items.collect::<Vec<_>>(),
-        "nextMarker": page.next.map(|marker| marker.to_token()),
-    })))
+    }))
 }
 
 #[derive(Deserialize)]

@@ -190,15 +190,20 @@ pub(super) async fn effective(request: &Request<'_>, input: Input) -> Result<Ans
     let input: Effective = input.read()?;
     refuse_pool(input.cognito_identity_pool_id.as_deref())?;
     let tenant = &request.call.tenant;
+    let mut policies = match input.principal.as_deref() {
+        Some(principal) => trust(request, principal).await?.policies,
+        None => Vec::new(),
+    };
     if let Some(name) = input.thing_name.as_deref() {
         let name = parse_name(name)?;
         let existing = request.store().thing(tenant, &name).await?;
         thing::found(&name, existing.as_ref())?;
+        for inherited in request.store().policies_of_thing(tenant, &name).await? {
+            if !policies.iter().any(|known| known.name == inherited.name) {
+                policies.push(inherited);
+            }
+        }
     }
-    let policies = match input.principal.as_deref() {
-        Some(principal) => trust(request, principal).await?.policies,
-        None => Vec::new(),
-    };
     let items = policies.iter().map(|attached| {
         json!({
             "policyName": attached.name.as_str(),

@@ -4,7 +4,6 @@
 //! keeps what it decided and tells the answer. A private key is made here, told once and never kept.
 
 use fleet::certificate::{self, DeleteFacts, Registered, Registration};
-use fleet::page::PageRequest;
 use fleet::record::{DeviceCertificate, PolicyTarget};
 use fleet::{Exception, Refusal, arn};
 use identity::crypto::SoftwareKey;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Records as _;
 
+use super::listing::{Pages, by_marker};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, fault::ApiFault, timestamp};
@@ -257,10 +257,8 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
 #[serde(rename_all = "camelCase")]
 struct List {
     ca_certificate_id: Option<String>,
-    page_size: Option<i64>,
-    marker: Option<String>,
-    #[serde(default)]
-    is_ascending_order: bool,
+    #[serde(flatten)]
+    pages: Pages,
 }
 
 /// ListCertificates and ListCertificatesByCA.
@@ -268,12 +266,12 @@ pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, 
     let input: List = input.read()?;
     let tenant = &request.call.tenant;
     let ca = input.ca_certificate_id.as_deref().map(parse_id).transpose()?;
-    let page = PageRequest::parse(input.page_size, input.marker.as_deref(), input.is_ascending_order)?;
+    let page = input.pages.markers()?;
     let page = match ca {
         Some(ca) => request.store().list_certificates_by_ca(tenant, &ca, page).await?,
         None => request.store().list_certificates(tenant, page).await?,
     };
-    let items = page.items.iter().map(|certificate| {
+    Ok(by_marker("certificates", &page, |certificate| {
         json!({
             "certificateArn": arn::certificate(tenant, &certificate.id),
             "certificateId": certificate.id.to_string(),
@@ -281,9 +279,5 @@ pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, 
             "certificateMode": certificate.mode.name(),
             "creationDate": timestamp(certificate.created),
         })
-    });
-    Ok(object(json!({
-        "certificates": items.collect::<Vec<_>>(),
-        "nextMarker": page.next.map(|marker| marker.to_token()),
-    })))
+    }))
 }

@@ -9,6 +9,8 @@ mod authorization;
 mod certificates;
 mod encoding;
 mod fault;
+mod groups;
+mod listing;
 mod operation;
 mod policies;
 mod publish;

@@ -5,11 +5,12 @@
 use fleet::names::{PolicyName, PolicyVersionId};
 use fleet::page::PageRequest;
 use fleet::record::{Policy, PolicyTarget, PolicyVersion, Tag};
-use fleet::{arn, attachment, policies, policy_versions};
+use fleet::{arn, attachment, certificate, policies, policy_versions, thing_group};
 use serde::Deserialize;
 use serde_json::json;
 use store::Records as _;
 
+use super::listing::{Pages, by_marker, part};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
@@ -95,41 +96,26 @@ fn generation_id(policy: &Policy) -> String {
 
 /// ListPolicies.
 pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
-    let page = input.read::<Page>()?.parse()?;
+    let page = input.read::<Page>()?.pages.markers()?;
     let page = request.store().list_policies(&request.call.tenant, page).await?;
-    let items = page.items.iter().map(|item| shown(request, item)).collect();
-    Ok(page_answer("policies", items, page.next))
+    Ok(by_marker("policies", &page, |name| shown(request, name)))
 }
 
 fn shown(request: &Request<'_>, name: &PolicyName) -> Answer {
     json!({ "policyName": name.as_str(), "policyArn": arn::policy(&request.call.tenant, name) })
 }
 
-fn page_answer(member: &str, items: Vec<Answer>, next: Option<fleet::page::Marker>) -> Answer {
-    object(json!({ member: items, "nextMarker": next.map(|marker| marker.to_token()) }))
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
-    page_size: Option<i64>,
-    marker: Option<String>,
+    #[serde(flatten)]
+    pages: Pages,
     #[serde(default)]
-    is_ascending_order: bool,
+    recursive: bool,
     #[serde(default)]
     policy_name: String,
     #[serde(default, alias = "principal")]
     target: String,
-}
-
-impl Page {
-    fn parse(&self) -> Result<PageRequest, ApiFault> {
-        Ok(PageRequest::parse(
-            self.page_size,
-            self.marker.as_deref(),
-            self.is_ascending_order,
-        )?)
-    }
 }
 
 /// DeletePolicy.
@@ -312,12 +298,36 @@ pub(super) async fn detach(request: &Request<'_>, input: Input) -> Result<Answer
 pub(super) async fn attached(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Page = input.read()?;
     let target = arn::parse_target(&request.call.tenant, &input.target)?;
-    let page = request
-        .store()
-        .list_attached_policies(&request.call.tenant, &target, input.parse()?)
-        .await?;
-    let items = page.items.iter().map(|name| shown(request, name)).collect();
-    Ok(page_answer("policies", items, page.next))
+    let tenant = &request.call.tenant;
+    let asked = input.pages.markers()?;
+    check_target(request, &target).await?;
+    let page = match &target {
+        PolicyTarget::Group(group) if input.recursive => {
+            let above = request.store().policies_of_group(tenant, group).await?;
+            part(above.into_iter().map(|attached| attached.name).collect(), asked)
+        }
+        _ => {
+            request
+                .store()
+                .list_attached_policies(tenant, &target, asked)
+                .await?
+        }
+    };
+    Ok(by_marker("policies", &page, |name| shown(request, name)))
+}
+
+/// Refuses a target that is not there.
+async fn check_target(request: &Request<'_>, target: &PolicyTarget) -> Result<(), ApiFault> {
+    let (tenant, store) = (&request.call.tenant, request.store());
+    match target {
+        PolicyTarget::Certificate(id) => {
+            certificate::found(id, store.certificate(tenant, id).await?.as_ref())?;
+        }
+        PolicyTarget::Group(name) => {
+            thing_group::found(name, store.group_lineage(tenant, name).await?.first())?;
+        }
+    }
+    Ok(())
 }
 
 /// ListTargetsForPolicy.
@@ -338,12 +348,7 @@ async fn list_targets(request: &Request<'_>, input: Input, member: &str) -> Resu
     policies::found(&name, existing.as_ref())?;
     let page = request
         .store()
-        .list_targets(tenant, &name, input.parse()?)
+        .list_targets(tenant, &name, input.pages.markers()?)
         .await?;
-    let items = page
-        .items
-        .iter()
-        .map(|item| arn::target(tenant, item).into())
-        .collect();
-    Ok(page_answer(member, items, page.next))
+    Ok(by_marker(member, &page, |item| arn::target(tenant, item).into()))
 }

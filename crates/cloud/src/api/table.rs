@@ -9,7 +9,9 @@ use core::pin::Pin;
 use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
-use super::{Request, authorities, authorization, certificates, policies, publish, templates, things};
+use super::{
+    Request, authorities, authorization, certificates, groups, policies, publish, templates, things,
+};
 
 /// What an operation's row calls.
 pub(super) type Handler =
@@ -36,7 +38,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 58] = [
+pub(super) static TABLE: [Operation<Handler>; 68] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -65,6 +67,16 @@ pub(super) static TABLE: [Operation<Handler>; 58] = [
     row!("ListThingPrincipalsV2", "GET" "/things/{thingName}/principals-v2", [number("maxResults"), query("nextToken"), PRINCIPAL_TYPE], things::principals_v2),
     row!("ListPrincipalThings", "GET" "/principals/things", [number("maxResults"), query("nextToken"), PRINCIPAL], things::things_of),
     row!("ListPrincipalThingsV2", "GET" "/principals/things-v2", [number("maxResults"), query("nextToken"), PRINCIPAL, PRINCIPAL_TYPE], things::things_of_v2),
+    row!("CreateThingGroup", "POST" "/thing-groups/{thingGroupName}", NONE, groups::create),
+    row!("DescribeThingGroup", "GET" "/thing-groups/{thingGroupName}", NONE, groups::describe),
+    row!("UpdateThingGroup", "PATCH" "/thing-groups/{thingGroupName}", NONE, groups::update),
+    row!("DeleteThingGroup", "DELETE" "/thing-groups/{thingGroupName}", [number("expectedVersion")], groups::delete),
+    row!("ListThingGroups", "GET" "/thing-groups", [number("maxResults"), query("nextToken"), query("parentGroup"), query("namePrefixFilter"), flag("recursive")], groups::list),
+    row!("AddThingToThingGroup", "PUT" "/thing-groups/addThingToThingGroup", NONE, groups::add),
+    row!("RemoveThingFromThingGroup", "PUT" "/thing-groups/removeThingFromThingGroup", NONE, groups::remove),
+    row!("UpdateThingGroupsForThing", "PUT" "/thing-groups/updateThingGroupsForThing", NONE, groups::change_groups),
+    row!("ListThingsInThingGroup", "GET" "/thing-groups/{thingGroupName}/things", [number("maxResults"), query("nextToken"), flag("recursive")], groups::things),
+    row!("ListThingGroupsForThing", "GET" "/things/{thingName}/thing-groups", RESULTS, groups::groups_of),
     row!("CreatePolicy", "POST" "/policies/{policyName}", NONE, policies::create),
     row!("GetPolicy", "GET" "/policies/{policyName}", NONE, policies::fetch),
     row!("ListPolicies", "GET" "/policies", PAGE, policies::list),
@@ -76,7 +88,7 @@ pub(super) static TABLE: [Operation<Handler>; 58] = [
     row!("DeletePolicyVersion", "DELETE" "/policies/{policyName}/version/{policyVersionId}", NONE, policies::delete_version),
     row!("AttachPolicy", "PUT" "/target-policies/{policyName}", NONE, policies::attach),
     row!("DetachPolicy", "POST" "/target-policies/{policyName}", NONE, policies::detach),
-    row!("ListAttachedPolicies", "POST" "/attached-policies/{target+}", PAGE, policies::attached),
+    row!("ListAttachedPolicies", "POST" "/attached-policies/{target+}", [number("pageSize"), query("marker"), flag("isAscendingOrder"), flag("recursive")], policies::attached),
     row!("ListTargetsForPolicy", "POST" "/policy-targets/{policyName}", PAGE, policies::targets),
     row!("AttachPrincipalPolicy", "PUT" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::attach),
     row!("DetachPrincipalPolicy", "DELETE" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::detach),

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use fleet::certificate::{self, Registration};
 use fleet::names::{TemplateName, TemplateVersionId};
 use fleet::onboarding::Facts;
-use fleet::page::PageRequest;
 use fleet::provisioning_template::{self as template, HookRequest};
 use fleet::record::{ProvisioningTemplate, Tag, Versioned};
 use fleet::register_thing::{self, Asked, Bearing};
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 use store::Records as _;
 
 use super::certificates::parse_id;
+use super::listing::{Pages, by_token, part};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
@@ -95,8 +95,8 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
 struct Named {
     template_name: String,
     version_id: Option<String>,
-    next_token: Option<String>,
-    max_results: Option<i64>,
+    #[serde(flatten)]
+    pages: Pages,
 }
 
 impl Named {
@@ -219,20 +219,17 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct List {
-    next_token: Option<String>,
-    max_results: Option<i64>,
+    #[serde(flatten)]
+    pages: Pages,
 }
 
 /// ListProvisioningTemplates.
 pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
-    let input: List = input.read()?;
-    let page = PageRequest::parse(input.max_results, input.next_token.as_deref(), true)?;
+    let page = input.read::<List>()?.pages.tokens()?;
     let page = request.store().list_templates(&request.call.tenant, page).await?;
-    let items = page.items.iter().map(|template| summary(request, template));
-    Ok(object(json!({
-        "templates": items.collect::<Vec<_>>(),
-        "nextToken": page.next.map(|marker| marker.to_token()),
-    })))
+    Ok(by_token("templates", &page, |template| {
+        summary(request, template)
+    }))
 }
 
 #[derive(Deserialize)]
@@ -288,28 +285,17 @@ pub(super) async fn describe_version(request: &Request<'_>, input: Input) -> Res
 pub(super) async fn versions(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Named = input.read()?;
     let name = input.name()?;
-    let page = PageRequest::parse(input.max_results, input.next_token.as_deref(), true)?;
+    let page = input.pages.tokens()?;
     let existing = looked_up(request, &name).await?;
     let template = &template::found(&name, existing.as_ref())?.record;
-    let after = page.after.map_or(0, |marker| marker.0);
-    let mut behind = template
-        .versions
-        .iter()
-        .filter(|version| u64::from(version.id.0) > after);
-    let shown: Vec<_> = behind.by_ref().take(usize::from(page.size)).collect();
-    let more = behind.next().is_some();
-    let last = shown.last().filter(|_| more).map(|version| version.id.0);
-    let items = shown.iter().map(|version| {
+    let page = part(template.versions.iter().collect(), page);
+    Ok(by_token("versions", &page, |version| {
         json!({
             "versionId": version.id.0,
             "creationDate": timestamp(version.created),
             "isDefaultVersion": template.default_version == version.id,
         })
-    });
-    Ok(object(json!({
-        "versions": items.collect::<Vec<_>>(),
-        "nextToken": last.map(|last| fleet::page::Marker(u64::from(last)).to_token()),
-    })))
+    }))
 }
 
 /// DeleteProvisioningTemplateVersion.

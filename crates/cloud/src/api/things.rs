@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use fleet::page::PageRequest;
 use fleet::record::{PrincipalType, Thing, ThingPrincipal};
 use fleet::{Decision, Event, arn, principal, thing};
 use identity::{CertificateId, ThingName};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Records as _;
 
+use super::listing::{Pages, by_token};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, fault::ApiFault};
@@ -19,10 +19,10 @@ use crate::clock;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AttributePayload {
-    attributes: Option<BTreeMap<String, String>>,
+pub(super) struct AttributePayload {
+    pub(super) attributes: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    merge: bool,
+    pub(super) merge: bool,
 }
 
 #[derive(Deserialize)]
@@ -161,8 +161,8 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct List {
-    next_token: Option<String>,
-    max_results: Option<i64>,
+    #[serde(flatten)]
+    pages: Pages,
     attribute_name: Option<String>,
     attribute_value: Option<String>,
     thing_type_name: Option<String>,
@@ -173,7 +173,7 @@ struct List {
 /// ListThings.
 pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: List = input.read()?;
-    let page = PageRequest::parse(input.max_results, input.next_token.as_deref(), true)?;
+    let page = input.pages.tokens()?;
     let filter = thing::Filter {
         attribute_name: input.attribute_name,
         attribute_value: input.attribute_value,
@@ -185,7 +185,7 @@ pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, 
         .store()
         .list_things(&request.call.tenant, &filter, page)
         .await?;
-    let items = page.items.iter().map(|thing| {
+    Ok(by_token("things", &page, |thing| {
         object(json!({
             "thingName": thing.name.as_str(),
             "thingArn": arn::thing(&request.call.tenant, &thing.name),
@@ -193,11 +193,7 @@ pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, 
             "attributes": thing.attributes,
             "version": thing.version,
         }))
-    });
-    Ok(object(json!({
-        "things": items.collect::<Vec<_>>(),
-        "nextToken": page.next.map(|marker| marker.to_token()),
-    })))
+    }))
 }
 
 #[derive(Deserialize)]
@@ -266,20 +262,12 @@ fn with_thing_news(mut decision: Decision<()>, name: &ThingName) -> Decision<()>
 struct ListAttached {
     thing_name: Option<String>,
     principal: Option<String>,
-    next_token: Option<String>,
-    max_results: Option<i64>,
+    #[serde(flatten)]
+    pages: Pages,
     thing_principal_type: Option<String>,
 }
 
 impl ListAttached {
-    fn page(&self) -> Result<PageRequest, ApiFault> {
-        Ok(PageRequest::parse(
-            self.max_results,
-            self.next_token.as_deref(),
-            true,
-        )?)
-    }
-
     fn admits(&self, attached: &ThingPrincipal) -> bool {
         self.thing_principal_type
             .as_deref()
@@ -323,7 +311,7 @@ async fn list_principals(
     thing::found(&name, existing.as_ref())?;
     let page = request
         .store()
-        .list_thing_principals(tenant, &name, input.page()?)
+        .list_thing_principals(tenant, &name, input.pages.tokens()?)
         .await?;
     Ok(attached_answer(&input, member, &page.items, page.next, show))
 }
@@ -359,7 +347,7 @@ async fn list_things_of(
     let certificate = arn::parse_principal(tenant, principal)?;
     let page = request
         .store()
-        .list_principal_things(tenant, &certificate, input.page()?)
+        .list_principal_things(tenant, &certificate, input.pages.tokens()?)
         .await?;
     Ok(attached_answer(&input, member, &page.items, page.next, show))
 }

@@ -1,0 +1,19 @@
+//! Programs that were written for AWS IoT and its Python SDK run against `birthmark serve`; each refusal is the exception
+//! class that they catch.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
+
+use stories::{Cloud, Python};
+
+fn runs(program: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(&folder.path().join("cloud"), &[]);
+    if let Some(python) = Python::of(&cloud) {
+        let _ = python.runs(program);
+    }
+}
+
+#[test]
+fn things_stand_in_groups_and_groups_carry_policies() {
+    runs("groups");
+}
