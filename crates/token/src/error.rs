@@ -122,6 +122,23 @@ pub enum Error {
         needed: usize,
     },
 
+    /// The data are not what the mechanism takes.
+    DataInvalid,
+    /// Encrypted data are not what the key has made.
+    EncryptedDataInvalid,
+    /// No encrypted data of this mechanism have that length.
+    EncryptedDataLengthRange,
+    /// The key is too short or too long.
+    KeySizeRange,
+    /// The mechanism takes another type of key.
+    KeyTypeInconsistent,
+    /// What was unwrapped is no key.
+    WrappedKeyInvalid,
+    /// No wrapped key has that length.
+    WrappedKeyLengthRange,
+    /// The mechanism can not wrap such a key.
+    KeyNotWrappable,
+
     // Fault.
     /// Nobody answers at the device's address.
     DeviceRemoved(ChipError),
@@ -150,6 +167,14 @@ impl Error {
     pub const fn number(&self) -> u64 {
         match self {
             Self::UserNotLoggedIn => 0x101,
+            Self::DataInvalid => 0x020,
+            Self::EncryptedDataInvalid => 0x040,
+            Self::EncryptedDataLengthRange => 0x041,
+            Self::KeySizeRange => 0x062,
+            Self::KeyTypeInconsistent => 0x063,
+            Self::WrappedKeyInvalid => 0x110,
+            Self::WrappedKeyLengthRange => 0x112,
+            Self::KeyNotWrappable => 0x069,
             Self::PinIncorrect => 0x0A0,
             Self::PinLocked => 0x0A4,
             Self::WriteProtected => 0x0E2,
@@ -228,6 +253,22 @@ impl fmt::Display for Error {
             Self::SessionReadOnly => {
                 f.write_str("cannot change the token in a read-only session: open a read-write one")
             }
+            Self::DataInvalid => f.write_str("cannot use the data: they are not what the mechanism takes"),
+            Self::EncryptedDataInvalid => {
+                f.write_str("cannot decrypt: the data were not made with this key, or were changed")
+            }
+            Self::EncryptedDataLengthRange => {
+                f.write_str("cannot decrypt: no encrypted data of this mechanism have this length")
+            }
+            Self::KeySizeRange => {
+                f.write_str("cannot use the key: it is too short or too long for the mechanism")
+            }
+            Self::KeyTypeInconsistent => {
+                f.write_str("cannot use the key: the mechanism takes another type of key")
+            }
+            Self::WrappedKeyInvalid => f.write_str("cannot unwrap: what came out is no key of that type"),
+            Self::WrappedKeyLengthRange => f.write_str("cannot unwrap: no wrapped key has this length"),
+            Self::KeyNotWrappable => f.write_str("cannot wrap: the mechanism takes no key like this"),
             Self::UserNotLoggedIn => f.write_str("cannot do this: log in first"),
             Self::PinIncorrect => f.write_str("cannot log in: the PIN is wrong"),
             Self::PinLocked => f.write_str("cannot log in: the PIN was wrong too often and is locked"),
@@ -330,6 +371,14 @@ impl core::error::Error for Error {
 impl Explained for Error {
     fn code(&self) -> &'static str {
         match self {
+            Self::DataInvalid => "token.data.invalid",
+            Self::EncryptedDataInvalid => "token.encrypted.invalid",
+            Self::EncryptedDataLengthRange => "token.encrypted.length",
+            Self::KeySizeRange => "token.key.size",
+            Self::KeyTypeInconsistent => "token.key.type",
+            Self::WrappedKeyInvalid => "token.wrapped.invalid",
+            Self::WrappedKeyLengthRange => "token.wrapped.length",
+            Self::KeyNotWrappable => "token.key.unwrappable",
             Self::UserNotLoggedIn => "token.login.missing",
             Self::PinIncorrect => "token.pin.incorrect",
             Self::PinLocked => "token.pin.locked",
@@ -423,6 +472,14 @@ impl Explained for Error {
             | Self::UserTypeInvalid
             | Self::PinLengthRange
             | Self::SignatureLengthRange
+            | Self::DataInvalid
+            | Self::EncryptedDataInvalid
+            | Self::EncryptedDataLengthRange
+            | Self::KeySizeRange
+            | Self::KeyTypeInconsistent
+            | Self::WrappedKeyInvalid
+            | Self::WrappedKeyLengthRange
+            | Self::KeyNotWrappable
             | Self::TemplateIncomplete
             | Self::RandomSeedNotSupported
             | Self::BufferTooSmall { .. }

@@ -47,7 +47,7 @@ pub use backend::{Backend, Contents, Damage, PinState, Place, Status, TokenDescr
 #[cfg(feature = "std")]
 pub use bus::ChipAddress;
 pub use error::{ChipError, Error};
-pub use mechanism::{Hash, Mechanism, Purpose};
+pub use mechanism::{Hash, KeyType, Mechanism, MechanismInfo, MechanismType, Purpose, Size};
 #[cfg(feature = "std")]
 pub use module::{Access, Module, Session, Slot};
 pub use object::{Content, Handle, Naming, Object};

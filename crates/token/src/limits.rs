@@ -37,3 +37,15 @@ pub const RANDOM_BYTES_MAX: usize = 64 * 1024;
 pub const SIGN_DATA_BYTES_MAX: usize = 1024 * 1024;
 /// Digest that `CKM_ECDSA` takes (SHA-512); what exceeds the curve is cut.
 pub const DIGEST_BYTES_MAX: usize = 64;
+/// Bits of an RSA modulus, at least.
+pub const RSA_BITS_MIN: usize = 2048;
+/// Bits of an RSA modulus, at most.
+pub const RSA_BITS_MAX: usize = 4096;
+/// Bytes of a secret key that is no AES key.
+pub const SECRET_BYTES_MAX: usize = 4096;
+/// Data that has to be there whole before anything is computed: Ed25519, and AES-GCM.
+pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// One byte string of a mechanism's parameter: a label, shared information, additional data.
+pub const PARAMETER_BYTES_MAX: usize = 1024 * 1024;
+/// Data that are signed or encrypted as they are, unhashed: the longest RSA modulus.
+pub const RAW_BYTES_MAX: usize = RSA_BITS_MAX / 8;

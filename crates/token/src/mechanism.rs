@@ -1,19 +1,13 @@
 //! What a token can do: the `CKM_` part of PKCS #11's vocabulary.
 
-/// A hash function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Hash {
-    /// SHA-1: old, still asked for.
-    Sha1,
-    /// SHA-224.
-    Sha224,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
+mod hash;
+mod info;
+mod kind;
+pub(crate) mod parameters;
+
+pub use hash::Hash;
+pub use info::{MechanismInfo, Size};
+pub use kind::{KeyType, MechanismType};
 
 /// A mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

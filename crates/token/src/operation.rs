@@ -125,7 +125,7 @@ impl Gather {
     /// The digest.
     pub(crate) fn finish(self) -> Vec<u8> {
         match self.kind {
-            Gathered::Hash(digest) => digest.finish(),
+            Gathered::Hash(digest) => digest.to_vec(),
             Gathered::Raw(raw) => raw,
         }
     }

@@ -4,53 +4,18 @@
 
 use std::vec::Vec;
 
-use aws_lc_rs::digest::{self, Context};
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use identity::key::{Curve, KeyKind, PublicKey};
 
 use crate::error::Error;
 use crate::mechanism::Hash;
 
-const fn algorithm(hash: Hash) -> &'static digest::Algorithm {
-    match hash {
-        Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        Hash::Sha224 => &digest::SHA224,
-        Hash::Sha256 => &digest::SHA256,
-        Hash::Sha384 => &digest::SHA384,
-        Hash::Sha512 => &digest::SHA512,
-    }
-}
-
-/// A digest that grows.
-pub(crate) struct Digest {
-    context: Context,
-    hash: Hash,
-}
-
-impl Digest {
-    pub(crate) fn new(hash: Hash) -> Self {
-        Self {
-            context: Context::new(algorithm(hash)),
-            hash,
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        algorithm(self.hash).output_len()
-    }
-
-    pub(crate) fn update(&mut self, data: &[u8]) {
-        self.context.update(data);
-    }
-
-    pub(crate) fn finish(self) -> Vec<u8> {
-        self.context.finish().as_ref().to_vec()
-    }
-}
+pub(crate) use crate::crypto::Digest;
 
 /// The digest of one message.
 pub(crate) fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
-    digest::digest(algorithm(hash), data).as_ref().to_vec()
+    crate::crypto::digest_of(hash, data)
 }
 
 /// A digest as the number that ECDSA signs on this curve: cut on the right, zeros on the left.

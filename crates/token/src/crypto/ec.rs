@@ -1,22 +1,25 @@
-//! Private keys on the curves of FIPS 186-5, in memory.
+//! Keys on the curves of FIPS 186-5, in memory: signatures with them, and secrets agreed on.
 
 use std::vec::Vec;
 
+use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521};
 use aws_lc_rs::digest::{self, Digest};
+use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair as _, ParsedPublicKey, UnparsedPublicKey,
 };
-use identity::der::{Tag, Writer};
 use identity::key::{Curve, PublicKey};
 use zeroize::Zeroizing;
 
+use super::{LIBRARY, fill, pkcs8};
 use crate::attribute::AttributeKind;
 use crate::error::Error;
-use crate::object::curve_parameters;
 
-const LIBRARY: Error = Error::General("the cryptographic library failed");
 const CURVES: [Curve; 3] = [Curve::P256, Curve::P384, Curve::P521];
+/// The longest digest that is signed. Longer ones only exist as raw input; P-521 would use two bytes more of it.
+const SIGNED_BYTES_MAX: usize = 64;
 
 /// A private key and its public half.
 pub struct EcPrivate {
@@ -36,7 +39,7 @@ impl EcPrivate {
 
     /// One from outside: the number alone; its point is computed. Zeros before it do not matter.
     pub fn from_scalar(curve: Curve, scalar: &[u8]) -> Result<Self, Error> {
-        let pkcs8 = pkcs8(curve, scalar).ok_or(WRONG)?;
+        let pkcs8 = pkcs8::write_ec(curve, scalar).ok_or(WRONG)?;
         let pair = EcdsaKeyPair::from_pkcs8(algorithm(curve), &pkcs8).map_err(|_| WRONG)?;
         Self::of(pair, curve)
     }
@@ -70,27 +73,106 @@ impl EcPrivate {
 
     /// Its PKCS #8.
     pub fn secret(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let pkcs8 = self.pair.to_pkcs8v1().map_err(|_| LIBRARY)?;
-        Ok(Zeroizing::new(pkcs8.as_ref().to_vec()))
+        pkcs8::write_ec(self.curve, &self.scalar()?).ok_or(LIBRARY)
+    }
+
+    /// The number alone, as long as the curve (`CKA_VALUE`).
+    pub fn scalar(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let scalar = self.pair.private_key().as_be_bytes().map_err(|_| LIBRARY)?;
+        Ok(Zeroizing::new(scalar.as_ref().to_vec()))
     }
 
     /// Signs a digest of any length: what exceeds the curve is cut on the right (FIPS 186-5, 6.4.1). Writes `r ‖ s`, both of
     /// the curve's size, and says how many bytes.
     pub fn sign_digest(&self, digest: &[u8], out: &mut [u8]) -> Result<usize, Error> {
-        let bytes = 2 * self.curve.coordinate_bytes();
-        let out = out
-            .get_mut(..bytes)
-            .ok_or(Error::BufferTooSmall { needed: bytes })?;
+        let bytes = signature_bytes(self.curve);
+        if out.len() < bytes {
+            return Err(Error::BufferTooSmall { needed: bytes });
+        }
         let digest = fitted(self.curve, digest)?;
         let signature = self.pair.sign_digest(&digest).map_err(|_| LIBRARY)?;
-        out.copy_from_slice(signature.as_ref());
-        Ok(bytes)
+        fill(out, signature.as_ref())
     }
+
+    /// Agrees with another's public point on a secret: the X coordinate, as long as the curve.
+    pub fn agree(&self, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let algorithm = match self.curve {
+            Curve::P256 => &ECDH_P256,
+            Curve::P384 => &ECDH_P384,
+            Curve::P521 => &ECDH_P521,
+        };
+        let own = agreement::PrivateKey::from_private_key(algorithm, &self.scalar()?).map_err(|_| LIBRARY)?;
+        let peer = agreement::UnparsedPublicKey::new(algorithm, point);
+        agreement::agree(&own, peer, Error::MechanismParameterInvalid, |secret| {
+            Ok(Zeroizing::new(secret.to_vec()))
+        })
+    }
+}
+
+/// A public key.
+pub struct EcPublic {
+    parsed: ParsedPublicKey,
+    curve: Curve,
+    public: PublicKey,
+}
+
+impl EcPublic {
+    /// From a point (SEC 1, 2.3.4); it must lie on the curve.
+    pub fn new(curve: Curve, point: &[u8]) -> Result<Self, Error> {
+        let public = PublicKey::from_ec_point(curve, point).map_err(|_| WRONG_POINT)?;
+        Self::of(public, curve)
+    }
+
+    pub(crate) fn of(public: PublicKey, curve: Curve) -> Result<Self, Error> {
+        let algorithm: &'static EcdsaVerificationAlgorithm = match curve {
+            Curve::P256 => &ECDSA_P256_SHA256_FIXED,
+            Curve::P384 => &ECDSA_P384_SHA384_FIXED,
+            Curve::P521 => &ECDSA_P521_SHA512_FIXED,
+        };
+        let parsed = UnparsedPublicKey::new(algorithm, public.bits()).parse();
+        let parsed = parsed.map_err(|_| WRONG_POINT)?;
+        Ok(Self {
+            parsed,
+            curve,
+            public,
+        })
+    }
+
+    /// Its curve.
+    #[must_use]
+    pub const fn curve(&self) -> Curve {
+        self.curve
+    }
+
+    /// The key as a document.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Verifies `r ‖ s` over a digest of any length.
+    pub fn verify_digest(&self, digest: &[u8], signature: &[u8]) -> Result<(), Error> {
+        if signature.len() != signature_bytes(self.curve) {
+            return Err(Error::SignatureLengthRange);
+        }
+        let digest = fitted(self.curve, digest)?;
+        let verified = self.parsed.verify_digest_sig(&digest, signature);
+        verified.map_err(|_| Error::SignatureInvalid)
+    }
+}
+
+/// Bytes of `r ‖ s`.
+pub(crate) const fn signature_bytes(curve: Curve) -> usize {
+    2 * curve.coordinate_bytes()
 }
 
 const WRONG: Error = Error::AttributeValueInvalid {
     kind: AttributeKind::Value,
     why: "it is no private key on this curve",
+};
+const WRONG_POINT: Error = Error::AttributeValueInvalid {
+    kind: AttributeKind::EcPoint,
+    why: "it is no point on this curve",
 };
 
 fn algorithm(curve: Curve) -> &'static EcdsaSigningAlgorithm {
@@ -102,39 +184,18 @@ fn algorithm(curve: Curve) -> &'static EcdsaSigningAlgorithm {
 }
 
 /// A digest as the number that is signed on this curve: cut on the right, zeros on the left.
-fn fitted(curve: Curve, digest: &[u8]) -> Result<Digest, Error> {
+pub(crate) fn fitted(curve: Curve, digest: &[u8]) -> Result<Digest, Error> {
     let (algorithm, bytes) = match curve {
         Curve::P256 => (&digest::SHA256, 32),
         Curve::P384 => (&digest::SHA384, 48),
-        Curve::P521 => (&digest::SHA512, 64),
+        Curve::P521 if digest.len() > SIGNED_BYTES_MAX => {
+            return Err(Error::DataLengthRange { found: digest.len() });
+        }
+        Curve::P521 => (&digest::SHA512, SIGNED_BYTES_MAX),
     };
     let used = digest.get(..bytes).unwrap_or(digest);
-    let mut padded = [0; 64];
+    let mut padded = [0; SIGNED_BYTES_MAX];
     let padded = padded.get_mut(..bytes).unwrap_or_default();
-    let start = bytes - used.len();
-    padded.get_mut(start..).unwrap_or_default().copy_from_slice(used);
+    fill(padded.get_mut(bytes - used.len()..).unwrap_or_default(), used)?;
     Digest::import_less_safe(padded, algorithm).map_err(|_| LIBRARY)
-}
-
-/// ECPrivateKey without its public key (RFC 5915 3), in a PKCS #8 (RFC 5208 5). `None` if the number is too long.
-fn pkcs8(curve: Curve, scalar: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let start = scalar.iter().position(|byte| *byte != 0).unwrap_or(scalar.len());
-    let digits = scalar.get(start..)?;
-    let mut padded = Zeroizing::new(std::vec![0; curve.coordinate_bytes().checked_sub(digits.len())?]);
-    padded.extend_from_slice(digits);
-    Some(Zeroizing::new(Writer::build(|writer| {
-        writer.sequence(|key| {
-            key.unsigned(&[0]);
-            key.sequence(|algorithm| {
-                algorithm.raw(&[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01]);
-                algorithm.raw(curve_parameters(curve));
-            });
-            key.nested(Tag::OCTET_STRING, |inner| {
-                inner.sequence(|ec| {
-                    ec.unsigned(&[1]);
-                    ec.element(Tag::OCTET_STRING, &padded);
-                });
-            });
-        });
-    })))
 }

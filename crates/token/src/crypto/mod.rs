@@ -3,28 +3,61 @@
 //! It knows no sessions, no attributes and no backends: the core says which key and which mechanism, and has checked that both
 //! may be used. A key in hardware is one more kind of key here; only its device can compute with it.
 //!
+//! Operations ([`Sign`], [`Verify`], [`Digest`]) take data at once or part by part. `BufferTooSmall` leaves them as they were;
+//! after any other result they are over.
+//!
 //! It must never give a private value out but to the backend that keeps it, or print one.
 
+mod curve25519;
+mod digest;
 mod ec;
 mod hardware;
+mod mac;
+mod pkcs8;
+mod scheme;
+mod secret;
+mod sign;
 
 use core::fmt;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use identity::key::{Curve, PublicKey};
+use identity::key::{Curve, KeyKind, PublicKey};
 use zeroize::Zeroizing;
 
-pub use self::ec::EcPrivate;
+pub use self::curve25519::{Ed25519Private, Ed25519Public, X25519Private, X25519Public};
+pub use self::digest::Digest;
+pub use self::ec::{EcPrivate, EcPublic};
 pub use self::hardware::HardwareKey;
+pub use self::secret::Secret;
+pub use self::sign::{Sign, Verify};
+use crate::attribute::AttributeKind;
 use crate::error::Error;
+pub use crate::mechanism::parameters::*;
+
+/// The digest of one message.
+pub(crate) fn digest_of(hash: crate::mechanism::Hash, data: &[u8]) -> Vec<u8> {
+    digest::digest(hash, data).as_ref().to_vec()
+}
+
+const LIBRARY: Error = Error::General("the cryptographic library failed");
 
 /// A parsed key. The core holds it in an `Arc`; signing with it takes no lock.
 pub enum Key {
     /// A private key on a named curve, in memory.
     EcPrivate(EcPrivate),
-    /// A public key: it verifies, encrypts and is agreed with.
-    Public(PublicKey),
+    /// A public key on a named curve.
+    EcPublic(EcPublic),
+    /// A private key for Ed25519.
+    Ed25519Private(Ed25519Private),
+    /// A public key for Ed25519.
+    Ed25519Public(Ed25519Public),
+    /// A private key for X25519.
+    X25519Private(X25519Private),
+    /// A public key for X25519.
+    X25519Public(X25519Public),
+    /// A secret key: AES, HMAC, or to derive from.
+    Secret(Secret),
     /// A private key that only its device can use.
     Hardware {
         /// The device.
@@ -38,24 +71,75 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EcPrivate(_) => "a private key on a curve",
-            Self::Public(_) => "a public key",
+            Self::EcPublic(_) => "a public key on a curve",
+            Self::Ed25519Private(_) => "a private key for Ed25519",
+            Self::Ed25519Public(_) => "a public key for Ed25519",
+            Self::X25519Private(_) => "a private key for X25519",
+            Self::X25519Public(_) => "a public key for X25519",
+            Self::Secret(_) => "a secret key",
             Self::Hardware { .. } => "a key in hardware",
         })
     }
 }
 
 impl Key {
-    /// What a backend keeps of the key, for [`Key::from_secret`] later: of an asymmetric key its PKCS #8. `None` for a key
-    /// without secret and for one in hardware.
+    /// What a backend keeps of the key: of a private key its PKCS #8, for [`Key::from_pkcs8`] later; of a secret key its
+    /// bytes, for [`Secret::new`]. `None` for a key without secret and for one in hardware.
     pub fn secret(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         match self {
             Self::EcPrivate(key) => key.secret().map(Some),
-            Self::Public(_) | Self::Hardware { .. } => Ok(None),
+            Self::Ed25519Private(key) => Ok(Some(pkcs8::write_ed25519(&*key.seed()?))),
+            Self::X25519Private(key) => Ok(Some(pkcs8::write_x25519(&*key.scalar()?))),
+            Self::Secret(key) => Ok(Some(Zeroizing::new(key.value().to_vec()))),
+            Self::EcPublic(_) | Self::Ed25519Public(_) | Self::X25519Public(_) | Self::Hardware { .. } => {
+                Ok(None)
+            }
         }
     }
 
-    /// The key that a backend has kept.
-    pub fn from_secret(secret: &[u8]) -> Result<Self, Error> {
-        EcPrivate::from_pkcs8(secret).map(Self::EcPrivate)
+    /// A private key from its PKCS #8, whatever kind it is: one that a backend has kept, or one that was unwrapped.
+    pub fn from_pkcs8(document: &[u8]) -> Result<Self, Error> {
+        match pkcs8::read(document).ok_or(UNREADABLE)? {
+            pkcs8::Found::Ec(_) => EcPrivate::from_pkcs8(document).map(Self::EcPrivate),
+            pkcs8::Found::Ed25519(seed) => Ed25519Private::from_seed(seed).map(Self::Ed25519Private),
+            pkcs8::Found::X25519(scalar) => X25519Private::from_scalar(scalar).map(Self::X25519Private),
+            pkcs8::Found::Rsa(_) => Err(UNREADABLE),
+        }
     }
+
+    /// The key that a backend has kept: a private key's PKCS #8.
+    pub fn from_secret(secret: &[u8]) -> Result<Self, Error> {
+        Self::from_pkcs8(secret)
+    }
+
+    /// A public key from a document.
+    pub fn from_public(public: PublicKey) -> Result<Self, Error> {
+        match public.kind() {
+            KeyKind::Ec(curve) => EcPublic::of(public, curve).map(Self::EcPublic),
+            KeyKind::Rsa { .. } => Err(Error::CurveNotSupported),
+        }
+    }
+
+    /// Whether it is the public half of a pair.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        matches!(
+            self,
+            Self::EcPublic(_) | Self::Ed25519Public(_) | Self::X25519Public(_)
+        )
+    }
+}
+
+const UNREADABLE: Error = Error::AttributeValueInvalid {
+    kind: AttributeKind::Value,
+    why: "it is no private key that this token knows, in PKCS #8",
+};
+
+/// Writes a result to the front of a buffer and says how long it is.
+fn fill(out: &mut [u8], result: &[u8]) -> Result<usize, Error> {
+    let needed = result.len();
+    out.get_mut(..needed)
+        .ok_or(Error::BufferTooSmall { needed })?
+        .copy_from_slice(result);
+    Ok(needed)
 }

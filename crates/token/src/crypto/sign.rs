@@ -1,0 +1,182 @@
+//! Signatures and message authentication codes: made, and verified.
+//!
+//! One call for all data, or part by part. The result's length is known before any work. A buffer that is too small changes
+//! nothing: the same call with a larger one succeeds.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use super::mac::{Code, Mac};
+use super::scheme::{Gathered, Scheme};
+use super::{Key, fill};
+use crate::error::Error;
+use crate::mechanism::parameters::Mechanism;
+
+/// A signature that is being made.
+pub struct Sign {
+    with: With,
+    bytes: usize,
+}
+
+/// A signature that is being verified.
+pub struct Verify {
+    with: With,
+    bytes: usize,
+}
+
+enum With {
+    Pair {
+        key: Arc<Key>,
+        scheme: Scheme,
+        gathered: Gathered,
+    },
+    Mac(Mac),
+}
+
+impl With {
+    fn new(mechanism: &Mechanism, key: &Arc<Key>) -> Result<(Self, usize), Error> {
+        if let Some(mac) = mac(mechanism, key)? {
+            let bytes = mac.bytes();
+            return Ok((Self::Mac(mac), bytes));
+        }
+        let scheme = Scheme::of(mechanism)?;
+        let bytes = scheme.signature_bytes(key)?;
+        let pair = Self::Pair {
+            key: Arc::clone(key),
+            scheme,
+            gathered: Gathered::Nothing,
+        };
+        Ok((pair, bytes))
+    }
+
+    fn update(&mut self, part: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Pair { scheme, gathered, .. } => gathered.update(*scheme, part),
+            Self::Mac(mac) => mac.update(part),
+        }
+    }
+}
+
+/// The code that this mechanism makes with this key; `None` if it makes signatures.
+fn mac(mechanism: &Mechanism, key: &Key) -> Result<Option<Mac>, Error> {
+    let secret = match key {
+        Key::Secret(secret) => Some(secret),
+        _ => None,
+    };
+    let with = secret.ok_or(Error::KeyTypeInconsistent);
+    match mechanism {
+        Mechanism::Hmac { hash, bytes } => Mac::hmac(*hash, with?.value(), *bytes).map(Some),
+        Mechanism::AesCmac { bytes } => Mac::cmac(with?, *bytes).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn code_of(mac: &Mac, data: &[u8]) -> Result<Code, Error> {
+    let mut mac = mac.clone();
+    mac.update(data)?;
+    mac.finish()
+}
+
+impl Sign {
+    /// With this mechanism and this private or secret key.
+    pub fn new(mechanism: &Mechanism, key: &Arc<Key>) -> Result<Self, Error> {
+        let (with, bytes) = With::new(mechanism, key)?;
+        if key.is_public() {
+            return Err(Error::KeyFunctionNotPermitted);
+        }
+        Ok(Self { with, bytes })
+    }
+
+    /// How long the signature will be.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn room(&self, out: &[u8]) -> Result<(), Error> {
+        if out.len() < self.bytes {
+            return Err(Error::BufferTooSmall { needed: self.bytes });
+        }
+        Ok(())
+    }
+
+    /// Signs all data at once (`C_Sign`). With a software key this allocates nothing of its own and takes no lock.
+    pub fn sign(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        self.room(out)?;
+        match &self.with {
+            With::Pair { key, scheme, .. } => scheme.with_input(data, |input| scheme.sign(key, input, out)),
+            With::Mac(mac) => fill(out, code_of(mac, data)?.as_ref()),
+        }
+    }
+
+    /// The next part (`C_SignUpdate`).
+    pub fn update(&mut self, part: &[u8]) -> Result<(), Error> {
+        self.with.update(part)
+    }
+
+    /// The signature of all parts (`C_SignFinal`).
+    pub fn finish(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+        self.room(out)?;
+        match &self.with {
+            With::Pair {
+                key,
+                scheme,
+                gathered,
+            } => gathered.with_input(*scheme, |input| scheme.sign(key, input, out)),
+            With::Mac(mac) => fill(out, mac.finish()?.as_ref()),
+        }
+    }
+}
+
+impl Verify {
+    /// With this mechanism and this public or secret key.
+    pub fn new(mechanism: &Mechanism, key: &Arc<Key>) -> Result<Self, Error> {
+        let (with, bytes) = With::new(mechanism, key)?;
+        if !key.is_public() && matches!(with, With::Pair { .. }) {
+            return Err(Error::KeyFunctionNotPermitted);
+        }
+        Ok(Self { with, bytes })
+    }
+
+    fn fits(&self, signature: &[u8]) -> Result<(), Error> {
+        if signature.len() != self.bytes {
+            return Err(Error::SignatureLengthRange);
+        }
+        Ok(())
+    }
+
+    /// Verifies all data at once (`C_Verify`).
+    pub fn verify(&mut self, data: &[u8], signature: &[u8]) -> Result<(), Error> {
+        self.fits(signature)?;
+        match &self.with {
+            With::Pair { key, scheme, .. } => {
+                scheme.with_input(data, |input| scheme.verify(key, input, signature))
+            }
+            With::Mac(mac) => same(&code_of(mac, data)?, signature),
+        }
+    }
+
+    /// The next part (`C_VerifyUpdate`).
+    pub fn update(&mut self, part: &[u8]) -> Result<(), Error> {
+        self.with.update(part)
+    }
+
+    /// Verifies all parts (`C_VerifyFinal`).
+    pub fn finish(&mut self, signature: &[u8]) -> Result<(), Error> {
+        self.fits(signature)?;
+        match &self.with {
+            With::Pair {
+                key,
+                scheme,
+                gathered,
+            } => gathered.with_input(*scheme, |input| scheme.verify(key, input, signature)),
+            With::Mac(mac) => same(&mac.finish()?, signature),
+        }
+    }
+}
+
+/// Compares in constant time.
+fn same(code: &Code, signature: &[u8]) -> Result<(), Error> {
+    verify_slices_are_equal(code.as_ref(), signature).map_err(|_| Error::SignatureInvalid)
+}
