@@ -13,6 +13,7 @@ cargo xtask COMMAND
   docs                               write the generated reference pages again
   bench NAME [--json]                measure side by side and print a table; NAME: chip or story
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
+  firmware                           build the board images and tell how big the chip driver is
   world --seed N                     replay one run of the simulated fleet
   help                               this page
 
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Docs,
     Bench { name: String, json: bool },
     Fuzz { name: Option<String>, seconds: u64 },
+    Firmware,
     World { seed: u64 },
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
             seconds: words.number("--seconds")?.unwrap_or(FUZZ_SECONDS),
             name: words.next_plain(),
         },
+        "firmware" => Command::Firmware,
         "world" => Command::World {
             seed: words
                 .number("--seed")?
@@ -168,6 +171,8 @@ mod tests {
         );
         check("fuzz mqtt --seconds", None);
         check("fuzz mqtt --seconds x", None);
+        check("firmware", Some(Command::Firmware));
+        check("firmware now", None);
         check("world", None);
         check("world --seed 9", Some(Command::World { seed: 9 }));
         check("tidy --fast", None);

@@ -98,7 +98,7 @@ struct Fuzzer {
 
 impl Fuzzer {
     fn build() -> Outcome<Self> {
-        let host = host()?;
+        let host = process::host()?;
         let work = process::target().join("fuzz");
         // Naming the platform keeps the flags away from build scripts.
         let build = Run::cargo()
@@ -187,14 +187,6 @@ fn summary(said: &str) -> String {
         "{runs} inputs, {} edges",
         edges.split_whitespace().next().unwrap_or("?")
     )
-}
-
-/// The platform of the compiler itself.
-fn host() -> Outcome<String> {
-    let version = Run::new("rustc").args(["-vV"]).caught_well()?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned)
-        .ok_or_else(|| Failure::new("rustc -vV names no host"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod args;
 mod bench;
 mod console;
 mod coverage;
+mod debian;
 mod docs;
 mod failure;
 mod fuzz;
@@ -29,7 +30,8 @@ mod world;
 use std::process::ExitCode;
 
 use args::Command;
-use failure::Outcome;
+use console::Ending;
+use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)).and_then(run) {
@@ -51,7 +53,18 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Tidy => tidy::run(),
         Command::Bench { name, json } => bench::run(&name, json),
         Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),
+        Command::Firmware => firmware(),
         Command::World { seed } => world::run(seed),
         Command::Docs => docs::run(),
+    }
+}
+
+fn firmware() -> Outcome<ExitCode> {
+    match thumb::check()? {
+        Ending::Passed => Ok(ExitCode::SUCCESS),
+        Ending::Failed => Ok(ExitCode::FAILURE),
+        Ending::Skipped(how) => Err(Failure::new(format!(
+            "no compiler for the platform; to add it: {how}"
+        ))),
     }
 }

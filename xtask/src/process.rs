@@ -29,7 +29,12 @@ impl Run {
 
     /// The cargo that runs us.
     pub(crate) fn cargo() -> Self {
-        let mut run = Self::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        Self::cargo_at(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    }
+
+    /// Another cargo, which is told nothing of ours.
+    pub(crate) fn cargo_at(program: impl AsRef<OsStr>) -> Self {
+        let mut run = Self::new(program);
         // What `cargo run` sets for xtask itself would make build scripts of the product look changed.
         let ours = std::env::vars_os().map(|(key, _)| key);
         for key in ours.filter(|key| key.to_string_lossy().starts_with("CARGO_PKG_")) {
@@ -140,6 +145,14 @@ pub(crate) fn root() -> PathBuf {
 /// Where cargo puts what it builds.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// The platform of the compiler itself.
+pub(crate) fn host() -> Outcome<String> {
+    let version = Run::new("rustc").args(["-vV"]).caught_well()?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| Failure::new("rustc -vV names no host"))
 }
 
 /// Finds a program on the PATH.

@@ -12,9 +12,6 @@ use crate::failure::Outcome;
 use crate::process::{self, Run, which};
 use crate::{docs, fuzz, skips, thumb, tidy, tools, tree};
 
-/// Crates that must build where there is no `std`.
-const NO_STD: &[&str] = &["identity", "mqtt", "i2c-bus", "optiga", "token"];
-
 /// Runs every check.
 pub(crate) fn run(require_tools: bool, seed: Option<u64>) -> Outcome<ExitCode> {
     let start = Instant::now();
@@ -36,8 +33,10 @@ pub(crate) fn run(require_tools: bool, seed: Option<u64>) -> Outcome<ExitCode> {
         steps.take("examples in the documentation", || {
             documentation(&environment, &mut tests)
         });
-        steps.take("no_std build", no_std);
-        steps.take("chip driver on thumbv7em", thumb::code_size);
+        steps.take(
+            "firmware for thumbv7em, and how big the chip driver is",
+            thumb::check,
+        );
         steps.take("fuzz", fuzz::smoke);
         steps.take("stories", || suite(Part::Stories, &environment, &mut tests));
     }
@@ -103,7 +102,15 @@ fn format() -> Outcome<Ending> {
         .args(["fmt", "--", "--check"])
         .dir(&fuzz::folder())
         .shown()?;
-    Ok(if fuzz == Ending::Passed { ours } else { fuzz })
+    let firmware = Run::cargo()
+        .args(["fmt", "--", "--check"])
+        .dir(&process::root().join("firmware"))
+        .shown()?;
+    let all = [ours, fuzz, firmware];
+    Ok(all
+        .into_iter()
+        .find(|ending| *ending != Ending::Passed)
+        .unwrap_or(Ending::Passed))
 }
 
 fn lints() -> Outcome<Ending> {
@@ -186,18 +193,6 @@ fn libtest(part: Part) -> Outcome<Run> {
 fn documentation(environment: &Environment, tests: &mut Counts) -> Outcome<Ending> {
     let run = environment.tell(Run::cargo().args(["test", "--workspace", "--doc", "--quiet"]));
     run.watched(|line| *tests += counts_in(line))
-}
-
-/// The crates for small devices build without `std`, where the compiler for such a device is installed.
-fn no_std() -> Outcome<Ending> {
-    if let Some(command) = thumb::missing()? {
-        return Ok(Ending::Skipped(command));
-    }
-    let crates = NO_STD.iter().flat_map(|name| ["--package", name]);
-    Run::cargo()
-        .args(["check", "--target", thumb::TARGET, "--no-default-features"])
-        .args(crates)
-        .shown()
 }
 
 fn close(steps: &Steps, tests: Counts, start: Instant) -> ExitCode {

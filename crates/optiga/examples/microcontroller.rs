@@ -2,8 +2,7 @@
 //! operating system, nothing unsafe.
 //!
 //! Most boards have an I²C controller and a HAL whose type goes straight into [`Optiga::new`]; this one toggles pins, so that
-//! the sketch needs no HAL. `cargo xtask test` builds it for a Cortex-M4 where that compiler target is installed, and prints
-//! how big it is.
+//! the sketch needs no HAL. `cargo xtask firmware` builds it for a Cortex-M4F and prints how big the driver is there.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -31,5 +31,5 @@ pub use program::{Ended, birthmark, run};
 pub use python::Python;
 pub use random::Random;
 pub use story::Story;
-pub use tools::{skip, tool};
+pub use tools::{board, skip, tool};
 pub use waiting::wait_until;

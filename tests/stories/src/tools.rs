@@ -15,11 +15,33 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// An image for the emulated board and the emulator, or `None` after the test was counted as skipped. Both come with the
+/// compiler for that board, the one tool that may be missing everywhere.
+#[must_use]
+pub fn board(image: &str) -> Option<(PathBuf, PathBuf)> {
+    let folder = target()?.join("firmware/thumbv7em-none-eabihf/release");
+    let image = Some(folder.join(image)).filter(|file| file.is_file());
+    let emulator = ours("qemu-system-arm");
+    let found = image.zip(emulator);
+    if found.is_none() {
+        count(&skipped("image or emulator of the board", "cargo xtask firmware"));
+    }
+    found
+}
+
 /// Counts the running test as skipped; an error when `BIRTHMARK_REQUIRE_TOOLS` is set.
 pub fn skip(tool: &str, remedy: &str) {
-    let test = std::thread::current().name().unwrap_or("a story").to_owned();
-    let text = format!("{test}: no {tool}; to add it: {remedy}");
+    let text = skipped(tool, remedy);
     assert!(std::env::var_os("BIRTHMARK_REQUIRE_TOOLS").is_none(), "{text}");
+    count(&text);
+}
+
+fn skipped(tool: &str, remedy: &str) -> String {
+    let test = std::thread::current().name().unwrap_or("a story").to_owned();
+    format!("{test}: no {tool}; to add it: {remedy}")
+}
+
+fn count(text: &str) {
     eprintln!("skipped {text}");
     if let Some(file) = std::env::var_os("BIRTHMARK_SKIPS") {
         let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
@@ -46,11 +68,12 @@ fn told(name: &str) -> Option<PathBuf> {
 
 /// What `cargo xtask test` put under `target/tools`.
 fn ours(name: &str) -> Option<PathBuf> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)?
-        .join("target");
-    Some(target.join("tools").join(name).join("bin").join(name)).filter(|file| file.is_file())
+    Some(target()?.join("tools").join(name).join("bin").join(name)).filter(|file| file.is_file())
+}
+
+fn target() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    Some(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder)))
 }
 
 fn on_the_path(name: &str) -> Option<PathBuf> {

@@ -18,6 +18,7 @@ const TOPS: &[&str] = &[
     "docs/",
     "vectors/",
     "xtask/",
+    "firmware/",
     "fuzz/",
     "bench/",
     "examples/",
@@ -97,8 +98,10 @@ pub(super) fn dependencies(metadata: &Metadata, papers: &[SourceFile]) -> Vec<Pr
     let missing = asked
         .difference(&rows)
         .map(|name| Problem::new(DEPENDENCIES, format!("no line for {name}")));
-    let fuzz_only = ["libfuzzer-sys"];
-    let stale = rows.difference(&asked).filter(|name| !fuzz_only.contains(name));
+    let of_other_workspaces = ["cortex-m-rt", "cortex-m-semihosting", "libfuzzer-sys", "p256"];
+    let stale = rows
+        .difference(&asked)
+        .filter(|name| !of_other_workspaces.contains(name));
     let stale =
         stale.map(|name| Problem::new(DEPENDENCIES, format!("{name} is no longer used; remove its line")));
     missing.chain(stale).collect()
