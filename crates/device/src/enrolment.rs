@@ -4,10 +4,10 @@
 use identity::key::{PublicKey, SignatureAlgorithm};
 use identity::name::Name;
 use identity::request;
-use token::{CertificateTemplate, Class, Handle, KeyPairTemplate, Mechanism, Session};
+use token::{CertificateTemplate, Class, Handle, KeyPairTemplate, Session};
 
 use crate::key::KeyError;
-use crate::token_key::{Labels, first, signature_der};
+use crate::token_key::{ECDSA_SHA256, Labels, first, signature_der};
 
 /// Generates a key in the token and gives a certification request for it (PKCS #10, DER), signed by the token. A key that is
 /// there already is only replaced if `replace` says so: with it, the identity that it stands for is lost.
@@ -26,7 +26,7 @@ pub fn request(
     let key = object
         .public_key()
         .ok_or(KeyError::Malformed("a public key object without public key"))?;
-    signed_request(session, private, key, subject)
+    signed_request(session, private, &key, subject)
 }
 
 /// A request for the key that is already there: to go on after an enrolment that was interrupted, or to renew a certificate.
@@ -34,7 +34,7 @@ pub fn request_again(session: &Session, labels: &Labels, subject: &Name) -> Resu
     let private = first(session, Class::PrivateKey, &labels.key)?;
     let object = session.object(private)?;
     let unknown = KeyError::Malformed("its public half is not known; generate a new one");
-    signed_request(session, private, object.public_key().ok_or(unknown)?, subject)
+    signed_request(session, private, &object.public_key().ok_or(unknown)?, subject)
 }
 
 fn signed_request(
@@ -44,7 +44,7 @@ fn signed_request(
     subject: &Name,
 ) -> Result<Vec<u8>, KeyError> {
     let to_be_signed = request::to_be_signed(subject, key);
-    let signature = session.sign(private, Mechanism::EcdsaSha256, &to_be_signed)?;
+    let signature = session.sign(private, &ECDSA_SHA256, &to_be_signed)?;
     Ok(request::assemble(
         &to_be_signed,
         SignatureAlgorithm::EcdsaSha256,

@@ -1,10 +1,13 @@
 //! The device's key over PKCS #11: found by label, used through a session.
 
 use identity::der::Writer;
-use token::{Attribute, Class, Handle, Mechanism, Session};
+use token::{Attribute, Class, Handle, Hash, Mechanism, Session};
 
 use crate::key::{DeviceKey, KeyError};
 use crate::limits::CHAIN_CERTIFICATES_MAX;
+
+/// How a device signs.
+pub(crate) const ECDSA_SHA256: Mechanism = Mechanism::Ecdsa(Some(Hash::Sha256));
 
 /// What the device's objects are called in its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +100,7 @@ fn check_belongs(session: &Session, key: Handle, chain: &[Vec<u8>], label: &str)
     let device = chain
         .first()
         .and_then(|der| identity::certificate::Certificate::parse(der).ok());
-    if device.is_some_and(|certificate| certificate.public_key() == public) {
+    if device.is_some_and(|certificate| *certificate.public_key() == public) {
         return Ok(());
     }
     Err(KeyError::Mismatch { label: label.into() })
@@ -109,7 +112,7 @@ impl DeviceKey for TokenKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        signature_der(&self.session.sign(self.key, Mechanism::EcdsaSha256, message)?)
+        signature_der(&self.session.sign(self.key, &ECDSA_SHA256, message)?)
     }
 
     fn trust_anchor(&self) -> Vec<u8> {

@@ -18,13 +18,13 @@ use identity::request::Request;
 use optiga_sim::Tray;
 use support::{Authority, CONNACK, Server, Setup, answer_connect, options};
 use token::chip::Chip;
-use token::{Access, Session, Slot};
+use token::{Access, Session};
 
 fn session(tray: &Tray) -> Session {
     let client = tray.bus(0).unwrap().client();
     let delay = client.delay();
     let chip = Chip::new(client, delay, optiga::Config::default());
-    Slot::new(Box::new(chip)).open_session(Access::ReadWrite)
+    Session::on(Box::new(chip), Access::ReadWrite).unwrap()
 }
 
 /// What a cloud or a factory does with a request.

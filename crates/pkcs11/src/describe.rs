@@ -1,9 +1,7 @@
 //! What the library, its slots and tokens say about themselves, in the structures of C.
 
 use cryptoki_sys::*;
-use token::{
-    AttributeKind, Mechanism, PinState, Purpose, SessionState, Status, TokenDescription, User, Value,
-};
+use token::{AttributeKind, MechanismInfo, PinState, SessionState, Status, TokenDescription, User, Value};
 
 /// The maker, as all structures name it.
 pub(crate) const MANUFACTURER: &str = "Birthmark";
@@ -128,18 +126,12 @@ pub(crate) fn session(state: SessionState) -> CK_SESSION_INFO {
 }
 
 /// `CK_MECHANISM_INFO`.
-pub(crate) fn mechanism(mechanism: Mechanism, hardware: bool) -> CK_MECHANISM_INFO {
-    let curves = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
-    let hardware = if hardware { CKF_HW } else { 0 };
-    let (sizes, flags) = match mechanism.purpose() {
-        Purpose::GenerateKeyPair => ((256, 384), CKF_GENERATE_KEY_PAIR | curves | hardware),
-        Purpose::Sign(_) => ((256, 384), CKF_SIGN | CKF_VERIFY | curves | hardware),
-        Purpose::Digest(_) => ((0, 0), CKF_DIGEST),
-    };
+pub(crate) fn mechanism(info: MechanismInfo, hardware: bool) -> CK_MECHANISM_INFO {
+    let sizes = info.size.map_or((0, 0), |size| (size.min, size.max));
     CK_MECHANISM_INFO {
-        ulMinKeySize: sizes.0,
-        ulMaxKeySize: sizes.1,
-        flags,
+        ulMinKeySize: sizes.0 as CK_ULONG,
+        ulMaxKeySize: sizes.1 as CK_ULONG,
+        flags: info.flags as CK_FLAGS | if hardware { CKF_HW } else { 0 },
     }
 }
 
@@ -152,6 +144,12 @@ pub(crate) fn value(value: &Value<'_>) -> Vec<u8> {
             .to_ne_bytes()
             .to_vec(),
         Value::Bytes(bytes) => bytes.to_vec(),
+        Value::Numbers(numbers) => numbers
+            .iter()
+            .flat_map(|number| CK_ULONG::try_from(*number).unwrap_or(UNAVAILABLE).to_ne_bytes())
+            .collect(),
+        // Pointers are told by the edge.
+        Value::Template(_) => Vec::new(),
     }
 }
 

@@ -30,7 +30,7 @@ fn parse<'a>((number, bytes): &Raw<'a>) -> Result<Attribute<'a>, CK_RV> {
             Value::Number(CK_ULONG::from_ne_bytes(number).into())
         }
         (Shape::Bytes, bytes) => Value::bytes(bytes),
-        (Shape::Flag, _) => return Err(CKR_ATTRIBUTE_VALUE_INVALID),
+        (Shape::Flag | Shape::Numbers | Shape::Template, _) => return Err(CKR_ATTRIBUTE_VALUE_INVALID),
     };
     Ok(Attribute { kind, value })
 }

@@ -1,15 +1,22 @@
 //! The wall between PKCS #11's rules and the thing that keeps keys.
+//!
+//! Above it the core knows who may do what, what an object must have and what it looks like; below it a backend keeps objects
+//! and opens keys, and locks inside as it needs: any thread may call at any time.
 
-use alloc::string::String;
-use alloc::vec::Vec;
+use std::string::String;
+use std::sync::Arc;
+use std::vec::Vec;
 
-use identity::key::{Curve, PublicKey};
+use zeroize::Zeroizing;
 
 use crate::attribute::Attribute;
+use crate::attributes::Attributes;
+use crate::crypto::Key;
 use crate::error::Error;
-use crate::object::Object;
+use crate::mechanism::{Mechanism, MechanismType};
 
-/// Where a backend keeps an object; only the backend knows what the number means.
+/// Where a backend keeps an object; only the backend knows what the number means. While a backend lives, a place that was given
+/// up may be used again only for an object that can be told from the old one by what is public about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(pub u32);
 
@@ -74,25 +81,60 @@ pub struct Damage {
     pub why: &'static str,
 }
 
+/// An object as a backend has it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where.
+    pub place: Place,
+    /// All that is public about it, never the value of a private or secret key. The core adds what is always the same for an
+    /// object of its class, so an older store need not say it.
+    pub attributes: Arc<Attributes>,
+    /// Labels that it also answers to in a search.
+    pub aliases: &'static [&'static str],
+}
+
 /// What a token holds.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// Every object that exists. An empty key slot does not.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Found>,
     /// What is there but can not be used.
     pub damaged: Vec<Damage>,
 }
 
+/// An object that is to be kept. The core has made it complete and has checked every rule that is not the backend's own.
+#[derive(Debug)]
+pub struct Draft {
+    /// All that is public about it.
+    pub attributes: Attributes,
+    /// What must be sealed: of a key what [`Key::secret`] gives, of private data its value. `None` if nothing is secret.
+    pub secret: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// A key pair that is to be born in the device, if the device can. What follows from the key itself (its point, its
+/// identifier) is not in the attributes yet.
+#[derive(Debug)]
+pub struct PairDraft {
+    /// How it is made.
+    pub mechanism: Mechanism,
+    /// What is wanted of the public key.
+    pub public: Attributes,
+    /// What is wanted of the private key.
+    pub private: Attributes,
+    /// A key that is there already may be lost.
+    pub overwrite: bool,
+}
+
 /// A keeper of keys and certificates.
 ///
-/// A backend does not check who may do what and holds no cache: [`crate::Token`] does both. It opens its device when it is
-/// first asked for something, so that a dead device is a token that is absent and not a module that fails.
-pub trait Backend: Send {
+/// A backend does not check who may do what; it refuses only what it can not do. It opens its device when it is first asked
+/// for something, so that a dead device is a token that is absent and not a module that fails.
+pub trait Backend: Send + Sync {
     /// What the token says about itself.
-    fn describe(&mut self) -> Result<TokenDescription, Error>;
+    fn describe(&self) -> Result<TokenDescription, Error>;
 
     /// What guards the token. The default is a device without PIN: whoever can reach it can use it.
-    fn status(&mut self) -> Result<Status, Error> {
+    fn status(&self) -> Result<Status, Error> {
         Ok(Status {
             label: String::from(self.describe()?.model),
             initialized: true,
@@ -103,8 +145,9 @@ pub trait Backend: Send {
         })
     }
 
-    /// Lets a user in; keeps the count of wrong tries before it answers. Without PIN, any user of the device is let in.
-    fn login(&mut self, user: User, _pin: &[u8]) -> Result<(), Error> {
+    /// Lets a user in; keeps the count of wrong tries before it answers. Without PIN, any user of the device is let in. Called
+    /// again while the user is in, it only checks the PIN (`CKU_CONTEXT_SPECIFIC`).
+    fn login(&self, user: User, _pin: &[u8]) -> Result<(), Error> {
         match user {
             User::User => Ok(()),
             User::SecurityOfficer => Err(Error::UserTypeInvalid),
@@ -112,73 +155,68 @@ pub trait Backend: Send {
     }
 
     /// Forgets what the login opened.
-    fn logout(&mut self) {}
-
-    /// Everything that exists, with all that is public about it.
-    fn load(&mut self) -> Result<Contents, Error>;
-
-    /// Signs a digest, no longer than the curve, with the private key at `place`; `r ‖ s`, both of the curve's size.
-    fn sign_digest(&mut self, place: Place, curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Error>;
-
-    /// The place for a private key with this label or alias.
-    fn key_place(&self, label: &str) -> Option<Place>;
-
-    /// Generates a key pair at `place`, over whatever was there, and keeps the public half where [`Backend::load`] finds it.
-    fn generate(&mut self, place: Place, curve: Curve, sign: bool, derive: bool) -> Result<PublicKey, Error>;
-
-    /// The place for a certificate with this label or alias.
-    fn certificate_place(&self, label: &str) -> Option<Place>;
-
-    /// The private key whose certificate lies at `place`, if it is not a place for authorities.
-    fn key_of_certificate(&self, place: Place) -> Option<Place>;
-
-    /// Writes a certificate to `place`, over whatever was there, and makes sure that it can be read again.
-    fn store_certificate(&mut self, place: Place, der: &[u8]) -> Result<(), Error>;
-
-    /// Whether objects may have any label, and any number of them may be there. If not, each label names a place.
-    fn is_free(&self) -> bool {
-        false
-    }
-
-    /// Whether somebody else has changed the objects since they were loaded.
-    fn changed(&mut self) -> Result<bool, Error> {
-        Ok(false)
-    }
-
-    /// Generates a key pair as these templates want it; public key and private key.
-    fn generate_pair(
-        &mut self,
-        _public: &[Attribute<'_>],
-        _private: &[Attribute<'_>],
-    ) -> Result<(Place, Place), Error> {
-        Err(Error::FunctionNotSupported)
-    }
-
-    /// Makes an object as this template wants it.
-    fn create(&mut self, _template: &[Attribute<'_>]) -> Result<Place, Error> {
-        Err(Error::FunctionNotSupported)
-    }
-
-    /// Destroys an object.
-    fn destroy(&mut self, _place: Place) -> Result<(), Error> {
-        Err(Error::ObjectProtected)
-    }
+    fn logout(&self) {}
 
     /// Makes the token new and empty; on one that is not new, only with the security officer's PIN.
-    fn init_token(&mut self, _pin: &[u8], _label: &str) -> Result<(), Error> {
+    fn init_token(&self, _pin: &[u8], _label: &str) -> Result<(), Error> {
         Err(Error::FunctionNotSupported)
     }
 
     /// Sets the user's PIN, as security officer.
-    fn init_pin(&mut self, _pin: &[u8]) -> Result<(), Error> {
+    fn init_pin(&self, _pin: &[u8]) -> Result<(), Error> {
         Err(Error::FunctionNotSupported)
     }
 
     /// Gives a user who knows the old PIN a new one.
-    fn set_pin(&mut self, _user: User, _old: &[u8], _new: &[u8]) -> Result<(), Error> {
+    fn set_pin(&self, _user: User, _old: &[u8], _new: &[u8]) -> Result<(), Error> {
         Err(Error::FunctionNotSupported)
     }
 
+    /// Counts commits: one more for each change of the objects that this backend has made or seen, by this process or another.
+    /// It is asked before every search, so it must be cheap. A change of this process that touched more than it was asked to
+    /// counts twice: then the core reads everything again.
+    fn generation(&self) -> Result<u64, Error>;
+
+    /// Everything that exists, with all that is public about it.
+    fn load(&self) -> Result<Contents, Error>;
+
+    /// The parsed key of a private or secret object. The core keeps it until the logout, or the end of the object.
+    fn open_key(&self, place: Place) -> Result<Key, Error>;
+
+    /// The sealed value of a private object that is no key.
+    fn open_value(&self, _place: Place) -> Result<Zeroizing<Vec<u8>>, Error> {
+        Err(Error::ObjectHandleInvalid)
+    }
+
+    /// Keeps new objects, all or none, durably before it returns, and says how they are there now.
+    fn keep(&self, drafts: Vec<Draft>) -> Result<Vec<Found>, Error>;
+
+    /// Changes attributes of an object, durably, and says how it is there now.
+    fn change(&self, _place: Place, _changes: &[Attribute<'static>]) -> Result<Found, Error> {
+        Err(Error::ObjectProtected)
+    }
+
+    /// Destroys an object, durably.
+    fn destroy(&self, _place: Place) -> Result<(), Error> {
+        Err(Error::ObjectProtected)
+    }
+
+    /// Makes a key pair in the device; public key and private key. `None` is "not in hardware": the core makes it in software
+    /// and has it kept.
+    fn generate_pair(&self, _draft: &PairDraft) -> Result<Option<(Found, Found)>, Error> {
+        Ok(None)
+    }
+
+    /// Whether the device itself runs this mechanism (`CKF_HW`).
+    fn is_in_hardware(&self, _mechanism: MechanismType) -> bool {
+        false
+    }
+
     /// Fills `bytes` with the token's own randomness.
-    fn random(&mut self, bytes: &mut [u8]) -> Result<(), Error>;
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Error>;
+
+    /// Mixes `seed` into the token's randomness.
+    fn seed(&self, _seed: &[u8]) -> Result<(), Error> {
+        Err(Error::RandomSeedNotSupported)
+    }
 }

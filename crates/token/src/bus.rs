@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn nobody_there_is_a_token_that_is_absent() {
-        let mut backend = ChipAddress::Unix("/no/such/socket".into()).backend();
+        let backend = ChipAddress::Unix("/no/such/socket".into()).backend();
         let error = backend.describe().unwrap_err();
         assert!(matches!(error, Error::DeviceRemoved(_)), "{error:?}");
     }

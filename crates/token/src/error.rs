@@ -7,7 +7,7 @@ use identity::{Blame, Explained};
 use optiga::ErrorCode;
 
 use crate::attribute::AttributeKind;
-use crate::mechanism::Mechanism;
+use crate::mechanism::MechanismType;
 
 /// What the chip's driver says, with the bus's own error reduced to its kind.
 pub type ChipError = optiga::Error<ErrorKind>;
@@ -83,7 +83,7 @@ pub enum Error {
     /// An argument makes no sense.
     ArgumentsBad(&'static str),
     /// The token can not do this.
-    MechanismInvalid(Mechanism),
+    MechanismInvalid(MechanismType),
     /// Too much or too little data for the mechanism.
     DataLengthRange {
         /// How many bytes there were.

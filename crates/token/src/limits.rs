@@ -16,8 +16,8 @@ pub const ARGON2_KIBIBYTES: u32 = 19 * 1024;
 pub const ARGON2_PASSES: u32 = 2;
 /// Bytes of a token's label.
 pub const LABEL_BYTES_MAX: usize = 32;
-/// One attribute of an object in files.
-pub const FLASH_ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
+/// One attribute of an object.
+pub const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
 /// One commit in a token's journal.
 pub const FRAME_BYTES_MAX: u32 = 1024 * 1024;
 /// A token's journal.

@@ -7,7 +7,14 @@ mod support;
 use identity::crypto::SoftwareKey;
 use identity::key::Curve;
 use support::Memory;
-use token::{Access, Application, Attribute, Class, Error, Kind, Mechanism, Setup, User};
+use token::{
+    Access, Application, Attribute, AttributeKind, Class, Error, Hash, Kind, Mechanism, MechanismType, Setup,
+    User, Value,
+};
+
+const ECDSA: &Mechanism = &Mechanism::Ecdsa(None);
+const ECDSA_SHA256: &Mechanism = &Mechanism::Ecdsa(Some(Hash::Sha256));
+const SHA256: &Mechanism = &Mechanism::Digest(Hash::Sha256);
 
 fn application() -> Application {
     let memory = Memory::default();
@@ -25,7 +32,8 @@ fn one(application: &Application, session: u64, class: Class) -> u64 {
     application
         .find_init(session, Some(&[Attribute::class(class)]))
         .unwrap();
-    let found = application.find(session, 8).unwrap();
+    let mut found = [0; 8];
+    assert_ne!(application.find(session, &mut found), Ok(0));
     application.find_final(session).unwrap();
     found[0]
 }
@@ -78,17 +86,17 @@ fn kinds_of_operations_are_not_in_each_others_way_and_one_kind_runs_once() {
     let session = application.open_session(0, Access::ReadOnly).unwrap();
     let key = one(&application, session, Class::PrivateKey);
     let public = one(&application, session, Class::PublicKey);
-    let sign = || application.sign_init(session, Mechanism::Ecdsa, key);
-    let digest = || application.digest_init(session, Mechanism::Sha256);
-    let verify = || application.verify_init(session, Mechanism::Ecdsa, public);
+    let sign = || application.sign_init(session, ECDSA, key);
+    let digest = || application.digest_init(session, SHA256);
+    let verify = || application.verify_init(session, ECDSA, public);
     let find = || application.find_init(session, None);
     for start in [&sign as &dyn Fn() -> _, &digest, &verify, &find] {
         assert_eq!(start(), Ok(()));
         assert_eq!(start(), Err(Error::OperationActive));
     }
     assert_eq!(
-        application.find(session, 5),
-        Ok(vec![]),
+        application.find(session, &mut [0; 5]),
+        Ok(0),
         "what can not match finds nothing"
     );
     for kind in [Kind::Find, Kind::Digest, Kind::Sign, Kind::Verify] {
@@ -109,9 +117,7 @@ fn an_operation_outlives_questions_about_length_and_nothing_else() {
     let none = Err(Error::OperationNotInitialized);
     let mut out = [0; 64];
     assert_eq!(application.sign(session, b"x", Some(&mut out)), none);
-    application
-        .sign_init(session, Mechanism::EcdsaSha256, key)
-        .unwrap();
+    application.sign_init(session, ECDSA_SHA256, key).unwrap();
     assert_eq!(application.sign(session, b"x", None), Ok(64));
     assert_eq!(
         application.sign(session, b"x", Some(&mut out[..63])),
@@ -120,16 +126,14 @@ fn an_operation_outlives_questions_about_length_and_nothing_else() {
     assert_eq!(application.sign(session, b"x", Some(&mut out)), Ok(64));
     assert_eq!(application.sign(session, b"x", Some(&mut out)), none);
 
-    application.digest_init(session, Mechanism::Sha256).unwrap();
+    application.digest_init(session, SHA256).unwrap();
     assert_eq!(application.digest(session, b"abc", None), Ok(32));
     assert_eq!(application.digest(session, b"abc", Some(&mut out)), Ok(32));
     assert_eq!(out[..4], [0xBA, 0x78, 0x16, 0xBF]);
     assert_eq!(application.digest(session, b"abc", None), none);
 
     // A single-part call in a running multi-part one ends both.
-    application
-        .sign_init(session, Mechanism::EcdsaSha256, key)
-        .unwrap();
+    application.sign_init(session, ECDSA_SHA256, key).unwrap();
     application.sign_update(session, b"x").unwrap();
     assert_eq!(
         application.sign(session, b"x", Some(&mut out)),
@@ -145,9 +149,9 @@ fn signatures_verify_in_one_part_and_in_several_and_with_each_hash() {
     let key = one(&application, session, Class::PrivateKey);
     let public = one(&application, session, Class::PublicKey);
     for mechanism in [
-        Mechanism::EcdsaSha256,
-        Mechanism::EcdsaSha384,
-        Mechanism::EcdsaSha512,
+        ECDSA_SHA256,
+        &Mechanism::Ecdsa(Some(Hash::Sha384)),
+        &Mechanism::Ecdsa(Some(Hash::Sha512)),
     ] {
         let mut signature = [0; 64];
         application.sign_init(session, mechanism, key).unwrap();
@@ -181,26 +185,28 @@ fn keys_and_mechanisms_must_fit() {
     let key = one(&application, session, Class::PrivateKey);
     let public = one(&application, session, Class::PublicKey);
     let sign = |mechanism, key| application.sign_init(session, mechanism, key);
-    assert_eq!(sign(Mechanism::Ecdsa, public), Err(Error::KeyHandleInvalid));
-    assert_eq!(sign(Mechanism::Ecdsa, 99), Err(Error::KeyHandleInvalid));
-    assert_eq!(sign(Mechanism::Ecdsa, u64::MAX), Err(Error::KeyHandleInvalid));
+    assert_eq!(sign(ECDSA, public), Err(Error::KeyFunctionNotPermitted));
+    assert_eq!(sign(ECDSA, 99), Err(Error::KeyHandleInvalid));
+    assert_eq!(sign(ECDSA, u64::MAX), Err(Error::KeyHandleInvalid));
     assert_eq!(
-        sign(Mechanism::Sha256, key),
-        Err(Error::MechanismInvalid(Mechanism::Sha256))
+        sign(SHA256, key),
+        Err(Error::MechanismInvalid(MechanismType::Sha256))
     );
     assert_eq!(
-        application.digest_init(session, Mechanism::Ecdsa),
-        Err(Error::MechanismInvalid(Mechanism::Ecdsa))
+        application.digest_init(session, ECDSA),
+        Err(Error::MechanismInvalid(MechanismType::Ecdsa))
     );
     assert_eq!(
-        application.verify_init(session, Mechanism::Ecdsa, key),
-        Err(Error::KeyHandleInvalid)
+        application.verify_init(session, ECDSA, key),
+        Err(Error::KeyFunctionNotPermitted)
     );
-    // A digest is at most as long as the longest hash.
-    sign(Mechanism::Ecdsa, key).unwrap();
+    // What exceeds the curve is cut; nothing can not be signed.
+    sign(ECDSA, key).unwrap();
+    assert_eq!(application.sign(session, &[7; 65], Some(&mut [0; 64])), Ok(64));
+    sign(ECDSA, key).unwrap();
     assert_eq!(
-        application.sign(session, &[7; 65], Some(&mut [0; 64])),
-        Err(Error::DataLengthRange { found: 65 })
+        application.sign(session, &[], Some(&mut [0; 64])),
+        Err(Error::DataLengthRange { found: 0 })
     );
 }
 
@@ -210,10 +216,18 @@ fn a_read_only_session_changes_nothing() {
     let session = application.open_session(0, Access::ReadOnly).unwrap();
     let key = one(&application, session, Class::PrivateKey);
     let refused = Err(Error::SessionReadOnly);
-    assert_eq!(application.create_object(session, &[]), refused);
+    let certificate = support::certificate(&SoftwareKey::generate(Curve::P256).unwrap());
+    let kept = [
+        Attribute::class(Class::Certificate),
+        Attribute::new(AttributeKind::Token, Value::Flag(true)),
+        Attribute::new(AttributeKind::Value, Value::bytes(&certificate)),
+    ];
+    assert_eq!(application.create_object(session, &kept), refused);
+    let params = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+    let public = [Attribute::new(AttributeKind::EcParams, Value::bytes(&params))];
     assert_eq!(
         application
-            .generate_key_pair(session, Mechanism::EcKeyPairGen, &[], &[])
+            .generate_key_pair(session, &Mechanism::EcKeyPairGen, &public, &kept[1..2])
             .map(|_| 0),
         refused
     );

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use i2c_bus::{SocketClient, SocketDelay};
 use optiga::{Config, Optiga};
-use token::{Access, Backend, Session, Slot};
+use token::{Access, Backend, Session};
 
 use super::chip_record::Recorder;
 use crate::exit::{Context, Failure};
@@ -30,7 +30,7 @@ pub(crate) fn session(address: &str) -> Result<Session, Failure> {
         SocketDelay,
         Config::default(),
     ));
-    Ok(Slot::new(backend).open_session(Access::ReadWrite))
+    Session::on(backend, Access::ReadWrite).fault(|| format!("the chip at {address} did not answer"))
 }
 
 pub(super) fn connect(address: &str) -> Result<SocketClient, Failure> {

@@ -54,7 +54,7 @@ fn init_flash(typed: &TokenInit) -> Result<String, Failure> {
     let officer = pin_of_officer(typed)?;
     let folder = std::path::absolute(typed.dir.join("token"))
         .fault(|| format!("could not find {}", typed.dir.display()))?;
-    let mut token = Flash::backend(&folder);
+    let token = Flash::backend(&folder);
     let what = || format!("could not make a token in {}", folder.display());
     if token.status().fault(what)?.initialized {
         let what = format!("there is a token in {} already", folder.display());
@@ -165,12 +165,13 @@ fn objects(application: &Application, session: u64) -> Result<Vec<std::sync::Arc
     application.find_init(session, Some(&[]))?;
     let mut objects = Vec::new();
     loop {
-        let found = application.find(session, OBJECTS_AT_ONCE)?;
-        if found.is_empty() {
+        let mut found = [0; OBJECTS_AT_ONCE];
+        let count = application.find(session, &mut found)?;
+        if count == 0 {
             break;
         }
-        for handle in found {
-            objects.push(application.object(session, handle)?);
+        for handle in found.iter().take(count) {
+            objects.push(application.object(session, *handle)?);
         }
     }
     application.find_final(session)?;
@@ -206,7 +207,8 @@ fn object_uri(token: &str, object: &Object) -> String {
         Class::PrivateKey => "private",
         Class::PublicKey => "public",
         Class::Certificate => "cert",
-        Class::Data => "data",
+        Class::SecretKey => "secret-key",
+        Class::Data | Class::Profile => "data",
     };
     let mut uri = format!(
         "{token};object={};type={class}",

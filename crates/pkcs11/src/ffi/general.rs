@@ -3,7 +3,7 @@
 use std::os::raw::c_void;
 
 use cryptoki_sys::*;
-use token::{Application, Mechanism};
+use token::{Application, MechanismType};
 
 use super::pointers::{self, Out};
 use super::{Fault, Outcome, application, begin, end};
@@ -61,8 +61,8 @@ functions! {
 
     fn C_GetMechanismList(slot: CK_SLOT_ID, mechanisms: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) {
         let application = application()?;
-        application.describe_slot(number(slot)?)?;
-        let all: Vec<_> = Mechanism::ALL.iter().map(|mechanism| mechanism.number() as CK_MECHANISM_TYPE).collect();
+        let mechanisms_there = application.mechanisms(number(slot)?)?;
+        let all: Vec<_> = mechanisms_there.iter().map(|kind| kind.number() as CK_MECHANISM_TYPE).collect();
         // SAFETY: NULL, or a count and room for as many mechanisms (5.5).
         unsafe { pointers::list(mechanisms, count, &all) }
     }
@@ -71,9 +71,11 @@ functions! {
         let application = application()?;
         // SAFETY: NULL or room for a CK_MECHANISM_INFO (5.5).
         let out = unsafe { Out::new(info) }?;
-        let (_, hardware) = application.describe_slot(number(slot)?)?;
-        let mechanism = Mechanism::from_number(mechanism.into()).ok_or(Fault(CKR_MECHANISM_INVALID))?;
-        out.set(describe::mechanism(mechanism, hardware));
+        let slot = number(slot)?;
+        application.describe_slot(slot)?;
+        let kind = MechanismType::from_number(mechanism.into()).ok_or(Fault(CKR_MECHANISM_INVALID))?;
+        let (info, hardware) = application.mechanism(slot, kind)?;
+        out.set(describe::mechanism(info, hardware));
         Ok(())
     }
 

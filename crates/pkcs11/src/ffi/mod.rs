@@ -33,6 +33,7 @@ macro_rules! functions {
 mod general;
 mod objects;
 mod operations;
+mod parameters;
 mod pointers;
 mod sessions;
 mod tables;

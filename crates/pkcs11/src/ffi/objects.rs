@@ -1,7 +1,7 @@
 //! Objects: found, asked, made, destroyed.
 
 use cryptoki_sys::*;
-use token::{Error, Object};
+use token::{Application, Error, Object};
 
 use super::pointers::{self, Out, length};
 use super::{Fault, application};
@@ -27,11 +27,7 @@ functions! {
         let out = unsafe { Out::new(count) }?;
         // SAFETY: NULL or room for as many handles (5.7).
         let objects = unsafe { pointers::array_mut(objects, room) }?;
-        let found = application.find(session.into(), objects.len())?;
-        for (place, handle) in objects.iter_mut().zip(&found) {
-            *place = *handle as CK_OBJECT_HANDLE;
-        }
-        out.set(length(found.len()));
+        out.set(length(application.find(session.into(), objects)?));
         Ok(())
     }
 
@@ -56,7 +52,7 @@ functions! {
         let mut worst = Ok(());
         for attribute in attributes {
             // SAFETY: the same promise.
-            if let Err(fault) = unsafe { one(&object, attribute) } {
+            if let Err(fault) = unsafe { one(&application, session, &object, attribute) } {
                 worst = Err(fault);
             }
         }
@@ -129,7 +125,7 @@ functions! {
         application.session_state(session.into())?;
         let mechanism = mechanism?;
         let (public, private) = (template::for_object(&public)?, template::for_object(&private)?);
-        let pair = application.generate_key_pair(session.into(), mechanism, &public, &private)?;
+        let pair = application.generate_key_pair(session.into(), &mechanism, &public, &private)?;
         outs.0.set(pair.0 as CK_OBJECT_HANDLE);
         outs.1.set(pair.1 as CK_OBJECT_HANDLE);
         Ok(())
@@ -140,11 +136,16 @@ functions! {
 ///
 /// # Safety
 /// `pValue` is NULL or points to room for `ulValueLen` bytes.
-unsafe fn one(object: &Object, attribute: &mut CK_ATTRIBUTE) -> Result<(), Fault> {
+unsafe fn one(
+    application: &Application,
+    session: CK_SESSION_HANDLE,
+    object: &Object,
+    attribute: &mut CK_ATTRIBUTE,
+) -> Result<(), Fault> {
     let room = attribute.ulValueLen;
     attribute.ulValueLen = UNAVAILABLE;
     let kind = describe::attribute(attribute.type_).ok_or(Fault(CKR_ATTRIBUTE_TYPE_INVALID))?;
-    let value = describe::value(&object.attribute(kind)?);
+    let value = describe::value(&application.attribute(session.into(), object, kind)?);
     if attribute.pValue.is_null() {
         attribute.ulValueLen = length(value.len());
         return Ok(());

@@ -13,7 +13,7 @@ functions! {
         // SAFETY: NULL or a mechanism (5.13).
         let mechanism = unsafe { pointers::mechanism(mechanism) }?;
         match chosen(&application, session, Kind::Digest, mechanism)? {
-            Some(mechanism) => Ok(application.digest_init(session.into(), mechanism)?),
+            Some(mechanism) => Ok(application.digest_init(session.into(), &mechanism)?),
             None => Ok(()),
         }
     }
@@ -56,7 +56,7 @@ functions! {
         // SAFETY: NULL or a mechanism (5.14).
         let mechanism = unsafe { pointers::mechanism(mechanism) }?;
         match chosen(&application, session, Kind::Sign, mechanism)? {
-            Some(mechanism) => Ok(application.sign_init(session.into(), mechanism, key.into())?),
+            Some(mechanism) => Ok(application.sign_init(session.into(), &mechanism, key.into())?),
             None => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ functions! {
         // SAFETY: NULL or a mechanism (5.15).
         let mechanism = unsafe { pointers::mechanism(mechanism) }?;
         match chosen(&application, session, Kind::Verify, mechanism)? {
-            Some(mechanism) => Ok(application.verify_init(session.into(), mechanism, key.into())?),
+            Some(mechanism) => Ok(application.verify_init(session.into(), &mechanism, key.into())?),
             None => Ok(()),
         }
     }

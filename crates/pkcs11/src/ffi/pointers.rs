@@ -3,10 +3,7 @@
 //! Each function refuses NULL where the standard wants something, and lengths that no object can have. What can not be
 //! checked — that the rest is there — is the caller's promise (PKCS #11 v3.1, 5.1.6 and 5.2).
 
-use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_MECHANISM, CK_ULONG, CKR_ARGUMENTS_BAD, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID,
-};
+use cryptoki_sys::{CK_ATTRIBUTE, CK_MECHANISM, CK_ULONG, CKR_ARGUMENTS_BAD, CKR_MECHANISM_PARAM_INVALID};
 use token::{Error, Mechanism};
 
 use super::Fault;
@@ -89,10 +86,11 @@ pub(super) fn length(count: usize) -> CK_ULONG {
     CK_ULONG::try_from(count).unwrap_or(UNAVAILABLE)
 }
 
-/// A mechanism without parameter; `None` for NULL.
+/// A mechanism and its parameter; `None` for NULL.
 ///
 /// # Safety
-/// `mechanism` is NULL or points to an initialized `CK_MECHANISM`.
+/// `mechanism` is NULL or points to an initialized `CK_MECHANISM`, whose `pParameter` is NULL or points to `ulParameterLen`
+/// bytes.
 pub(super) unsafe fn mechanism(
     mechanism: *const CK_MECHANISM,
 ) -> Result<Option<Result<Mechanism, Fault>>, Fault> {
@@ -103,10 +101,16 @@ pub(super) unsafe fn mechanism(
     let [mechanism] = (unsafe { array(mechanism, 1) })? else {
         return Err(BAD);
     };
-    let known = Mechanism::from_number(mechanism.mechanism.into()).ok_or(Fault(CKR_MECHANISM_INVALID));
-    Ok(Some(known.and_then(|known| match mechanism.ulParameterLen {
-        0 => Ok(known),
-        _ => Err(Fault(CKR_MECHANISM_PARAM_INVALID)),
+    // SAFETY: the caller's promise for the parameter.
+    let parameter = unsafe {
+        array(
+            mechanism.pParameter.cast::<u8>().cast_const(),
+            mechanism.ulParameterLen,
+        )
+    };
+    let parameter = parameter.map_err(|_| Fault(CKR_MECHANISM_PARAM_INVALID));
+    Ok(Some(parameter.and_then(|bytes| {
+        super::parameters::mechanism(mechanism.mechanism.into(), bytes)
     })))
 }
 

@@ -146,8 +146,8 @@ functions! {
     fn C_SeedRandom(session: CK_SESSION_HANDLE, seed: *mut CK_BYTE, length: CK_ULONG) {
         let application = application()?;
         // SAFETY: NULL or as many bytes (5.18).
-        unsafe { pointers::array(seed, length) }?;
-        Ok(application.seed(session.into())?)
+        let seed = unsafe { pointers::array(seed, length) }?;
+        Ok(application.seed(session.into(), seed)?)
     }
 
     fn C_GetFunctionStatus(session: CK_SESSION_HANDLE) {

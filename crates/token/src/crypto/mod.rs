@@ -8,6 +8,7 @@
 //!
 //! It must never give a private value out but to the backend that keeps it, or print one.
 
+mod curve;
 mod curve25519;
 mod digest;
 mod ec;
@@ -25,6 +26,7 @@ use std::vec::Vec;
 use identity::key::{Curve, KeyKind, PublicKey};
 use zeroize::Zeroizing;
 
+pub(crate) use self::curve::{curve_of_parameters, curve_parameters};
 pub use self::curve25519::{Ed25519Private, Ed25519Public, X25519Private, X25519Public};
 pub use self::digest::Digest;
 pub use self::ec::{EcPrivate, EcPublic};
@@ -34,11 +36,6 @@ pub use self::sign::{Sign, Verify};
 use crate::attribute::AttributeKind;
 use crate::error::Error;
 pub use crate::mechanism::parameters::*;
-
-/// The digest of one message.
-pub(crate) fn digest_of(hash: crate::mechanism::Hash, data: &[u8]) -> Vec<u8> {
-    digest::digest(hash, data).as_ref().to_vec()
-}
 
 const LIBRARY: Error = Error::General("the cryptographic library failed");
 

@@ -9,7 +9,7 @@ use identity::der::{Fault, Reader, Tag};
 use identity::key::Curve;
 use zeroize::Zeroizing;
 
-use crate::object::{curve_of_parameters, curve_parameters};
+use super::curve::{curve_of_parameters, curve_parameters};
 
 /// id-ecPublicKey, with tag and length.
 const EC: &[u8] = &[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];

@@ -1,11 +1,13 @@
 //! The flash token behind the wall that all backends have.
 
 use super::*;
-use crate::limits;
+use crate::attribute::Class;
+use crate::crypto::Secret;
 
 impl Backend for Flash {
-    fn describe(&mut self) -> Result<TokenDescription, Error> {
-        self.refresh()?;
+    fn describe(&self) -> Result<TokenDescription, Error> {
+        let mut store = self.store();
+        store.refresh()?;
         let serial = |state: &State| {
             let digits = state.header.token.iter().take(8);
             digits.map(|byte| std::format!("{byte:02X}")).collect()
@@ -13,13 +15,14 @@ impl Backend for Flash {
         Ok(TokenDescription {
             manufacturer: "Birthmark",
             model: "Birthmark flash",
-            serial: self.state.as_ref().map_or_else(|| "0".repeat(16), serial),
+            serial: store.state.as_ref().map_or_else(|| "0".repeat(16), serial),
         })
     }
 
-    fn status(&mut self) -> Result<Status, Error> {
-        self.refresh()?;
-        let Some(state) = &self.state else {
+    fn status(&self) -> Result<Status, Error> {
+        let mut store = self.store();
+        store.refresh()?;
+        let Some(state) = &store.state else {
             return Ok(Status {
                 label: String::new(),
                 initialized: false,
@@ -29,7 +32,7 @@ impl Backend for Flash {
                 officer_pin: PinState::Absent,
             });
         };
-        let pins = Pins::read(&self.path("pins"))?;
+        let pins = Pins::read(&store.path("pins"))?;
         let user = state.header.user.as_ref().map(|_| pins.state(User::User));
         Ok(Status {
             label: state.header.label.clone(),
@@ -41,143 +44,83 @@ impl Backend for Flash {
         })
     }
 
-    fn login(&mut self, user: User, pin: &[u8]) -> Result<(), Error> {
-        let _lock = self.writing()?;
-        let key = self.unlock(user, pin)?;
-        self.login = Some(Login { user, key });
+    fn login(&self, user: User, pin: &[u8]) -> Result<(), Error> {
+        let mut store = self.store();
+        let _lock = store.writing()?;
+        let key = store.unlock(user, pin)?;
+        store.login = Some(Login { user, key });
         Ok(())
     }
 
-    fn logout(&mut self) {
-        self.forget();
+    fn logout(&self) {
+        self.store().forget();
     }
 
-    fn is_free(&self) -> bool {
-        true
+    fn generation(&self) -> Result<u64, Error> {
+        let mut store = self.store();
+        store.refresh()?;
+        Ok(store.generation)
     }
 
-    fn changed(&mut self) -> Result<bool, Error> {
-        self.refresh()
+    fn load(&self) -> Result<Contents, Error> {
+        let mut store = self.store();
+        store.refresh()?;
+        let objects = store.state.iter().flat_map(|state| &state.objects);
+        let objects = objects.map(|(place, stored)| found(*place, stored)).collect();
+        Ok(Contents {
+            objects,
+            damaged: Vec::new(),
+        })
     }
 
-    fn load(&mut self) -> Result<Contents, Error> {
-        self.refresh()?;
-        let mut contents = Contents::default();
-        let Some(state) = &self.state else {
-            return Ok(contents);
-        };
-        let user = self.login.as_ref().filter(|login| login.user == User::User);
-        for (place, stored) in &state.objects {
-            let secret = match user {
-                Some(login) if is_class(stored, Class::Data) => Some(state.secret(stored, &login.key)?),
-                _ => None,
-            };
-            match object(*place, stored, secret) {
-                Some(object) => contents.objects.push(object),
-                None => contents.damaged.push(Damage {
-                    label: "",
-                    why: "an object lacks what its class must have",
-                }),
-            }
-        }
-        Ok(contents)
-    }
-
-    fn sign_digest(&mut self, place: Place, curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        let digest = software::fitted(curve, digest)?;
-        let signature = self
-            .key(place, curve)?
-            .sign_digest(&digest)
-            .map_err(|_| LIBRARY)?;
-        Ok(signature.as_ref().to_vec())
-    }
-
-    fn key_place(&self, _: &str) -> Option<Place> {
-        None
-    }
-
-    fn generate(&mut self, _: Place, _: Curve, _: bool, _: bool) -> Result<PublicKey, Error> {
-        Err(Error::FunctionNotSupported)
-    }
-
-    fn certificate_place(&self, _: &str) -> Option<Place> {
-        None
-    }
-
-    fn key_of_certificate(&self, _: Place) -> Option<Place> {
-        None
-    }
-
-    fn store_certificate(&mut self, _: Place, _: &[u8]) -> Result<(), Error> {
-        Err(Error::FunctionNotSupported)
-    }
-
-    fn generate_pair(
-        &mut self,
-        public: &[Attribute<'_>],
-        private: &[Attribute<'_>],
-    ) -> Result<(Place, Place), Error> {
-        let curve = template::curve(public)?;
-        let pair = EcdsaKeyPair::generate(signing(curve)?).map_err(|_| LIBRARY)?;
-        let (key, secret) = halves(&pair, curve)?;
-        let drafts = [
-            template::public_key(public, &key, curve, true)?,
-            template::private_key(private, &key, curve, secret, true)?,
-        ];
-        match self.put(drafts.into())?[..] {
-            [public, private] => Ok((public, private)),
-            _ => Err(LIBRARY),
-        }
-    }
-
-    fn create(&mut self, wanted: &[Attribute<'_>]) -> Result<Place, Error> {
-        let class = wanted
-            .iter()
-            .find(|attribute| attribute.kind == AttributeKind::Class);
-        let is = |class: Class, value: &Value<'_>| *value == Value::Number(class.number());
-        let draft = match class.map(|attribute| &attribute.value) {
-            None => return Err(Error::TemplateIncomplete),
-            Some(class) if is(Class::Certificate, class) => template::certificate(wanted)?,
-            Some(class) if is(Class::Data, class) => template::data(wanted)?,
-            Some(class) if is(Class::PublicKey, class) => {
-                let curve = template::curve(wanted)?;
-                template::public_key(wanted, &template::point(wanted, curve)?, curve, false)?
-            }
-            Some(class) if is(Class::PrivateKey, class) => {
-                let curve = template::curve(wanted)?;
-                let pair = imported(template::scalar(wanted)?, curve)?;
-                let (key, secret) = halves(&pair, curve)?;
-                template::private_key(wanted, &key, curve, secret, false)?
-            }
-            Some(_) => {
-                return Err(Error::TemplateInconsistent(
-                    "the token has no objects of this class",
-                ));
-            }
-        };
-        let places = self.put([draft].into())?;
-        places.first().copied().ok_or(LIBRARY)
-    }
-
-    fn destroy(&mut self, place: Place) -> Result<(), Error> {
-        let (_lock, key) = self.begin()?;
-        let stored = self
+    fn open_key(&self, place: Place) -> Result<Key, Error> {
+        let store = self.store();
+        let secret = store.secret(place)?;
+        let class = store
             .state()?
             .objects
             .get(&place)
-            .ok_or(Error::ObjectHandleInvalid)?;
-        let record = Record::Delete { id: stored.id };
-        self.commit(&key, [(record, Zeroizing::default())].into())
+            .and_then(|stored| stored.attributes.class());
+        let key = match class {
+            Some(Class::SecretKey) => Secret::new(&secret).map(Key::Secret),
+            _ => Key::from_pkcs8(&secret),
+        };
+        key.map_err(|_| CHANGED)
     }
 
-    fn init_token(&mut self, pin: &[u8], label: &str) -> Result<(), Error> {
+    fn open_value(&self, place: Place) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.store().secret(place)
+    }
+
+    fn keep(&self, drafts: Vec<Draft>) -> Result<Vec<Found>, Error> {
+        let mut store = self.store();
+        let places = store.put(drafts)?;
+        let state = store.state()?;
+        let kept = places.iter().map(|place| {
+            let stored = state.objects.get(place).ok_or(LIBRARY)?;
+            Ok(found(*place, stored))
+        });
+        kept.collect()
+    }
+
+    fn destroy(&self, place: Place) -> Result<(), Error> {
+        let mut store = self.store();
+        let (_lock, key) = store.begin()?;
+        let objects = &store.state()?.objects;
+        let stored = objects.get(&place).ok_or(Error::ObjectHandleInvalid)?;
+        let record = Record::Delete { id: stored.id };
+        store.commit(&key, [(record, Zeroizing::default())].into())
+    }
+
+    fn init_token(&self, pin: &[u8], label: &str) -> Result<(), Error> {
         check_pin(pin)?;
         if label.len() > LABEL_BYTES_MAX {
             return Err(Error::ArgumentsBad("a token's label has at most 32 bytes"));
         }
-        let _lock = self.writing()?;
-        if self.state.is_some() {
-            self.unlock(User::SecurityOfficer, pin)?;
+        let mut store = self.store();
+        let _lock = store.writing()?;
+        if store.state.is_some() {
+            store.unlock(User::SecurityOfficer, pin)?;
         }
         let (token, key) = (seal::random()?, DataKey::new(seal::random()?));
         let header = Header {
@@ -192,41 +135,43 @@ impl Backend for Flash {
         let mut body = Vec::new();
         record.write(&sealed, &mut body);
         let (bytes, _) = journal::frame(&journal::START, &body)?;
-        Pins::create(&self.path("pins"))?;
-        journal::replace(&self.path("journal"), &bytes)?;
-        self.forget();
-        self.refresh_locked()?;
+        Pins::create(&store.path("pins"))?;
+        journal::replace(&store.path("journal"), &bytes)?;
+        store.forget();
+        store.refresh_locked()?;
         Ok(())
     }
 
-    fn init_pin(&mut self, pin: &[u8]) -> Result<(), Error> {
+    fn init_pin(&self, pin: &[u8]) -> Result<(), Error> {
         check_pin(pin)?;
-        let _lock = self.writing()?;
-        match &self.login {
+        let mut store = self.store();
+        let _lock = store.writing()?;
+        match &store.login {
             Some(Login {
                 user: User::SecurityOfficer,
                 key,
             }) => {
                 let key = key.clone();
-                self.wrap(User::User, &key, pin)
+                store.wrap(User::User, &key, pin)
             }
             _ => Err(Error::UserNotLoggedIn),
         }
     }
 
-    fn set_pin(&mut self, user: User, old: &[u8], new: &[u8]) -> Result<(), Error> {
+    fn set_pin(&self, user: User, old: &[u8], new: &[u8]) -> Result<(), Error> {
         check_pin(new)?;
-        let _lock = self.writing()?;
-        let key = self.unlock(user, old)?;
-        self.wrap(user, &key, new)
+        let mut store = self.store();
+        let _lock = store.writing()?;
+        let key = store.unlock(user, old)?;
+        store.wrap(user, &key, new)
     }
 
-    fn random(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Error> {
         aws_lc_rs::rand::fill(bytes).map_err(|_| LIBRARY)
     }
 }
 
-impl Flash {
+impl Store {
     /// The lock for writing, on top of whatever others have written.
     fn writing(&mut self) -> Result<File, Error> {
         let mut folder = std::fs::DirBuilder::new();
@@ -247,58 +192,10 @@ impl Flash {
     }
 }
 
-fn found(stored: &Stored, kind: AttributeKind) -> Option<&Value<'static>> {
-    stored
-        .attributes
-        .iter()
-        .find(|(known, _)| *known == kind)
-        .map(|(_, value)| value)
-}
-
-fn is_class(stored: &Stored, class: Class) -> bool {
-    found(stored, AttributeKind::Class) == Some(&Value::Number(class.number()))
-}
-
-/// An object as programs see it. `secret` is the value of a private data object.
-fn object(place: Place, stored: &Stored, secret: Option<Zeroizing<Vec<u8>>>) -> Option<Object> {
-    use AttributeKind as A;
-    let bytes = |kind| found(stored, kind).and_then(Value::as_bytes);
-    let flag = |kind| found(stored, kind) == Some(&Value::Flag(true));
-    let public = || PublicKey::from_spki_der(bytes(A::PublicKeyInfo)?).ok();
-    let mut attributes = stored.attributes.clone();
-    let content = if is_class(stored, Class::PrivateKey) {
-        Content::PrivateKey {
-            curve: curve_of_parameters(bytes(A::EcParams)?)?,
-            sign: flag(A::Sign),
-            derive: flag(A::Derive),
-            public: Some(public()?),
-        }
-    } else if is_class(stored, Class::PublicKey) {
-        Content::PublicKey(public()?)
-    } else if is_class(stored, Class::Certificate) {
-        attributes.retain(|(kind, _)| *kind != A::Value);
-        Content::Certificate {
-            certificate: Certificate::parse(bytes(A::Value)?).ok()?,
-            authority: false,
-        }
-    } else if is_class(stored, Class::Data) {
-        if let Some(secret) = secret.filter(|_| flag(A::Private)) {
-            attributes.push((A::Value, Value::from(secret.to_vec())));
-        }
-        Content::Data
-    } else {
-        return None;
-    };
-    if found(stored, A::Local) == Some(&Value::Flag(false)) {
-        attributes.push((A::KeyGenMechanism, Value::Number(limits::UNAVAILABLE)));
-    }
-    for kind in [A::Modifiable, A::Copyable] {
-        attributes.push((kind, Value::Flag(false)));
-    }
-    Some(Object {
-        naming: NO_NAME,
+fn found(place: Place, stored: &Stored) -> Found {
+    Found {
         place,
-        content,
-        attributes,
-    })
+        attributes: Arc::clone(&stored.attributes),
+        aliases: &[],
+    }
 }

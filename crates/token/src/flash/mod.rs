@@ -12,7 +12,6 @@ mod journal;
 mod pins;
 mod record;
 mod seal;
-mod template;
 #[cfg(test)]
 mod tests;
 
@@ -22,42 +21,41 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::string::String;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    KeyPair,
-};
-use identity::certificate::Certificate;
-use identity::key::{Curve, PublicKey};
 use zeroize::Zeroizing;
 
 use self::journal::{Chain, failed};
 use self::pins::Pins;
-use self::record::{Header, Owned, Record, Sealed};
+use self::record::{Header, Record, Sealed};
 use self::seal::{DataKey, Id, Wrap};
-use self::template::Draft;
-use crate::attribute::{Attribute, AttributeKind, Class, Value};
-use crate::backend::{Backend, Contents, Damage, PinState, Place, Status, TokenDescription, User};
+use crate::attributes::Attributes;
+use crate::backend::{Backend, Contents, Draft, Found, PinState, Place, Status, TokenDescription, User};
+use crate::crypto::Key;
 use crate::error::Error;
 use crate::limits::{LABEL_BYTES_MAX, PIN_BYTES_MAX, PIN_BYTES_MIN};
-use crate::object::{Content, Naming, Object, curve_of_parameters};
-use crate::software;
 
 const OFFICER: u8 = 0;
 const USER: u8 = 1;
 const CHANGED: Error = Error::DeviceContent {
     what: "the token's journal was changed by somebody without its keys",
 };
-const NO_NAME: Naming = Naming { label: "", alias: "" };
 
 /// A token in a directory.
+#[derive(Debug)]
 pub struct Flash {
+    store: Mutex<Store>,
+}
+
+/// The directory, and what was read from it.
+struct Store {
     folder: PathBuf,
     state: Option<State>,
     login: Option<Login>,
-    keys: HashMap<Place, EcdsaKeyPair>,
     places: u32,
+    /// Commits that were made or seen.
+    generation: u64,
 }
 
 struct Login {
@@ -80,14 +78,14 @@ struct State {
 
 struct Stored {
     id: Id,
-    attributes: Vec<Owned>,
+    attributes: Arc<Attributes>,
     context: Vec<u8>,
     sealed: Vec<u8>,
 }
 
-impl core::fmt::Debug for Flash {
+impl core::fmt::Debug for Store {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Flash({})", self.folder.display())
+        write!(f, "Store({})", self.folder.display())
     }
 }
 
@@ -96,11 +94,7 @@ impl Flash {
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         Self {
-            folder: folder.into(),
-            state: None,
-            login: None,
-            keys: HashMap::new(),
-            places: 0,
+            store: Mutex::new(Store::new(folder)),
         }
     }
 
@@ -108,6 +102,23 @@ impl Flash {
     #[must_use]
     pub fn backend(folder: &Path) -> Box<dyn Backend> {
         Box::new(Self::new(folder))
+    }
+
+    /// A thread that panicked leaves a store that reads the files again.
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.into(),
+            state: None,
+            login: None,
+            places: 0,
+            generation: 0,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -132,7 +143,9 @@ impl Flash {
     fn refresh(&mut self) -> Result<bool, Error> {
         if !self.path("journal").exists() {
             self.forget();
-            return Ok(self.state.take().is_some());
+            let news = self.state.take().is_some();
+            self.generation += u64::from(news);
+            return Ok(news);
         }
         let _lock = self.lock(false)?;
         self.refresh_locked()
@@ -162,6 +175,7 @@ impl Flash {
             self.take_in(frame)?;
         }
         if news {
+            self.generation += 1;
             self.check()?;
         }
         Ok(news)
@@ -209,7 +223,7 @@ impl Flash {
                     place,
                     Stored {
                         id,
-                        attributes,
+                        attributes: Arc::new(attributes),
                         context,
                         sealed,
                     },
@@ -218,7 +232,6 @@ impl Flash {
             (Record::Delete { id }, Some(state)) => {
                 if let Some(place) = state.names.remove(&id) {
                     state.objects.remove(&place);
-                    self.keys.remove(&place);
                 }
             }
             (_, None) => return Err(begins),
@@ -243,7 +256,6 @@ impl Flash {
 
     fn forget(&mut self) {
         self.login = None;
-        self.keys.clear();
     }
 
     // Writing.
@@ -289,7 +301,7 @@ impl Flash {
                     id,
                     attributes: draft.attributes,
                 },
-                draft.secret,
+                draft.secret.unwrap_or_default(),
             ));
         }
         self.commit(&key, records)?;
@@ -298,6 +310,15 @@ impl Flash {
         ids.iter()
             .map(|id| state.names.get(id).copied().ok_or_else(|| lost.clone()))
             .collect()
+    }
+
+    /// What is sealed of an object.
+    fn secret(&self, place: Place) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let login = self.login.as_ref().filter(|login| login.user == User::User);
+        let key = &login.ok_or(Error::UserNotLoggedIn)?.key;
+        let state = self.state()?;
+        let stored = state.objects.get(&place).ok_or(Error::ObjectHandleInvalid)?;
+        state.secret(stored, key)
     }
 
     // PINs.
@@ -331,19 +352,6 @@ impl Flash {
         let path = self.path("pins");
         Pins::read(&path)?.forgiven(user).write(&path)
     }
-
-    fn key(&mut self, place: Place, curve: Curve) -> Result<&EcdsaKeyPair, Error> {
-        if !self.keys.contains_key(&place) {
-            let login = self.login.as_ref().filter(|login| login.user == User::User);
-            let key = &login.ok_or(Error::UserNotLoggedIn)?.key;
-            let state = self.state.as_ref().ok_or(Error::NotInitialized)?;
-            let stored = state.objects.get(&place).ok_or(Error::KeyHandleInvalid)?;
-            let pkcs8 = state.secret(stored, key)?;
-            let pair = EcdsaKeyPair::from_pkcs8(signing(curve)?, &pkcs8).map_err(|_| CHANGED)?;
-            self.keys.insert(place, pair);
-        }
-        self.keys.get(&place).ok_or(Error::KeyHandleInvalid)
-    }
 }
 
 impl State {
@@ -372,49 +380,4 @@ const fn check_pin(pin: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-fn signing(curve: Curve) -> Result<&'static EcdsaSigningAlgorithm, Error> {
-    match curve {
-        Curve::P256 => Ok(&ECDSA_P256_SHA256_FIXED_SIGNING),
-        Curve::P384 => Ok(&ECDSA_P384_SHA384_FIXED_SIGNING),
-        Curve::P521 => Err(Error::CurveNotSupported),
-    }
-}
-
 const LIBRARY: Error = Error::General("the cryptographic library failed");
-
-fn halves(pair: &EcdsaKeyPair, curve: Curve) -> Result<(PublicKey, Zeroizing<Vec<u8>>), Error> {
-    let public = PublicKey::from_ec_point(curve, pair.public_key().as_ref()).map_err(|_| LIBRARY)?;
-    let secret = pair.to_pkcs8v1().map_err(|_| LIBRARY)?;
-    Ok((public, Zeroizing::new(secret.as_ref().to_vec())))
-}
-
-/// A private key from outside: the scalar alone; its point is computed.
-fn imported(scalar: &[u8], curve: Curve) -> Result<EcdsaKeyPair, Error> {
-    let wrong = Error::AttributeValueInvalid {
-        kind: AttributeKind::Value,
-        why: "it is no private key on this curve",
-    };
-    let start = scalar.iter().position(|byte| *byte != 0).unwrap_or(scalar.len());
-    let digits = scalar.get(start..).unwrap_or_default();
-    let bytes = curve.coordinate_bytes();
-    let mut padded =
-        Zeroizing::new(std::vec![0; bytes.checked_sub(digits.len()).ok_or_else(|| wrong.clone())?]);
-    padded.extend_from_slice(digits);
-    // ECPrivateKey without its public key (RFC 5915 3), in a PKCS #8 (RFC 5208 5).
-    let pkcs8 = Zeroizing::new(identity::der::Writer::build(|writer| {
-        writer.sequence(|key| {
-            key.unsigned(&[0]);
-            key.sequence(|algorithm| {
-                algorithm.raw(&[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01]);
-                algorithm.raw(crate::object::curve_parameters(curve));
-            });
-            key.nested(identity::der::Tag::OCTET_STRING, |inner| {
-                inner.sequence(|ec| {
-                    ec.unsigned(&[1]);
-                    ec.element(identity::der::Tag::OCTET_STRING, &padded);
-                });
-            });
-        });
-    }));
-    EcdsaKeyPair::from_pkcs8(signing(curve)?, &pkcs8).map_err(|_| wrong)
-}

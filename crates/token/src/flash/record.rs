@@ -6,7 +6,8 @@ use std::vec::Vec;
 
 use super::journal::Chain;
 use super::seal::{ID_BYTES, Id, WRAP_BYTES, Wrap};
-use crate::attribute::{AttributeKind, Shape, Value};
+use crate::attribute::{Attribute, AttributeKind, Shape, Value};
+use crate::attributes::Attributes;
 use crate::error::Error;
 
 const HEADER: u8 = 1;
@@ -17,16 +18,13 @@ const DAMAGED: Error = Error::DeviceContent {
     what: "a record of the token's journal makes no sense",
 };
 
-/// An attribute of an object.
-pub(super) type Owned = (AttributeKind, Value<'static>);
-
 /// What is public in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     /// The token itself.
     Header(Header),
     /// An object.
-    Put { id: Id, attributes: Vec<Owned> },
+    Put { id: Id, attributes: Attributes },
     /// An object that is gone.
     Delete { id: Id },
 }
@@ -162,23 +160,38 @@ impl Header {
     }
 }
 
-fn encoded(attributes: &[Owned]) -> Vec<u8> {
+fn encoded(attributes: &Attributes) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (kind, value) in attributes {
-        let value = match value {
-            Value::Flag(flag) => [u8::from(*flag)].to_vec(),
-            Value::Number(number) => number.to_be_bytes().to_vec(),
-            Value::Bytes(bytes) => bytes.to_vec(),
-        };
-        bytes.extend_from_slice(&kind.number().to_be_bytes());
-        bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
-        bytes.extend_from_slice(&value);
-    }
+    attributes
+        .iter()
+        .for_each(|attribute| encode(attribute, &mut bytes));
     bytes
 }
 
-fn decoded(reader: &mut Reader<'_>) -> Result<Vec<Owned>, Error> {
-    let mut attributes = Vec::new();
+fn encode(Attribute { kind, value }: &Attribute<'_>, bytes: &mut Vec<u8>) {
+    let value = match value {
+        Value::Flag(flag) => [u8::from(*flag)].to_vec(),
+        Value::Number(number) => number.to_be_bytes().to_vec(),
+        Value::Bytes(bytes) => bytes.to_vec(),
+        Value::Numbers(numbers) => numbers.iter().copied().flat_map(u64::to_be_bytes).collect(),
+        Value::Template(lines) => {
+            let mut inner = Vec::new();
+            lines.iter().for_each(|line| encode(line, &mut inner));
+            inner
+        }
+    };
+    bytes.extend_from_slice(&kind.number().to_be_bytes());
+    bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(&value);
+}
+
+fn decoded(reader: &mut Reader<'_>) -> Result<Attributes, Error> {
+    Ok(lines(reader, false)?.into_iter().collect())
+}
+
+/// Attributes one after another; templates are not in templates.
+fn lines(reader: &mut Reader<'_>, inner: bool) -> Result<Vec<Attribute<'static>>, Error> {
+    let mut lines_read = Vec::new();
     while !reader.0.is_empty() {
         let kind = AttributeKind::from_number(u64::from_be_bytes(reader.array()?)).ok_or(DAMAGED)?;
         let bytes = reader.long()?;
@@ -189,11 +202,20 @@ fn decoded(reader: &mut Reader<'_>) -> Result<Vec<Owned>, Error> {
                 Value::Number(u64::from_be_bytes(bytes.try_into().map_err(|_| DAMAGED)?))
             }
             (Shape::Bytes, bytes) => Value::from(bytes.to_vec()),
-            (Shape::Flag, _) => return Err(DAMAGED),
+            (Shape::Numbers, bytes) => Value::Numbers(numbers(bytes)?.into()),
+            (Shape::Template, bytes) if !inner => Value::Template(lines(&mut Reader(bytes), true)?),
+            (Shape::Flag | Shape::Template, _) => return Err(DAMAGED),
         };
-        attributes.push((kind, value));
+        lines_read.push(Attribute { kind, value });
     }
-    Ok(attributes)
+    Ok(lines_read)
+}
+
+fn numbers(bytes: &[u8]) -> Result<Vec<u64>, Error> {
+    let (numbers, []) = bytes.as_chunks::<8>() else {
+        return Err(DAMAGED);
+    };
+    Ok(numbers.iter().copied().map(u64::from_be_bytes).collect())
 }
 
 struct Reader<'a>(&'a [u8]);

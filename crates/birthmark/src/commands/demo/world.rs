@@ -16,7 +16,7 @@ use identity::{certificate::Certificate, crypto::SoftwareKey, issue::Signer};
 use optiga::Optiga;
 use optiga_sim::{Settings, Tray};
 use serde_json::{Value, json};
-use token::{Access, Slot};
+use token::Access;
 
 use super::super::{chip::new_seed, factory::now};
 use crate::{
@@ -199,7 +199,7 @@ pub(super) fn session(tray: &Tray, index: u32) -> Result<token::Session, Failure
     let client = bus.client();
     let delay = client.delay();
     let chip = token::chip::Chip::new(client, delay, optiga::Config::default());
-    Ok(Slot::new(Box::new(chip)).open_session(Access::ReadWrite))
+    token::Session::on(Box::new(chip), Access::ReadWrite).fault(|| format!("chip {index} did not answer"))
 }
 
 /// The identity in one chip of the tray: a key that signs.
