@@ -29,6 +29,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const HELP: &str = "\
 bench first-connection BIRTHMARK     compare; prints one JSON object
 bench chip                           the simulated chip: speed and room; prints one JSON object
+bench tray CHIPS                     a file full of provisioned chips; prints one JSON object
 bench bare chain|possession DIR      a bare acceptor with the files of DIR; prints its address";
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
         ["chip"] => chip::run(),
+        ["tray", chips] => chips.parse().map_err(Into::into).and_then(chip::fill),
         ["bare", check, folder] => bare::run(check, &PathBuf::from(folder)),
         _ => Err(HELP.into()),
     };

@@ -58,7 +58,12 @@ pub(crate) fn run(name: &str, json: bool) -> Outcome<ExitCode> {
     let rows = match name {
         "chip" => chip::measure()?,
         "story" => story::measure()?,
-        other => return Err(Failure::new(format!("no bench `{other}`; known: chip, story"))),
+        "tray" => chip::measure_tray()?,
+        other => {
+            return Err(Failure::new(format!(
+                "no bench `{other}`; known: chip, story, tray"
+            )));
+        }
     };
     if json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();

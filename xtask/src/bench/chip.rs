@@ -8,15 +8,58 @@ use crate::process::{self, Run};
 
 use super::{Row, Target};
 
-/// Measures every row of the chip, with the program in `bench/`.
-pub(super) fn measure() -> Outcome<Vec<Row>> {
+/// Chips of a full tray: as many as a tray may have.
+const TRAY: &str = "1000000";
+
+/// `cargo xtask bench tray`: a full tray, all of it provisioned, in one file beside the program.
+pub(super) fn measure_tray() -> Outcome<Vec<Row>> {
+    let answer = answer(&["tray", TRAY])?;
+    let row = |name, key: &str, unit, target| Row {
+        name,
+        value: answer[key].as_f64(),
+        unit,
+        target,
+    };
+    Ok(vec![
+        row(
+            "chips provisioned in one file",
+            "chips",
+            "chips",
+            Target::AtLeast(1e6),
+        ),
+        row("time for all of them, one thread", "seconds", "s", Target::None),
+        row(
+            "memory of a provisioned chip",
+            "memory_bytes_per_chip",
+            "bytes",
+            Target::AtMost(4_096.0),
+        ),
+        row(
+            "file of a provisioned chip",
+            "disk_bytes_per_chip",
+            "bytes",
+            Target::AtMost(1_536.0),
+        ),
+        row("memory of the tray", "memory_megabytes", "MB", Target::None),
+        row("the file", "disk_megabytes", "MB", Target::None),
+        row("time to open it again", "open_seconds", "s", Target::None),
+    ])
+}
+
+/// What the program in `bench/` measures.
+fn answer(words: &[&str]) -> Outcome<Value> {
     let build = Run::cargo().args(["build", "--release", "--package", "bench"]);
     if build.shown()? != Ending::Passed {
         return Err(Failure::new("the release build failed"));
     }
     let program = process::target().join("release").join("bench");
-    let answer = Run::new(program).args(["chip"]).caught_well()?;
-    let answer: Value = serde_json::from_str(&answer).trying(|| "read the answer of bench".to_owned())?;
+    let answer = Run::new(program).args(words).caught_well()?;
+    serde_json::from_str(&answer).trying(|| "read the answer of bench".to_owned())
+}
+
+/// Measures every row of the chip.
+pub(super) fn measure() -> Outcome<Vec<Row>> {
+    let answer = answer(&["chip"])?;
     let row = |name, key: &str, unit, target| Row {
         name,
         value: answer[key].as_f64(),
