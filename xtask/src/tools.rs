@@ -13,7 +13,7 @@ use crate::process::{self, Run, which};
 const AWSCLI: &str = "awscli==1.45.11";
 
 /// What the stories in Python import.
-const PYTHON: &[&str] = &["boto3==1.44.5"];
+const PYTHON: &[&str] = &["boto3==1.44.5", "awsiotsdk==1.31.0", "cbor2==6.3.0"];
 
 /// Debian packages and a program that each brings.
 const PACKAGES: &[(&str, &str)] = &[

@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use fleet::attempt::TraceId;
+use fleet::event_switches::EventSwitches;
+use fleet::registry_event::RegistryEvent;
 use fleet::{Decision, Event};
 use identity::{CertificateId, Tenant, ThingName};
 use store::{Attempts as _, CommitError, LocalAttempts, LocalRecords, Records as _};
@@ -19,6 +21,7 @@ use crate::config::Plan;
 use crate::events;
 use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
 use crate::pki::DeviceIssuer;
+use crate::registry_events;
 use crate::shard::{Shards, ThingNews, TrustChange};
 use crate::trust::{Grants, thing_facts};
 
@@ -132,10 +135,7 @@ impl Control {
         if told.events.is_empty() {
             return Ok(());
         }
-        let changes_trust = told
-            .events
-            .iter()
-            .any(|event| !matches!(event, Event::Registered { .. }));
+        let changes_trust = told.events.iter().any(Event::changes_trust);
         let _turn = if changes_trust {
             Some(self.telling.lock().await)
         } else {
@@ -168,6 +168,7 @@ impl Control {
                         .map(|event| self.shards.announce(tenant, event))
                         .unwrap_or(());
                 }
+                Event::Registry(event) => self.announce(tenant, event).await?,
             }
         }
         if affected.is_empty() {
@@ -181,6 +182,17 @@ impl Control {
             changes.push(TrustChange { certificate, grant });
         }
         self.shards.change_trust(tenant, told.epoch, changes).await
+    }
+
+    /// Publishes a change of the registry, if the tenant turned that on.
+    async fn announce(&self, tenant: &Tenant, event: &RegistryEvent) -> Result<(), ApiFault> {
+        let switches = self.records.resource::<EventSwitches>(tenant, "").await?;
+        if switches.is_some_and(|switches| switches.record.is_on(event.event_type())) {
+            let id = crate::clock::uuid().map_err(ApiFault::failed)?;
+            let told = registry_events::announcement(tenant, event, id, crate::clock::now());
+            self.shards.announce(tenant, told);
+        }
+        Ok(())
     }
 
     /// What is known of a thing, and the certificates that it is attached to.

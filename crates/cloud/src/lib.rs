@@ -25,6 +25,7 @@ mod files;
 mod front_door;
 pub mod limits;
 mod pki;
+mod registry_events;
 mod server;
 mod shard;
 mod shutdown;

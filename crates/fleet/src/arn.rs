@@ -39,6 +39,11 @@ pub fn group(tenant: &Tenant, name: &GroupName) -> String {
     write(tenant, "thinggroup", name.as_str())
 }
 
+/// `<kind>/<name>` of a kind that has no function of its own.
+pub fn named(tenant: &Tenant, kind: &str, name: &str) -> String {
+    write(tenant, kind, name)
+}
+
 /// `policy/<name>` of a name that was checked before.
 pub fn policy_text(tenant: &Tenant, name: &str) -> String {
     write(tenant, "policy", name)
@@ -132,7 +137,7 @@ fn write(tenant: &Tenant, kind: &str, name: &str) -> String {
 }
 
 /// Splits an ARN of this tenant into kind and name.
-pub(crate) fn resource<'a>(tenant: &Tenant, text: &'a str) -> Result<(&'a str, &'a str), Refusal> {
+pub fn resource<'a>(tenant: &Tenant, text: &'a str) -> Result<(&'a str, &'a str), Refusal> {
     let rest = text
         .strip_prefix("arn:")
         .and_then(|rest| rest.split_once(":iot:"))

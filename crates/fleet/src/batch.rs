@@ -9,11 +9,12 @@ use std::sync::Arc;
 use identity::{CertificateId, Tenant, ThingName};
 
 use crate::audit;
-use crate::names::{GroupName, PolicyName, TemplateName};
+use crate::names::{BillingGroupName, GroupName, PolicyName, TemplateName, ThingTypeName};
 use crate::record::{
     CaCertificate, DeviceCertificate, GroupMember, Policy, PolicyAttachment, PolicyTarget,
     ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal,
 };
+use crate::resource;
 
 /// Names one record inside a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +48,13 @@ pub enum Key {
         group: GroupName,
         /// The thing.
         thing: ThingName,
+    },
+    /// A record that is kept whole.
+    Resource {
+        /// Its kind.
+        kind: resource::Kind,
+        /// Its name.
+        name: String,
     },
     /// A certificate attached to a thing.
     ThingPrincipal {
@@ -82,6 +90,8 @@ pub enum Record {
     GroupMember(GroupMember),
     /// See [`ThingPrincipal`].
     ThingPrincipal(ThingPrincipal),
+    /// See [`resource::Kept`].
+    Resource(resource::Kept),
 }
 
 impl Record {
@@ -107,6 +117,10 @@ impl Record {
             Self::ThingPrincipal(principal) => Key::ThingPrincipal {
                 thing: principal.thing.clone(),
                 certificate: principal.certificate,
+            },
+            Self::Resource(kept) => Key::Resource {
+                kind: kept.kind,
+                name: kept.name.clone(),
             },
         }
     }
@@ -155,6 +169,10 @@ pub enum Relation {
     ChildrenOf(GroupName),
     /// Groups that a thing is directly in.
     GroupsOf(ThingName),
+    /// Things of a thing type.
+    ThingsOfType(ThingTypeName),
+    /// Things in a billing group.
+    ThingsBilledTo(BillingGroupName),
     /// CA certificates whose first connections follow this named template.
     CasWithTemplate(TemplateName),
     /// CA certificates whose subject has this DER.

@@ -6,6 +6,7 @@ use crate::audit::{Actor, Entry};
 use crate::batch::Batch;
 use crate::names::{GroupName, PolicyName};
 use crate::refusal::Refusal;
+use crate::registry_event::RegistryEvent;
 use crate::text::Text;
 
 /// Whose semantics apply where AWS and the full standards part.
@@ -79,6 +80,15 @@ pub enum Event {
         /// Now.
         at: UnixMillis,
     },
+    /// The registry changed: published for those who turned it on.
+    Registry(RegistryEvent),
+}
+
+impl Event {
+    /// Whether live connections may have to change.
+    pub fn changes_trust(&self) -> bool {
+        !matches!(self, Self::Registered { .. } | Self::Registry(_))
+    }
 }
 
 /// The outcome of a request that is granted.
@@ -93,6 +103,13 @@ pub struct Decision<R> {
 }
 
 impl<R> Decision<R> {
+    /// The same, and this is told of its reply.
+    #[must_use]
+    pub(crate) fn telling(mut self, tell: impl FnOnce(&R) -> Event) -> Self {
+        self.events.push(tell(&self.reply));
+        self
+    }
+
     /// An answer that changes nothing.
     pub(crate) fn unchanged(call: &Call, reply: R) -> Self {
         Self {

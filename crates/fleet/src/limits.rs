@@ -45,6 +45,10 @@ pub const ROLE_ARN_BYTES_MAX: usize = 2048;
 pub const THING_ATTRIBUTES_MAX: usize = 3;
 /// Attributes of a thing with a thing type (AWS IoT quotas).
 pub const TYPED_THING_ATTRIBUTES_MAX: usize = 50;
+/// Attributes of a thing type that are searched for (AWS IoT API reference, ThingTypeProperties).
+pub const SEARCHABLE_ATTRIBUTES_MAX: usize = 3;
+/// Attributes of a thing type that messages carry (AWS IoT API reference, Mqtt5Configuration).
+pub const PROPAGATING_ATTRIBUTES_MAX: usize = 20;
 /// Levels of a hierarchy of thing groups (AWS IoT quotas).
 pub const GROUP_DEPTH_MAX: usize = 7;
 /// Groups directly under one (AWS IoT quotas).

@@ -76,6 +76,13 @@ checked_name!(
     b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'-'
 );
 
+checked_name!(
+    /// The name of a billing group.
+    BillingGroupName, "billing group name", "fleet.billing_group.name", 128,
+    "a billing group name has 1 to 128 of the characters A-Z a-z 0-9 : _ -",
+    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'-'
+);
+
 /// The number of a policy version: "1", "2", …
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PolicyVersionId(pub u32);

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use identity::{AccountId, CertificateId, ThingName, UnixMillis};
 
 use crate::names::{
-    CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName,
+    BillingGroupName, CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId,
+    ThingTypeName,
 };
 
 /// A record together with the version under which it was read.
@@ -34,6 +35,17 @@ impl Uuid {
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
         Self(bytes)
+    }
+
+    /// Reads what [`Display`](core::fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut digits = text.bytes().filter(|byte| *byte != b'-');
+        let mut digit = || digits.next().and_then(|byte| char::from(byte).to_digit(16));
+        let mut bytes = [0; 16];
+        for byte in &mut bytes {
+            *byte = u8::try_from(digit()? << 4 | digit()?).ok()?;
+        }
+        Some(Self(bytes)).filter(|uuid| uuid.to_string().eq_ignore_ascii_case(text))
     }
 }
 
@@ -276,6 +288,8 @@ pub struct Thing {
     pub id: Uuid,
     /// Thing type.
     pub type_name: Option<ThingTypeName>,
+    /// Billing group.
+    pub billing_group: Option<BillingGroupName>,
     /// Searchable attributes.
     pub attributes: BTreeMap<String, String>,
     /// AWS's version: starts at 1, one more per update.

@@ -1,38 +1,53 @@
 //! CreateThing, DescribeThing, UpdateThing, DeleteThing and ListThings.
 //!
-//! A thing has a name, a few searchable attributes and a version that callers may demand. Thing types, groups and billing
-//! groups are refused by name until they exist.
+//! A thing has a name, a few searchable attributes and a version that callers may demand. It may have a thing type, which
+//! must exist and not be deprecated when it is given, and a billing group.
 
 use std::collections::BTreeMap;
 
 use identity::ThingName;
 
-use crate::batch::{Key, Record, Relation};
+use crate::batch::{Batch, Key, Record, Relation};
+use crate::billing_group::{self, BillingGroup};
 use crate::call::{Call, Decided, Decision, Event};
 use crate::limits::{
     ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, THING_ATTRIBUTES_MAX, TYPED_THING_ATTRIBUTES_MAX,
 };
-use crate::names::ThingTypeName;
+use crate::names::{BillingGroupName, ThingTypeName};
 use crate::page::Marker;
 use crate::record::{Thing, ThingPrincipal, Uuid, Versioned};
 use crate::refusal::{Exception, Refusal};
+use crate::registry_event::{Operation, RegistryEvent, Relating};
+use crate::resource;
+use crate::thing_type::{self, ThingType};
 
 /// What CreateThing asks for.
 #[derive(Debug, Clone, Default)]
 pub struct CreateRequest {
     /// Thing type.
-    pub type_name: Option<String>,
+    pub type_name: Option<ThingTypeName>,
     /// Attributes.
     pub attributes: BTreeMap<String, String>,
     /// Billing group.
-    pub billing_group: Option<String>,
+    pub billing_group: Option<BillingGroupName>,
+}
+
+/// What is known before a thing is made or changed.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The thing, if there is one of that name.
+    pub existing: Option<Versioned<Thing>>,
+    /// The thing type of the request.
+    pub thing_type: Option<Versioned<ThingType>>,
+    /// The billing group of the request.
+    pub billing_group: Option<Versioned<BillingGroup>>,
 }
 
 /// What UpdateThing asks for.
 #[derive(Debug, Clone, Default)]
 pub struct UpdateRequest {
     /// New thing type.
-    pub type_name: Option<String>,
+    pub type_name: Option<ThingTypeName>,
     /// New attributes; `None` leaves them.
     pub attributes: Option<BTreeMap<String, String>>,
     /// Adds to the attributes there are; an empty value removes one.
@@ -53,7 +68,9 @@ pub struct Filter {
     /// The value is only the beginning.
     pub value_is_prefix: bool,
     /// Things of this type.
-    pub type_name: Option<String>,
+    pub type_name: Option<ThingTypeName>,
+    /// Things in this billing group.
+    pub billing_group: Option<BillingGroupName>,
 }
 
 impl Filter {
@@ -70,23 +87,27 @@ impl Filter {
         Ok(self)
     }
 
-    /// Whether every thing passes.
+    /// Whether every thing of its type and billing group passes.
     pub fn is_empty(&self) -> bool {
-        self.attribute_name.is_none() && self.type_name.is_none()
+        self.attribute_name.is_none()
     }
 
     /// Whether this thing passes.
     pub fn admits(&self, thing: &Thing) -> bool {
-        self.admits_type(thing) && self.admits_attribute(thing)
+        self.admits_type(thing) && self.admits_billing(thing) && self.admits_attribute(thing)
     }
 
     fn admits_type(&self, thing: &Thing) -> bool {
         match &self.type_name {
             None => true,
-            Some(wanted) => thing
-                .type_name
-                .as_ref()
-                .is_some_and(|name| name.as_str() == wanted),
+            wanted => thing.type_name == *wanted,
+        }
+    }
+
+    fn admits_billing(&self, thing: &Thing) -> bool {
+        match &self.billing_group {
+            None => true,
+            wanted => thing.billing_group == *wanted,
         }
     }
 
@@ -119,18 +140,24 @@ pub fn create(
     call: &Call,
     name: &ThingName,
     request: CreateRequest,
-    existing: Option<&Versioned<Thing>>,
+    facts: &Facts,
     fresh: Uuid,
 ) -> Decided<Thing> {
-    refuse_unsupported(request.type_name.as_deref(), request.billing_group.as_deref())?;
-    check_attributes(&request.attributes, false)?;
-    if let Some(existing) = existing {
+    check_attributes(&request.attributes, request.type_name.is_some())?;
+    if let Some(existing) = &facts.existing {
         return same_or_exists(call, &existing.record, &request);
+    }
+    let mut batch = call.batch();
+    check_type(request.type_name.as_ref(), facts, &mut batch)?;
+    if let Some(name) = &request.billing_group {
+        let group = resource::found(name.as_str(), facts.billing_group.as_ref())?;
+        batch.check(billing_group::key(name), group.version);
     }
     let thing = Thing {
         name: name.clone(),
         id: fresh,
-        type_name: None,
+        type_name: request.type_name,
+        billing_group: request.billing_group,
         attributes: request.attributes,
         version: 1,
         born_under: None,
@@ -138,14 +165,38 @@ pub fn create(
         created: call.now,
         modified: call.now,
     };
-    let mut batch = call.batch();
     batch.insert(Record::Thing(thing.clone()));
     batch.audit.push(call.entry("thing.create", name.as_str(), ""));
+    let mut events = vec![told(Operation::Created, &thing)];
+    events.extend(association(Relating::Added, &thing));
     Ok(Decision {
         batch,
-        events: Vec::new(),
+        events,
         reply: thing,
     })
+}
+
+/// The type that a thing is given must be there, and stay so until this is kept.
+fn check_type(name: Option<&ThingTypeName>, facts: &Facts, batch: &mut Batch) -> Result<(), Refusal> {
+    if let Some(name) = name {
+        let found = thing_type::admitting(name, facts.thing_type.as_ref())?;
+        batch.check(resource::key::<ThingType>(name.as_str()), found.version);
+    }
+    Ok(())
+}
+
+pub(crate) fn told(operation: Operation, thing: &Thing) -> Event {
+    Event::Registry(RegistryEvent::Thing(operation, Box::new(thing.clone())))
+}
+
+fn association(relating: Relating, thing: &Thing) -> Option<Event> {
+    let name = thing.type_name.clone()?;
+    Some(Event::Registry(RegistryEvent::Association(
+        relating,
+        thing.name.clone(),
+        thing.id,
+        name,
+    )))
 }
 
 /// DescribeThing, and the first step of everything about a thing.
@@ -163,18 +214,24 @@ pub fn found<'a>(
 }
 
 /// UpdateThing.
-pub fn update(
-    call: &Call,
-    name: &ThingName,
-    request: UpdateRequest,
-    existing: Option<&Versioned<Thing>>,
-) -> Decided<()> {
-    let existing = found(name, existing)?;
-    refuse_unsupported(request.type_name.as_deref(), None)?;
+pub fn update(call: &Call, name: &ThingName, request: UpdateRequest, facts: &Facts) -> Decided<()> {
+    let existing = found(name, facts.existing.as_ref())?;
     check_version(&existing.record, request.expected_version)?;
+    let mut batch = call.batch();
     let mut thing = existing.record.clone();
+    if request.remove_type && request.type_name.is_some() {
+        return Err(Refusal::new(
+            Exception::InvalidRequest,
+            "fleet.thing.type_and_none",
+            "cannot give a thing a type and take it away in one call",
+        ));
+    }
     if request.remove_type {
         thing.type_name = None;
+    }
+    if request.type_name.is_some() && request.type_name != thing.type_name {
+        check_type(request.type_name.as_ref(), facts, &mut batch)?;
+        thing.type_name = request.type_name;
     }
     if let Some(attributes) = request.attributes {
         thing.attributes = updated_attributes(&thing.attributes, attributes, request.merge)?;
@@ -182,7 +239,11 @@ pub fn update(
     check_attributes(&thing.attributes, thing.type_name.is_some())?;
     thing.version += 1;
     thing.modified = call.now;
-    let mut batch = call.batch();
+    let mut events = vec![Event::ThingTrust(name.clone()), told(Operation::Updated, &thing)];
+    if existing.record.type_name != thing.type_name {
+        events.extend(association(Relating::Removed, &existing.record));
+        events.extend(association(Relating::Added, &thing));
+    }
     batch.audit.push(call.entry(
         "thing.update",
         name.as_str(),
@@ -192,7 +253,7 @@ pub fn update(
     batch.raises_epoch = true;
     Ok(Decision {
         batch,
-        events: vec![Event::ThingTrust(name.clone())],
+        events,
         reply: (),
     })
 }
@@ -224,9 +285,11 @@ pub fn delete(
     batch.delete(Key::Thing(name.clone()), existing.version);
     batch.at_most(Relation::PrincipalsOf(name.clone()), 0);
     batch.audit.push(call.entry("thing.delete", name.as_str(), ""));
+    let mut events = vec![told(Operation::Deleted, &existing.record)];
+    events.extend(association(Relating::Removed, &existing.record));
     Ok(Decision {
         batch,
-        events: Vec::new(),
+        events,
         reply: (),
     })
 }
@@ -276,7 +339,10 @@ pub(crate) fn check_attribute(name: &str, value: &str) -> Result<(), Refusal> {
 }
 
 fn same_or_exists(call: &Call, thing: &Thing, request: &CreateRequest) -> Decided<Thing> {
-    if thing.attributes == request.attributes && thing.type_name.is_none() {
+    let same = thing.attributes == request.attributes
+        && thing.type_name == request.type_name
+        && thing.billing_group == request.billing_group;
+    if same {
         return Ok(Decision::unchanged(call, thing.clone()));
     }
     Err(Refusal::new(
@@ -319,24 +385,5 @@ fn check_version(thing: &Thing, expected: Option<u64>) -> Result<(), Refusal> {
             ),
         )),
         _ => Ok(()),
-    }
-}
-
-fn refuse_unsupported(type_name: Option<&str>, billing_group: Option<&str>) -> Result<(), Refusal> {
-    if let Some(type_name) = type_name {
-        let type_name = ThingTypeName::parse(type_name)?;
-        return Err(Refusal::new(
-            Exception::ResourceNotFound,
-            "fleet.thing_type.unsupported",
-            format!("there is no thing type {type_name}: thing types are not supported by this release"),
-        ));
-    }
-    match billing_group {
-        Some(_) => Err(Refusal::new(
-            Exception::ResourceNotFound,
-            "fleet.billing_group.unsupported",
-            "there is no such billing group: billing groups are not supported by this release",
-        )),
-        None => Ok(()),
     }
 }

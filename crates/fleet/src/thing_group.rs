@@ -11,6 +11,7 @@ use crate::limits::{DESCRIPTION_BYTES_MAX, GROUP_ATTRIBUTES_MAX, GROUP_CHILDREN_
 use crate::names::{GroupName, PolicyName};
 use crate::record::{Tag, ThingGroup, Uuid, Versioned};
 use crate::refusal::{Exception, Refusal};
+use crate::registry_event::{Operation, RegistryEvent, Relating};
 use crate::{tags, thing};
 
 /// What CreateThingGroup asks for.
@@ -62,6 +63,7 @@ pub fn create(
         return same_or_exists(call, &existing.record, &request);
     }
     let mut batch = call.batch();
+    let mut events = Vec::new();
     if let Some(parent) = &request.parent {
         let above = found(parent, facts.lineage.first())?;
         if facts.lineage.len() >= GROUP_DEPTH_MAX {
@@ -73,6 +75,12 @@ pub fn create(
         }
         batch.check(Key::Group(parent.clone()), above.version);
         batch.at_most(Relation::ChildrenOf(parent.clone()), GROUP_CHILDREN_MAX - 1);
+        let child = (name.clone(), fresh);
+        events.push(Event::Registry(RegistryEvent::Hierarchy(
+            Relating::Added,
+            identified(above),
+            child,
+        )));
     }
     let group = ThingGroup {
         name: name.clone(),
@@ -89,11 +97,23 @@ pub fn create(
     batch
         .audit
         .push(call.entry("thing_group.create", name.as_str(), ""));
+    events.insert(0, told(Operation::Created, &group, &facts.lineage));
     Ok(Decision {
         batch,
-        events: Vec::new(),
+        events,
         reply: group,
     })
+}
+
+/// Name and id, as messages tell a group.
+pub(crate) fn identified(group: &Versioned<ThingGroup>) -> (GroupName, Uuid) {
+    (group.record.name.clone(), group.record.id)
+}
+
+/// `above` are the groups above it, the nearest first.
+fn told(operation: Operation, group: &ThingGroup, above: &[Versioned<ThingGroup>]) -> Event {
+    let above = above.iter().rev().map(identified).collect();
+    Event::Registry(RegistryEvent::Group(operation, Box::new(group.clone()), above))
 }
 
 /// Refuses one more group under a parent that has as many as it can have. `children` is how many it has.
@@ -122,14 +142,14 @@ pub fn found<'a>(
     })
 }
 
-/// UpdateThingGroup: gives the new version.
+/// UpdateThingGroup: gives the new version. `lineage` is the group and those above it, itself first.
 pub fn update(
     call: &Call,
     name: &GroupName,
     request: UpdateRequest,
-    existing: Option<&Versioned<ThingGroup>>,
+    lineage: &[Versioned<ThingGroup>],
 ) -> Decided<u64> {
-    let existing = found(name, existing)?;
+    let existing = found(name, lineage.first())?;
     check_version(&existing.record, request.expected_version)?;
     let mut group = existing.record.clone();
     if let Some(description) = request.description {
@@ -146,25 +166,30 @@ pub fn update(
     batch
         .audit
         .push(call.entry("thing_group.update", name.as_str(), format!("version {version}")));
+    let events = vec![told(
+        Operation::Updated,
+        &group,
+        lineage.get(1..).unwrap_or_default(),
+    )];
     batch.replace(Record::Group(group), existing.version);
     Ok(Decision {
         batch,
-        events: Vec::new(),
+        events,
         reply: version,
     })
 }
 
 /// DeleteThingGroup: deleting what is not there succeeds, a group with groups under it stays. Its members leave it and its
-/// policies are detached. `policies` are those that count for its members.
+/// policies are detached. `lineage` is the group and those above it; `policies` are those that count for its members.
 pub fn delete(
     call: &Call,
     name: &GroupName,
     expected_version: Option<u64>,
-    existing: Option<&Versioned<ThingGroup>>,
+    lineage: &[Versioned<ThingGroup>],
     has_children: bool,
     policies: Vec<PolicyName>,
 ) -> Decided<()> {
-    let Some(existing) = existing else {
+    let Some((existing, above)) = lineage.split_first() else {
         return Ok(Decision::unchanged(call, ()));
     };
     check_version(&existing.record, expected_version)?;
@@ -183,9 +208,18 @@ pub fn delete(
         .audit
         .push(call.entry("thing_group.delete", name.as_str(), ""));
     batch.raises_epoch = true;
+    let mut events: Vec<Event> = policies.into_iter().map(Event::PolicyTrust).collect();
+    events.push(told(Operation::Deleted, &existing.record, above));
+    if let Some(parent) = above.first() {
+        events.push(Event::Registry(RegistryEvent::Hierarchy(
+            Relating::Removed,
+            identified(parent),
+            identified(existing),
+        )));
+    }
     Ok(Decision {
         batch,
-        events: policies.into_iter().map(Event::PolicyTrust).collect(),
+        events,
         reply: (),
     })
 }

@@ -11,6 +11,7 @@ use crate::limits::GROUPS_PER_THING_MAX;
 use crate::names::GroupName;
 use crate::record::{GroupMember, Thing, ThingGroup, Versioned};
 use crate::refusal::{Exception, Refusal};
+use crate::registry_event::{RegistryEvent, Relating};
 use crate::{thing, thing_group};
 
 /// A group that a thing is in, and the top of its hierarchy.
@@ -48,13 +49,19 @@ pub struct Facts {
 pub fn change(call: &Call, name: &ThingName, facts: &Facts) -> Decided<()> {
     let thing = thing::found(name, facts.thing.as_ref())?;
     let mut batch = call.batch();
+    let mut events = vec![Event::ThingGrants(name.clone())];
+    let mut tell = |relating, group: &Versioned<ThingGroup>| {
+        let thing = (name.clone(), thing.record.id);
+        let group = thing_group::identified(group);
+        events.push(Event::Registry(RegistryEvent::Membership(relating, group, thing)));
+    };
     let mut staying: Vec<(&GroupName, &GroupName)> = facts
         .memberships
         .iter()
         .map(|membership| (&membership.member.record.group, &membership.root))
         .collect();
     for (group, existing) in &facts.left {
-        thing_group::found(group, existing.as_ref())?;
+        let existing = thing_group::found(group, existing.as_ref())?;
         let membership = facts
             .memberships
             .iter()
@@ -73,6 +80,7 @@ pub fn change(call: &Call, name: &ThingName, facts: &Facts) -> Decided<()> {
                 .audit
                 .push(call.entry("thing_group.leave", name.as_str(), group.as_str()));
             staying.retain(|(other, _)| *other != group);
+            tell(Relating::Removed, existing);
         }
     }
     let stayed = staying.len();
@@ -84,6 +92,7 @@ pub fn change(call: &Call, name: &ThingName, facts: &Facts) -> Decided<()> {
         let root = joined.lineage.last().map_or(&joined.name, |top| &top.record.name);
         check_room(name, joined, root, &staying)?;
         staying.push((&joined.name, root));
+        tell(Relating::Added, existing);
         batch.check(Key::Group(joined.name.clone()), existing.version);
         batch.insert(Record::GroupMember(GroupMember {
             group: joined.name.clone(),
@@ -107,7 +116,7 @@ pub fn change(call: &Call, name: &ThingName, facts: &Facts) -> Decided<()> {
     batch.raises_epoch = true;
     Ok(Decision {
         batch,
-        events: vec![Event::ThingGrants(name.clone())],
+        events,
         reply: (),
     })
 }

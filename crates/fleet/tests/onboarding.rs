@@ -311,6 +311,7 @@ fn existing_thing(born_under: identity::CertificateId, country: &str) -> Version
         name: "unit-1".parse().unwrap(),
         id: Uuid([1; 16]),
         type_name: None,
+        billing_group: None,
         attributes: [("country".to_owned(), country.to_owned())].into(),
         version: 3,
         born_under: Some(born_under),

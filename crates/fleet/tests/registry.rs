@@ -11,12 +11,12 @@ use fixtures::{Authority, NOW, call, refused};
 use fleet::attachment::{self, AttachFacts};
 use fleet::batch::{Batch, Record, Write};
 use fleet::certificate::{self, DeleteFacts, Registration};
-use fleet::names::{PolicyName, PolicyVersionId};
+use fleet::names::{PolicyName, PolicyVersionId, ThingTypeName};
 use fleet::record::{
     CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget,
     PrincipalType, Tag, Thing, ThingPrincipal, Uuid, Versioned,
 };
-use fleet::thing::{self, CreateRequest, Filter, UpdateRequest};
+use fleet::thing::{self, CreateRequest, Facts, Filter, UpdateRequest};
 use fleet::{Event, policies, policy_versions, principal};
 use identity::crypto::SoftwareKey;
 use identity::key::Curve;
@@ -72,7 +72,7 @@ fn a_thing() -> Versioned<Thing> {
             &call(),
             &name("unit-1"),
             CreateRequest::default(),
-            None,
+            &Facts::default(),
             Uuid([1; 16]),
         )
         .unwrap()
@@ -321,7 +321,11 @@ fn a_thing_is_made_once_and_the_same_request_succeeds() {
         ..CreateRequest::default()
     };
     let create = |request: &CreateRequest, existing: Option<&Versioned<Thing>>| {
-        thing::create(&call(), &name("unit-1"), request.clone(), existing, Uuid([2; 16]))
+        let facts = Facts {
+            existing: existing.cloned(),
+            ..Facts::default()
+        };
+        thing::create(&call(), &name("unit-1"), request.clone(), &facts, Uuid([2; 16]))
     };
     let made = create(&request, None).unwrap();
     assert_eq!(made.reply.version, 1);
@@ -361,12 +365,12 @@ fn a_thing_is_made_once_and_the_same_request_succeeds() {
         );
     }
     let typed = CreateRequest {
-        type_name: Some("t".to_owned()),
+        type_name: Some(ThingTypeName::parse("t").unwrap()),
         ..CreateRequest::default()
     };
     assert_eq!(
         refused(create(&typed, None)),
-        ("ResourceNotFoundException", "fleet.thing_type.unsupported")
+        ("ResourceNotFoundException", "fleet.resource.missing")
     );
 }
 
@@ -382,7 +386,11 @@ fn a_thing_is_updated_under_the_version_the_caller_demands() {
         )
     };
     let update = |existing: &Versioned<Thing>, request| {
-        let decision = thing::update(&call(), &name("unit-1"), request, Some(existing))?;
+        let facts = Facts {
+            existing: Some(existing.clone()),
+            ..Facts::default()
+        };
+        let decision = thing::update(&call(), &name("unit-1"), request, &facts)?;
         match put(&decision.batch) {
             Record::Thing(thing) => Ok(at(existing.version + 1, thing.clone())),
             other => panic!("{other:?}"),
@@ -418,7 +426,7 @@ fn a_thing_is_updated_under_the_version_the_caller_demands() {
         refused(update(&first, stale)),
         ("VersionConflictException", "fleet.thing.version")
     );
-    let missing = thing::update(&call(), &name("x"), UpdateRequest::default(), None);
+    let missing = thing::update(&call(), &name("x"), UpdateRequest::default(), &Facts::default());
     assert_eq!(refused(missing).0, "ResourceNotFoundException");
 }
 
@@ -461,7 +469,7 @@ fn things_are_filtered_by_attribute_and_type() {
         attribute_name: attribute.map(|(name, _)| name.to_owned()),
         attribute_value: attribute.and_then(|(_, value)| value).map(str::to_owned),
         value_is_prefix: prefix,
-        type_name: None,
+        ..Filter::default()
     };
     for (attribute, prefix, expected) in [
         (None, false, true),
@@ -478,7 +486,7 @@ fn things_are_filtered_by_attribute_and_type() {
         );
     }
     let typed = Filter {
-        type_name: Some("t".to_owned()),
+        type_name: Some(ThingTypeName::parse("t").unwrap()),
         ..Filter::default()
     };
     assert!(!typed.admits(&thing));

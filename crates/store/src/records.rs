@@ -13,6 +13,7 @@ use fleet::record::{
     CaCertificate, CertificateStatus, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget,
     ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal, Versioned,
 };
+use fleet::resource::Resource;
 use fleet::thing;
 use fleet::thing_group_members::Membership;
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
@@ -335,6 +336,21 @@ pub trait Records: Send + Sync {
         id: &CertificateId,
         page: PageRequest,
     ) -> impl Future<Output = Looked<Page<ThingPrincipal>>> + Send;
+
+    /// A record that is kept whole.
+    fn resource<T: Resource>(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+    ) -> impl Future<Output = Looked<Option<Versioned<T>>>> + Send;
+
+    /// Records that are kept whole, of one kind, whose names begin with `prefix`.
+    fn list_resources<T: Resource>(
+        &self,
+        tenant: &Tenant,
+        prefix: &str,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<T>>> + Send;
 
     /// The audit log of a tenant.
     fn list_audit(

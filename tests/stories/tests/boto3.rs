@@ -17,3 +17,8 @@ fn runs(program: &str) {
 fn things_stand_in_groups_and_groups_carry_policies() {
     runs("groups");
 }
+
+#[test]
+fn types_billing_groups_and_tags_are_kept_and_changes_are_published() {
+    runs("registry");
+}

@@ -150,12 +150,12 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
     };
     let version = request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let lineage = request.store().group_lineage(&request.call.tenant, &name).await?;
             Ok(thing_group::update(
                 &request.call,
                 &name,
                 wanted.clone(),
-                existing.as_ref(),
+                &lineage,
             )?)
         })
         .await?;
@@ -169,14 +169,14 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
     let (tenant, store) = (&request.call.tenant, request.store());
     request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let lineage = store.group_lineage(tenant, &name).await?;
             let has_children = store.group_children(tenant, &name).await? > 0;
             let policies = store.policies_of_group(tenant, &name).await?;
             Ok(thing_group::delete(
                 &request.call,
                 &name,
                 input.expected_version,
-                existing.as_ref(),
+                &lineage,
                 has_children,
                 policies.into_iter().map(|attached| attached.name).collect(),
             )?)

@@ -6,8 +6,10 @@
 
 mod authorities;
 mod authorization;
+mod billing_groups;
 mod certificates;
 mod encoding;
+mod event_configurations;
 mod fault;
 mod groups;
 mod listing;
@@ -18,7 +20,9 @@ mod render;
 mod server;
 pub mod sigv4;
 mod table;
+mod tagging;
 mod templates;
+mod thing_types;
 mod things;
 
 use std::net::SocketAddr;

@@ -10,7 +10,8 @@ use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
 use super::{
-    Request, authorities, authorization, certificates, groups, policies, publish, templates, things,
+    Request, authorities, authorization, billing_groups, certificates, event_configurations, groups,
+    policies, publish, tagging, templates, thing_types, things,
 };
 
 /// What an operation's row calls.
@@ -38,7 +39,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 68] = [
+pub(super) static TABLE: [Operation<Handler>; 87] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -77,6 +78,25 @@ pub(super) static TABLE: [Operation<Handler>; 68] = [
     row!("UpdateThingGroupsForThing", "PUT" "/thing-groups/updateThingGroupsForThing", NONE, groups::change_groups),
     row!("ListThingsInThingGroup", "GET" "/thing-groups/{thingGroupName}/things", [number("maxResults"), query("nextToken"), flag("recursive")], groups::things),
     row!("ListThingGroupsForThing", "GET" "/things/{thingName}/thing-groups", RESULTS, groups::groups_of),
+    row!("CreateThingType", "POST" "/thing-types/{thingTypeName}", NONE, thing_types::create),
+    row!("DescribeThingType", "GET" "/thing-types/{thingTypeName}", NONE, thing_types::describe),
+    row!("UpdateThingType", "PATCH" "/thing-types/{thingTypeName}", NONE, thing_types::update),
+    row!("DeprecateThingType", "POST" "/thing-types/{thingTypeName}/deprecate", NONE, thing_types::deprecate),
+    row!("DeleteThingType", "DELETE" "/thing-types/{thingTypeName}", NONE, thing_types::delete),
+    row!("ListThingTypes", "GET" "/thing-types", [number("maxResults"), query("nextToken"), query("thingTypeName")], thing_types::list),
+    row!("CreateBillingGroup", "POST" "/billing-groups/{billingGroupName}", NONE, billing_groups::create),
+    row!("DescribeBillingGroup", "GET" "/billing-groups/{billingGroupName}", NONE, billing_groups::describe),
+    row!("UpdateBillingGroup", "PATCH" "/billing-groups/{billingGroupName}", NONE, billing_groups::update),
+    row!("DeleteBillingGroup", "DELETE" "/billing-groups/{billingGroupName}", [number("expectedVersion")], billing_groups::delete),
+    row!("ListBillingGroups", "GET" "/billing-groups", [number("maxResults"), query("nextToken"), query("namePrefixFilter")], billing_groups::list),
+    row!("AddThingToBillingGroup", "PUT" "/billing-groups/addThingToBillingGroup", NONE, billing_groups::add),
+    row!("RemoveThingFromBillingGroup", "PUT" "/billing-groups/removeThingFromBillingGroup", NONE, billing_groups::remove),
+    row!("ListThingsInBillingGroup", "GET" "/billing-groups/{billingGroupName}/things", RESULTS, billing_groups::things),
+    row!("TagResource", "POST" "/tags", NONE, tagging::tag),
+    row!("UntagResource", "POST" "/untag", NONE, tagging::untag),
+    row!("ListTagsForResource", "GET" "/tags", [query("resourceArn"), query("nextToken")], tagging::list),
+    row!("DescribeEventConfigurations", "GET" "/event-configurations", NONE, event_configurations::describe),
+    row!("UpdateEventConfigurations", "PATCH" "/event-configurations", NONE, event_configurations::update),
     row!("CreatePolicy", "POST" "/policies/{policyName}", NONE, policies::create),
     row!("GetPolicy", "GET" "/policies/{policyName}", NONE, policies::fetch),
     row!("ListPolicies", "GET" "/policies", PAGE, policies::list),

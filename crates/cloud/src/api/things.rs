@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use fleet::names::{BillingGroupName, ThingTypeName};
+use fleet::page::PageRequest;
 use fleet::record::{PrincipalType, Thing, ThingPrincipal};
 use fleet::{Decision, Event, arn, principal, thing};
 use identity::{CertificateId, ThingName};
@@ -63,19 +65,24 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
         .attributes
         .unwrap_or_default();
     let wanted = thing::CreateRequest {
-        type_name: input.thing_type_name,
+        type_name: parse_type(input.thing_type_name.as_deref())?,
         attributes,
-        billing_group: input.billing_group_name,
+        billing_group: input
+            .billing_group_name
+            .as_deref()
+            .map(BillingGroupName::parse)
+            .transpose()?,
     };
     let fresh = clock::uuid().map_err(ApiFault::failed)?;
     let made = request
         .decide(async || {
-            let existing = request.store().thing(&request.call.tenant, &name).await?;
+            let kinds = (wanted.type_name.as_ref(), wanted.billing_group.as_ref());
+            let facts = facts(request, &name, kinds).await?;
             Ok(thing::create(
                 &request.call,
                 &name,
                 wanted.clone(),
-                existing.as_ref(),
+                &facts,
                 fresh,
             )?)
         })
@@ -87,6 +94,42 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     }))
 }
 
+fn parse_type(name: Option<&str>) -> Result<Option<ThingTypeName>, ApiFault> {
+    Ok(name.map(ThingTypeName::parse).transpose()?)
+}
+
+async fn facts(
+    request: &Request<'_>,
+    name: &ThingName,
+    (type_name, billing_group): (Option<&ThingTypeName>, Option<&BillingGroupName>),
+) -> Result<thing::Facts, ApiFault> {
+    let (tenant, store) = (&request.call.tenant, request.store());
+    let mut facts = thing::Facts {
+        existing: store.thing(tenant, name).await?,
+        ..thing::Facts::default()
+    };
+    if let Some(type_name) = type_name {
+        facts.thing_type = store.resource(tenant, type_name.as_str()).await?;
+    }
+    if let Some(billing_group) = billing_group {
+        facts.billing_group = store.resource(tenant, billing_group.as_str()).await?;
+    }
+    Ok(facts)
+}
+
+/// Whether any thing passes the filter.
+pub(super) async fn is_any(request: &Request<'_>, filter: &thing::Filter) -> Result<bool, ApiFault> {
+    let page = PageRequest {
+        size: 1,
+        ..PageRequest::first()
+    };
+    let page = request
+        .store()
+        .list_things(&request.call.tenant, filter, page)
+        .await?;
+    Ok(!page.items.is_empty())
+}
+
 /// DescribeThing.
 pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let name = input.read::<Named>()?.name()?;
@@ -95,6 +138,7 @@ pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answ
         name,
         id,
         type_name,
+        billing_group,
         attributes,
         version,
         ..
@@ -107,6 +151,7 @@ pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answ
         "thingTypeName": type_name.as_ref().map(|name| name.as_str()),
         "attributes": attributes,
         "version": version,
+        "billingGroupName": billing_group.as_ref().map(|name| name.as_str()),
     })))
 }
 
@@ -116,7 +161,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
     let name = input.name()?;
     let payload = input.attribute_payload.unwrap_or_default();
     let wanted = thing::UpdateRequest {
-        type_name: input.thing_type_name,
+        type_name: parse_type(input.thing_type_name.as_deref())?,
         attributes: payload.attributes,
         merge: payload.merge,
         expected_version: input.expected_version,
@@ -124,13 +169,8 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
     };
     request
         .decide(async || {
-            let existing = request.store().thing(&request.call.tenant, &name).await?;
-            Ok(thing::update(
-                &request.call,
-                &name,
-                wanted.clone(),
-                existing.as_ref(),
-            )?)
+            let facts = facts(request, &name, (wanted.type_name.as_ref(), None)).await?;
+            Ok(thing::update(&request.call, &name, wanted.clone(), &facts)?)
         })
         .await?;
     Ok(nothing())
@@ -178,7 +218,8 @@ pub(super) async fn list(request: &Request<'_>, input: Input) -> Result<Answer, 
         attribute_name: input.attribute_name,
         attribute_value: input.attribute_value,
         value_is_prefix: input.use_prefix_attribute_value,
-        type_name: input.thing_type_name,
+        type_name: parse_type(input.thing_type_name.as_deref())?,
+        billing_group: None,
     }
     .check()?;
     let page = request

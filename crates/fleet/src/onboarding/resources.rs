@@ -54,6 +54,7 @@ impl Bearer {
             name: plan.name.clone(),
             id,
             type_name: None,
+            billing_group: None,
             attributes: plan.attributes.clone(),
             version: 1,
             born_under: self.ca,

@@ -91,6 +91,7 @@ pub fn thing(number: u64) -> Thing {
         name: thing_name(number),
         id: Uuid([7; 16]),
         type_name: None,
+        billing_group: None,
         attributes: BTreeMap::from([("number".to_owned(), number.to_string())]),
         version: 1,
         born_under: Some(id(1)),

@@ -11,8 +11,20 @@
 )]
 
 pub mod attempts;
+pub mod groups;
+pub mod lists;
 pub mod made;
 pub mod records;
+pub mod resources;
+mod steps;
+
+/// Every promise about records, in one place for the macro.
+pub mod promises {
+    pub use super::groups::*;
+    pub use super::lists::*;
+    pub use super::records::*;
+    pub use super::resources::*;
+}
 
 use crate::{Attempts, Records};
 
@@ -56,6 +68,8 @@ macro_rules! records_conformance {
             templates_are_kept_with_their_versions,
             groups_are_nested_and_hold_things,
             policies_of_groups_count_for_the_things_in_them,
+            whole_records_are_kept_by_kind_and_name,
+            things_are_found_by_type_and_billing_group,
             changes_are_in_the_audit_log,
             what_was_answered_is_there_after_reopening,
             of_many_writers_of_one_key_one_wins,
@@ -66,7 +80,7 @@ macro_rules! records_conformance {
         $(
             #[test]
             fn $promise() {
-                $crate::conformance::records::$promise(&$place());
+                $crate::conformance::promises::$promise(&$place());
             }
         )*
     };

@@ -9,6 +9,7 @@ use fleet::record::{
     CaCertificate, DeviceCertificate, PolicyTarget, PrincipalType, ProvisioningTemplate, Thing, ThingGroup,
     ThingPrincipal,
 };
+use fleet::resource::Resource;
 use fleet::thing::Filter;
 use identity::{CertificateId, ThingName, UnixMillis};
 use rusqlite::types::ToSql;
@@ -141,7 +142,32 @@ pub(super) fn things(
     filter: &Filter,
     page: PageRequest,
 ) -> Read<Page<Thing>> {
-    let select = concat!("SELECT ", thing_columns!(), " WHERE t.tenant = ?1");
+    let names = (
+        filter.type_name.as_ref().map(|name| name.as_str()),
+        filter.billing_group.as_ref().map(|name| name.as_str()),
+    );
+    let (select, name) = match names {
+        (Some(name), _) => (
+            concat!(
+                "SELECT ",
+                thing_columns!(),
+                " WHERE t.tenant = ?1 AND t.type_name = ?2"
+            ),
+            Some(name),
+        ),
+        (None, Some(name)) => (
+            concat!(
+                "SELECT ",
+                thing_columns!(),
+                " WHERE t.tenant = ?1 AND t.billing_group = ?2"
+            ),
+            Some(name),
+        ),
+        (None, None) => (
+            concat!("SELECT ", thing_columns!(), " WHERE t.tenant = ?1 AND ?2 IS NULL"),
+            None,
+        ),
+    };
     let scan = if filter.is_empty() {
         usize::from(page.size)
     } else {
@@ -149,12 +175,36 @@ pub(super) fn things(
     };
     Listing {
         select,
-        params: &[&tenant],
+        params: &[&tenant, &name],
         order: "t.id",
     }
     .page(connection, page, scan, |row| {
         let (place, thing) = read::thing_row(row)?;
         Ok((place, Some(thing.record).filter(|thing| filter.admits(thing))))
+    })
+}
+
+/// Records that are kept whole, of one kind.
+pub(super) fn resources<T: Resource>(
+    connection: &Connection,
+    tenant: i64,
+    prefix: &str,
+    page: PageRequest,
+) -> Read<Page<T>> {
+    let scan = if prefix.is_empty() {
+        usize::from(page.size)
+    } else {
+        FILTER_SCAN_ROWS_MAX
+    };
+    Listing {
+        select: "SELECT id, body, version FROM resource WHERE tenant = ?1 AND kind = ?2",
+        params: &[&tenant, &T::KIND.name()],
+        order: "id",
+    }
+    .page(connection, page, scan, |row| {
+        let (place, resource) = read::resource_row::<T>(row)?;
+        let shown = Some(resource.record).filter(|resource| resource.name().starts_with(prefix));
+        Ok((place, shown))
     })
 }
 

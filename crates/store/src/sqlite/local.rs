@@ -11,6 +11,7 @@ use fleet::record::{
     CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
     RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal, Versioned,
 };
+use fleet::resource::Resource;
 use fleet::thing;
 use fleet::thing_group_members::Membership;
 use identity::{CertificateId, Region, Tenant, ThingName};
@@ -380,6 +381,23 @@ impl Records for LocalRecords {
     ) -> Looked<Page<ThingPrincipal>> {
         self.list(tenant, |connection, tenant| {
             lists::principal_things(connection, tenant, id, page)
+        })
+    }
+
+    async fn resource<T: Resource>(&self, tenant: &Tenant, name: &str) -> Looked<Option<Versioned<T>>> {
+        self.look(tenant, |connection, tenant| {
+            read::resource(connection, tenant, name)
+        })
+    }
+
+    async fn list_resources<T: Resource>(
+        &self,
+        tenant: &Tenant,
+        prefix: &str,
+        page: PageRequest,
+    ) -> Looked<Page<T>> {
+        self.list(tenant, |connection, tenant| {
+            lists::resources(connection, tenant, prefix, page)
         })
     }
 

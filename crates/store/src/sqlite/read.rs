@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use fleet::limits::{CAS_PER_SUBJECT_MAX, CERTIFICATES_PER_THING_MAX, GROUP_DEPTH_MAX};
 use fleet::names::{
-    CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId, ThingTypeName,
+    BillingGroupName, CodeValue, GroupName, PolicyName, PolicyVersionId, TemplateName, TemplateVersionId,
+    ThingTypeName,
 };
 use fleet::record::{
     CaCertificate, CaStatus, CertificateMode, CertificateStatus, DeviceCertificate, GroupMember, Origin,
@@ -15,6 +16,7 @@ use fleet::record::{
     ProvisioningTemplate, RegionClaim, RegistrationCode, TemplateKind, TemplateVersion, Thing, ThingGroup,
     ThingPrincipal, Uuid, Versioned,
 };
+use fleet::resource::Resource;
 use fleet::thing_group_members::Membership;
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -35,7 +37,7 @@ macro_rules! certificate_columns {
 macro_rules! thing_columns {
     () => {
         "t.id, t.name, t.uuid, t.type_name, t.attributes, t.thing_version, \
-    issuer.fingerprint, t.simulated, t.created, t.modified, t.version \
+    issuer.fingerprint, t.simulated, t.created, t.modified, t.version, t.billing_group \
     FROM thing t LEFT JOIN issuer ON issuer.id = t.born_under"
     };
 }
@@ -317,6 +319,12 @@ pub(super) fn thing(
 }
 
 pub(super) fn thing_row(row: &Row<'_>) -> Read<(u64, Versioned<Thing>)> {
+    let billing_group: Option<String> = column(row, 11)?;
+    let billing_group = billing_group.map(|name| {
+        word("thing.billing_group", &name, |name| {
+            BillingGroupName::parse(name).ok()
+        })
+    });
     let type_name: Option<String> = column(row, 3)?;
     let type_name =
         type_name.map(|name| word("thing.type_name", &name, |name| ThingTypeName::parse(name).ok()));
@@ -324,6 +332,7 @@ pub(super) fn thing_row(row: &Row<'_>) -> Read<(u64, Versioned<Thing>)> {
         name: thing_name(row, 1)?,
         id: Uuid(bytes("thing.uuid", blob(row, 2)?)?),
         type_name: type_name.transpose()?,
+        billing_group: billing_group.transpose()?,
         attributes: read_attributes(text(row, 4)?)?,
         version: column(row, 5)?,
         born_under: optional_id(row, 6)?,
@@ -694,6 +703,35 @@ pub(super) fn principals_of(connection: &Connection, tenant: i64, thing: &ThingN
             })
         },
     )
+}
+
+/// A record that is kept whole.
+pub(super) fn resource<T: Resource>(
+    connection: &Connection,
+    tenant: i64,
+    name: &str,
+) -> Read<Option<Versioned<T>>> {
+    let sql = "SELECT id, body, version FROM resource WHERE tenant = ?1 AND kind = ?2 AND name = ?3";
+    let found = one(
+        connection,
+        sql,
+        params![tenant, T::KIND.name(), name],
+        resource_row,
+    )?;
+    Ok(found.map(|(_, resource)| resource))
+}
+
+pub(super) fn resource_row<T: Resource>(row: &Row<'_>) -> Read<(u64, Versioned<T>)> {
+    let body = super::plain::read(text(row, 1)?)?;
+    let record = T::shaped(&body)
+        .ok_or_else(|| Error::corrupt("resource.body", format!("not the shape of a {}", T::KIND.name())))?;
+    Ok((
+        column(row, 0)?,
+        Versioned {
+            version: column(row, 2)?,
+            record,
+        },
+    ))
 }
 
 /// How many rows a query finds, counted no further than one more than `most`.

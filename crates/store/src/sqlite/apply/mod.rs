@@ -8,6 +8,7 @@ mod write;
 use fleet::batch::{Batch, Check, Expect, Key, Relation, Write};
 use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::record::PolicyTarget;
+use fleet::resource::Kind;
 use identity::{CertificateId, Tenant, ThingName};
 use rusqlite::{Connection, Params, params};
 
@@ -111,6 +112,7 @@ impl<'a> Applying<'a> {
             Key::Policy(name) => self.policy(name),
             Key::Template(name) => self.template(name),
             Key::Group(name) => self.group(name),
+            Key::Resource { kind, name } => self.resource(*kind, name),
             Key::GroupMember { group, thing } => {
                 let (Some(group), Some(thing)) = (self.group(group)?, self.thing(thing)?) else {
                     return Ok(None);
@@ -184,6 +186,11 @@ impl<'a> Applying<'a> {
         self.row(sql, params![self.tenant_id, name.as_str()])
     }
 
+    fn resource(&self, kind: Kind, name: &str) -> Result<Option<Row>, Error> {
+        let sql = "SELECT id, version FROM resource WHERE tenant = ?1 AND kind = ?2 AND name = ?3";
+        self.row(sql, params![self.tenant_id, kind.name(), name])
+    }
+
     fn template(&self, name: &TemplateName) -> Result<Option<Row>, Error> {
         let sql = "SELECT id, version FROM provisioning_template WHERE tenant = ?1 AND name = ?2";
         self.row(sql, params![self.tenant_id, name.as_str()])
@@ -241,6 +248,22 @@ impl<'a> Applying<'a> {
                 "SELECT count(*) FROM (SELECT 1 FROM thing_principal WHERE thing = ?1 LIMIT ?2)",
                 self.thing(name)?,
             ),
+            Relation::ThingsOfType(name) => {
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM thing WHERE tenant = ?1 AND type_name = ?2 LIMIT ?3)";
+                return count(
+                    self.connection,
+                    sql,
+                    params![self.tenant_id, name.as_str(), limit],
+                );
+            }
+            Relation::ThingsBilledTo(name) => {
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM thing WHERE tenant = ?1 AND billing_group = ?2 LIMIT ?3)";
+                return count(
+                    self.connection,
+                    sql,
+                    params![self.tenant_id, name.as_str(), limit],
+                );
+            }
             Relation::CasWithTemplate(name) => {
                 let sql = "SELECT count(*) FROM (SELECT 1 FROM ca WHERE tenant = ?1 AND template_name = ?2 LIMIT ?3)";
                 return count(

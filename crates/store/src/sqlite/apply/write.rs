@@ -5,11 +5,13 @@ use fleet::record::{
     CaCertificate, DeviceCertificate, GroupMember, Policy, PolicyAttachment, PolicyTarget,
     ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal,
 };
+use fleet::resource::Kept;
 use rusqlite::{Params, params};
 
 use super::{Applying, Row};
 use crate::error::Error;
 use crate::sqlite::codec::{attributes_text, registration_text, tags_text};
+use crate::sqlite::plain;
 
 impl Applying<'_> {
     /// Attachments rest on rows, so they go first when deleted and last when made.
@@ -90,6 +92,10 @@ impl Applying<'_> {
                 let (group, policy) = (self.group(group)?, self.policy(policy)?);
                 self.execute(sql, params![number(group), number(policy)])
             }
+            Key::Resource { kind, name } => {
+                let row = self.resource(*kind, name)?;
+                self.delete_row("DELETE FROM resource WHERE id = ?1", row)
+            }
             Key::Template(name) => {
                 let row = self.template(name)?;
                 self.delete_row(
@@ -131,7 +137,22 @@ impl Applying<'_> {
             Record::Group(group) => self.put_group(group, expect),
             Record::GroupMember(member) => self.put_member(member),
             Record::ThingPrincipal(principal) => self.put_principal(principal),
+            Record::Resource(kept) => self.put_resource(kept),
         }
+    }
+
+    fn put_resource(&self, kept: &Kept) -> Result<(), Error> {
+        self.execute(
+            "INSERT INTO resource (tenant, kind, name, body, version) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (tenant, kind, name) DO UPDATE SET body = excluded.body, version = excluded.version",
+            params![
+                self.tenant_id,
+                kept.kind.name(),
+                kept.name,
+                plain::text(&kept.body),
+                self.version
+            ],
+        )
     }
 
     fn put_code(&self, record: &RegistrationCode) -> Result<(), Error> {
@@ -233,13 +254,14 @@ impl Applying<'_> {
 
     fn put_thing(&mut self, thing: &Thing, expect: Expect) -> Result<(), Error> {
         let type_name = thing.type_name.as_ref().map(|name| name.as_str());
+        let billing_group = thing.billing_group.as_ref().map(|name| name.as_str());
         let attributes = attributes_text(&thing.attributes);
         if expect == Expect::Absent {
             let born_under = self.issuers.number(self.connection, thing.born_under.as_ref())?;
             self.execute(
                 "INSERT INTO thing (tenant, name, uuid, type_name, attributes, thing_version, born_under, simulated,
-                    created, modified, version)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                    created, modified, version, billing_group)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     self.tenant_id,
                     thing.name.as_str(),
@@ -252,6 +274,7 @@ impl Applying<'_> {
                     thing.created.0,
                     thing.modified.0,
                     self.version,
+                    billing_group,
                 ],
             )?;
             self.things.retain(|(known, _)| *known != thing.name);
@@ -260,9 +283,17 @@ impl Applying<'_> {
         }
         let row = self.thing(&thing.name)?;
         self.execute(
-            "UPDATE thing SET type_name = ?2, attributes = ?3, thing_version = ?4, modified = ?5, version = ?6
-             WHERE id = ?1",
-            params![number(row), type_name, attributes, thing.version, thing.modified.0, self.version],
+            "UPDATE thing SET type_name = ?2, attributes = ?3, thing_version = ?4, modified = ?5, version = ?6,
+                billing_group = ?7 WHERE id = ?1",
+            params![
+                number(row),
+                type_name,
+                attributes,
+                thing.version,
+                thing.modified.0,
+                self.version,
+                billing_group
+            ],
         )
     }
 
