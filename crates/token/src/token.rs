@@ -4,7 +4,7 @@
 //! for reading everything again.
 
 use std::boxed::Box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::vec::Vec;
 
@@ -22,9 +22,13 @@ pub(crate) struct Token {
     backend: Box<dyn Backend>,
     description: Mutex<Option<TokenDescription>>,
     /// Private objects are hidden from whoever has not logged in.
-    guarded: AtomicBool,
+    guard: AtomicU8,
     table: RwLock<Table>,
 }
+
+const UNKNOWN: u8 = 0;
+const GUARDED: u8 = 1;
+const UNGUARDED: u8 = 2;
 
 impl Token {
     /// A token behind this backend. Nothing is asked of it yet.
@@ -32,7 +36,7 @@ impl Token {
         Self {
             backend,
             description: Mutex::default(),
-            guarded: AtomicBool::new(true),
+            guard: AtomicU8::new(UNKNOWN),
             table: RwLock::new(Table::new(handles)),
         }
     }
@@ -68,23 +72,26 @@ impl Token {
 
     /// Whether anybody answers.
     pub(crate) fn check_present(&self) -> Result<(), Error> {
-        if self.description().is_some() {
-            return Ok(());
+        if self.description().is_none() {
+            self.describe()?;
         }
-        self.describe()?;
-        self.status().map(|_| ())
+        if self.guard.load(Ordering::Relaxed) == UNKNOWN {
+            self.status()?;
+        }
+        Ok(())
     }
 
     /// What guards the token.
     pub(crate) fn status(&self) -> Result<Status, Error> {
         let status = self.noticed(self.backend.status())?;
-        self.guarded.store(status.login_required, Ordering::Relaxed);
+        let guard = if status.login_required { GUARDED } else { UNGUARDED };
+        self.guard.store(guard, Ordering::Relaxed);
         Ok(status)
     }
 
     /// Whether private objects are hidden from whoever has not logged in.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.guarded.load(Ordering::Relaxed)
+        self.guard.load(Ordering::Relaxed) != UNGUARDED
     }
 
     /// Lets a user in.
