@@ -14,12 +14,20 @@ pub const PIN_TRIES_MAX: u8 = 10;
 pub const ARGON2_KIBIBYTES: u32 = 19 * 1024;
 /// Passes of argon2id over that memory.
 pub const ARGON2_PASSES: u32 = 2;
+/// Memory that the file of a token may demand for one try of a PIN.
+pub const ARGON2_KIBIBYTES_MAX: u32 = 1024 * 1024;
+/// Passes that the file of a token may demand.
+pub const ARGON2_PASSES_MAX: u32 = 64;
 /// Bytes of a token's label.
 pub const LABEL_BYTES_MAX: usize = 32;
 /// One attribute of an object.
 pub const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
+/// All attributes of an object in files together, with its secret.
+pub const FLASH_OBJECT_BYTES_MAX: usize = 1024 * 1024;
 /// One commit in a token's journal.
-pub const FRAME_BYTES_MAX: u32 = 1024 * 1024;
+pub const FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// What a token's journal may hold beside twice its objects before it is written anew.
+pub const JOURNAL_SLACK_BYTES: u64 = 1024 * 1024;
 /// A token's journal.
 pub const JOURNAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// What stands for a number that nobody knows (`CK_UNAVAILABLE_INFORMATION`).

@@ -1,32 +1,17 @@
-//! The file that a token is: frames, one after another, never changed once written.
-//!
-//! A frame is its length, the length's complement, the body, and the SHA-256 over the sum before it and all of this: every byte
-//! of the file counts. A frame is one commit: it is there whole, or it is not there. A write that was cut short (the process was
-//! killed, the power went) leaves a frame that ends too early, or zeros where its sum should be; that is an end, and the next
-//! writer cuts it off. Anything else that does not add up is damage and never passed over.
+//! The file that a token is: opened once and kept open, read from where it was left, added to, or replaced as a whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::vec::Vec;
 
-use aws_lc_rs::digest::{Context, SHA256};
-
+use super::frame::{self, DAMAGED, Found, HEAD_BYTES, MAGIC, Position, Proof};
+use super::seal::Keys;
 use crate::error::Error;
-use crate::limits::{FRAME_BYTES_MAX, JOURNAL_BYTES_MAX};
+use crate::limits::JOURNAL_BYTES_MAX;
 
-/// The sum over everything up to a place in the file.
-pub(super) type Chain = [u8; 32];
-
-/// The sum of an empty file.
-pub(super) const START: Chain = *b"birthmark token journal, form 1.";
-
-const HEAD_BYTES: usize = 8;
-const SUM_BYTES: usize = 32;
-
-const DAMAGED: Error = Error::DeviceContent {
-    what: "the token's journal has bytes that nobody wrote",
-};
+/// Bytes that are read at once.
+const READ_BYTES: usize = 256 * 1024;
 
 /// What went wrong with a file.
 pub(super) fn failed(what: &'static str) -> impl Fn(io::Error) -> Error {
@@ -36,109 +21,204 @@ pub(super) fn failed(what: &'static str) -> impl Fn(io::Error) -> Error {
     }
 }
 
-/// A frame that was read.
-pub(super) struct Frame {
-    /// The sum of everything before it.
-    pub(super) before: Chain,
-    pub(super) body: Vec<u8>,
-    /// The sum of everything up to its end.
-    pub(super) after: Chain,
-    /// Where it ends.
-    pub(super) end: u64,
+const READING: &str = "read the token's journal";
+const WRITING: &str = "write the token's journal";
+
+/// The file, up to where it was read.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    pub(super) at: Position,
+    /// Of the last frame.
+    pub(super) proof: Option<Proof>,
+    /// It ends with half a commit: the next one needs a new file.
+    pub(super) is_torn: bool,
 }
 
-fn sum(before: &Chain, head: &[u8], body: &[u8]) -> Chain {
-    let mut context = Context::new(&SHA256);
-    for part in [before, head, body] {
-        context.update(part);
-    }
-    context.finish().as_ref().try_into().unwrap_or_default()
+/// Whether somebody else has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    None,
+    /// There is more at the end.
+    More,
+    /// It is another file now.
+    Other,
 }
 
-/// A frame as it is written.
-pub(super) fn frame(before: &Chain, body: &[u8]) -> Result<(Vec<u8>, Chain), Error> {
-    let length = u32::try_from(body.len())
-        .ok()
-        .filter(|length| *length <= FRAME_BYTES_MAX);
-    let length = length.ok_or(Error::DataLengthRange { found: body.len() })?;
-    let head = [length.to_be_bytes(), (!length).to_be_bytes()].concat();
-    let after = sum(before, &head, body);
-    Ok(([&head[..], body, &after].concat(), after))
-}
+impl Journal {
+    /// The file of a token, if there is one. Nothing but its beginning is read.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("open the token's journal")(error)),
+        };
+        let mut first = Vec::with_capacity(MAGIC.len());
+        let start = Read::by_ref(&mut file).take(MAGIC.len() as u64);
+        BufReader::new(start)
+            .read_to_end(&mut first)
+            .map_err(failed(READING))?;
+        Ok(Some(Self {
+            file,
+            at: frame::begin(&first)?,
+            proof: None,
+            is_torn: false,
+        }))
+    }
 
-/// All whole frames from a place in the file on, where the sum is `before`.
-pub(super) fn scan(file: &mut File, from: u64, mut before: Chain) -> Result<Vec<Frame>, Error> {
-    let cannot = failed("read the token's journal");
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from)).map_err(&cannot)?;
-    file.take(JOURNAL_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(&cannot)?;
-    if bytes.len() as u64 > JOURNAL_BYTES_MAX {
-        return Err(DAMAGED);
-    }
-    let (mut rest, mut end, mut frames) = (bytes.as_slice(), from, Vec::new());
-    while let Some((body, after, remaining)) = first(rest, &before)? {
-        end += (rest.len() - remaining.len()) as u64;
-        frames.push(Frame {
-            before,
-            body: body.to_vec(),
-            after,
-            end,
-        });
-        (before, rest) = (after, remaining);
-    }
-    Ok(frames)
-}
-
-type Cut<'a> = (&'a [u8], Chain, &'a [u8]);
-
-/// The first frame and what follows; `None` at the end, torn or not.
-fn first<'a>(bytes: &'a [u8], before: &Chain) -> Result<Option<Cut<'a>>, Error> {
-    let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
-        return Ok(None);
-    };
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Ok(None);
-    }
-    let number = u64::from_be_bytes(*head);
-    let (length, complement) = ((number >> 32) as u32, number as u32);
-    if length != !complement || length > FRAME_BYTES_MAX {
-        return Err(DAMAGED);
-    }
-    let Some((body, rest)) = rest.split_at_checked(length as usize) else {
-        return Ok(None);
-    };
-    let Some((found, rest)) = rest.split_first_chunk::<SUM_BYTES>() else {
-        return Ok(None);
-    };
-    if *found == sum(before, head, body) {
-        return Ok(Some((body, *found, rest)));
-    }
-    // The file grew, but the bytes did not all get there before the power went.
-    if rest.is_empty() && *found == [0; SUM_BYTES] {
-        return Ok(None);
-    }
-    Err(DAMAGED)
-}
-
-/// Adds a frame where the last whole one ends, over whatever torn bytes are there, and waits until it is durable.
-pub(super) fn append(path: &Path, end: u64, bytes: &[u8]) -> Result<(), Error> {
-    let cannot = failed("write the token's journal");
-    let mut file = OpenOptions::new().write(true).open(path).map_err(&cannot)?;
-    let written = (|| {
-        if file.metadata()?.len() != end {
-            file.set_len(end)?;
+    /// Looks without reading: one call of the system.
+    pub(super) fn news(&self, path: &Path) -> Result<News, Error> {
+        let found = self
+            .file
+            .metadata()
+            .map_err(failed("look at the token's journal"))?;
+        if is_gone(&found, path) {
+            return Ok(News::Other);
         }
+        Ok(
+            if found.len() == self.at.end || self.is_torn && found.len() > self.at.end {
+                News::None
+            } else {
+                News::More
+            },
+        )
+    }
+
+    /// Reads what comes after the last position.
+    pub(super) fn read(&mut self, each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        self.read_frames(u64::MAX, each)
+    }
+
+    /// Reads the first frame alone.
+    pub(super) fn read_first(&mut self, each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        self.read_frames(1, each)
+    }
+
+    fn read_frames(
+        &mut self,
+        most: u64,
+        mut each: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let cannot = failed(READING);
+        let length = self.file.metadata().map_err(&cannot)?.len();
+        let left = length.checked_sub(self.at.end).ok_or(DAMAGED)?;
+        if length > JOURNAL_BYTES_MAX {
+            return Err(DAMAGED);
+        }
+        let mut reader = BufReader::with_capacity(READ_BYTES.min(left as usize), &self.file);
+        reader.seek(SeekFrom::Start(self.at.end)).map_err(&cannot)?;
+        let (mut frame, mut frames) = (Vec::new(), 0);
+        while self.at.end < length && frames < most {
+            let left = (length - self.at.end) as usize;
+            let Some((body, after, proof)) = next(&mut reader, &mut frame, &self.at, left)? else {
+                self.is_torn = true;
+                break;
+            };
+            each(body)?;
+            (self.at, self.proof) = (after, Some(proof));
+            frames += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Adds a frame, and waits until it is durable.
+pub(super) fn append(path: &Path, end: u64, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .map_err(failed(WRITING))?;
+    let written = (|| {
         file.seek(SeekFrom::Start(end))?;
         file.write_all(bytes)?;
         file.sync_data()
     })();
     written.map_err(|error| {
-        // Half of it may be there: the next reader must not take it for more than a torn end.
         let _ = file.set_len(end);
-        cannot(error)
+        failed(WRITING)(error)
     })
+}
+
+type Next<'a> = (&'a [u8], Position, Proof);
+
+/// The next frame, if it is whole.
+fn next<'a>(
+    reader: &mut impl Read,
+    frame: &'a mut Vec<u8>,
+    at: &Position,
+    left: usize,
+) -> Result<Option<Next<'a>>, Error> {
+    if !fill(reader, frame, left)? {
+        return Ok(None);
+    }
+    let (head, _) = frame.split_first_chunk::<HEAD_BYTES>().ok_or(DAMAGED)?;
+    let body = frame::length(*head)?.ok_or(DAMAGED)?;
+    let is_last = frame.len() == left;
+    Ok(match frame::open(at, frame, body, is_last)? {
+        Found::Whole { body, after, proof } => Some((body, after, proof)),
+        Found::Torn => None,
+    })
+}
+
+/// Reads one frame; false if the file ends before it does, or nothing was written there.
+fn fill(reader: &mut impl Read, frame: &mut Vec<u8>, left: usize) -> Result<bool, Error> {
+    let mut head = [0; HEAD_BYTES];
+    if left < HEAD_BYTES {
+        return Ok(false);
+    }
+    reader.read_exact(&mut head).map_err(failed(READING))?;
+    let Some(body) = frame::length(head)? else {
+        return Ok(false);
+    };
+    let whole = frame::whole_bytes(body);
+    if whole > left {
+        return Ok(false);
+    }
+    frame.clear();
+    frame.extend_from_slice(&head);
+    frame.resize(whole, 0);
+    let rest = frame.get_mut(HEAD_BYTES..).unwrap_or_default();
+    reader.read_exact(rest).map_err(failed(READING))?;
+    Ok(true)
+}
+
+/// Whether the open file is no longer the one with the name.
+#[cfg(unix)]
+fn is_gone(found: &std::fs::Metadata, _path: &Path) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(found) == 0
+}
+
+#[cfg(not(unix))]
+fn is_gone(found: &std::fs::Metadata, path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|now| now.created().ok() != found.created().ok())
+}
+
+/// A whole journal as bytes, frame by frame.
+pub(super) struct Writer<'a> {
+    keys: &'a Keys,
+    bytes: Vec<u8>,
+    at: Position,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(keys: &'a Keys) -> Result<Self, Error> {
+        Ok(Self {
+            keys,
+            bytes: MAGIC.to_vec(),
+            at: frame::begin(&MAGIC)?,
+        })
+    }
+
+    pub(super) fn frame(&mut self, body: &[u8]) -> Result<(), Error> {
+        let (bytes, after, _) = frame::build(&self.at, body, self.keys)?;
+        self.bytes.extend_from_slice(&bytes);
+        self.at = after;
+        Ok(())
+    }
+
+    pub(super) fn bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 /// Makes a file that only its owner may read, and waits until it and its name are durable.

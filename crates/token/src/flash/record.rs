@@ -1,221 +1,300 @@
-//! What a frame says: the token's header, objects that were put, objects that were destroyed. Each record has a public part and
-//! a sealed one; the seal covers both, and everything before them in the file.
+//! What a commit says: what the token is called and who opens it, objects that were put, objects that were destroyed.
 
+use std::borrow::Cow;
+use std::boxed::Box;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
-use super::journal::Chain;
-use super::seal::{ID_BYTES, Id, WRAP_BYTES, Wrap};
-use crate::attribute::{Attribute, AttributeKind, Shape, Value};
+use super::seal::{ID_BYTES, Id, WRAP_BYTES, Work, Wrap};
+use crate::attribute::{Attribute, AttributeKind, Value};
 use crate::attributes::Attributes;
 use crate::error::Error;
+use crate::limits::{ATTRIBUTE_BYTES_MAX, FLASH_OBJECT_BYTES_MAX, LABEL_BYTES_MAX};
 
 const HEADER: u8 = 1;
 const PUT: u8 = 2;
 const DELETE: u8 = 3;
 
+const FALSE: u8 = 0;
+const TRUE: u8 = 1;
+const NUMBER: u8 = 2;
+const BYTES: u8 = 3;
+const NUMBERS: u8 = 4;
+const TEMPLATE: u8 = 5;
+
 const DAMAGED: Error = Error::DeviceContent {
     what: "a record of the token's journal makes no sense",
 };
 
-/// What is public in a record.
+/// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     /// The token itself.
     Header(Header),
-    /// An object.
-    Put { id: Id, attributes: Attributes },
+    /// An object, new or changed.
+    Put(Id, Stored),
     /// An object that is gone.
-    Delete { id: Id },
+    Delete(Id),
 }
 
 /// What a token is called and who opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// Another one for each file that was written anew.
+    pub(super) edition: Id,
     pub(super) token: Id,
     pub(super) label: String,
+    /// Nothing of it changes any more.
+    pub(super) read_only: bool,
     pub(super) officer: Wrap,
     pub(super) user: Option<Wrap>,
 }
 
-/// A record with its seal, as it stands in the file.
-pub(super) struct Sealed {
-    pub(super) record: Record,
-    /// Everything that the seal is bound to.
-    pub(super) context: Vec<u8>,
-    pub(super) sealed: Vec<u8>,
+/// An object as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) attributes: Arc<Attributes>,
+    /// Its secret, sealed; empty if it has none.
+    pub(super) sealed: Box<[u8]>,
 }
 
 impl Record {
-    /// Whose key seals it: the object's, or the token's own.
-    pub(super) const fn id(&self) -> Id {
+    /// Adds the record to the body of a frame.
+    pub(super) fn write(&self, body: &mut Vec<u8>) {
         match self {
-            Self::Header(_) => [0; ID_BYTES],
-            Self::Put { id, .. } | Self::Delete { id } => *id,
-        }
-    }
-
-    const fn kind(&self) -> u8 {
-        match self {
-            Self::Header(_) => HEADER,
-            Self::Put { .. } => PUT,
-            Self::Delete { .. } => DELETE,
-        }
-    }
-
-    fn public(&self) -> Vec<u8> {
-        match self {
-            Self::Header(header) => header.bytes(),
-            Self::Put { id, attributes } => [&id[..], &encoded(attributes)].concat(),
-            Self::Delete { id } => id.to_vec(),
-        }
-    }
-
-    /// What the seal of this record is bound to, as number `index` of a frame.
-    pub(super) fn context(&self, before: &Chain, token: &Id, index: u8) -> Vec<u8> {
-        [&before[..], token, &[index, self.kind()], &self.public()].concat()
-    }
-
-    /// Adds the record to a frame's body.
-    pub(super) fn write(&self, sealed: &[u8], body: &mut Vec<u8>) {
-        let public = self.public();
-        body.push(self.kind());
-        for part in [&public[..], sealed] {
-            body.extend_from_slice(&(part.len() as u32).to_be_bytes());
-            body.extend_from_slice(part);
+            Self::Header(header) => {
+                body.push(HEADER);
+                header.write(body);
+            }
+            Self::Put(id, stored) => write_object(id, stored, body),
+            Self::Delete(id) => {
+                body.push(DELETE);
+                body.extend_from_slice(id);
+            }
         }
     }
 }
 
+/// Adds an object to the body of a frame.
+pub(super) fn write_object(id: &Id, stored: &Stored, body: &mut Vec<u8>) {
+    body.push(PUT);
+    body.extend_from_slice(id);
+    // The length is known once the attributes are written.
+    let start = body.len();
+    body.extend_from_slice(&[0; 4]);
+    write_attributes(&stored.attributes, body);
+    let length = (body.len() - start - 4) as u32;
+    if let Some(place) = body.get_mut(start..start + 4) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    write_long(&stored.sealed, body);
+}
+
+/// What is public about an object, as bytes.
+pub(super) fn public_bytes(attributes: &Attributes) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_attributes(attributes, &mut bytes);
+    bytes
+}
+
 /// All records of a frame.
-pub(super) fn parse(body: &[u8], before: &Chain, token: Option<&Id>) -> Result<Vec<Sealed>, Error> {
+pub(super) fn parse(body: &[u8]) -> Result<Vec<Record>, Error> {
     let (mut reader, mut records) = (Reader(body), Vec::new());
-    let mut token = token.copied();
     while !reader.0.is_empty() {
-        let kind = reader.byte()?;
-        let (public, sealed) = (reader.long()?, reader.long()?);
-        let record = parse_one(kind, public)?;
-        if let Record::Header(header) = &record {
-            // A token keeps its name; the first header gives it.
-            if *token.get_or_insert(header.token) != header.token {
-                return Err(DAMAGED);
-            }
-        }
-        let index = u8::try_from(records.len()).map_err(|_| DAMAGED)?;
-        let context = record.context(before, &token.ok_or(DAMAGED)?, index);
-        records.push(Sealed {
-            record,
-            context,
-            sealed: sealed.to_vec(),
+        records.push(match reader.byte()? {
+            HEADER => Record::Header(Header::parse(&mut reader)?),
+            PUT => Record::Put(reader.array()?, Stored::parse(&mut reader)?),
+            DELETE => Record::Delete(reader.array()?),
+            _ => return Err(DAMAGED),
         });
     }
     Ok(records)
 }
 
-fn parse_one(kind: u8, public: &[u8]) -> Result<Record, Error> {
-    let mut reader = Reader(public);
-    let record = match kind {
-        HEADER => Record::Header(Header::parse(&mut reader)?),
-        PUT => Record::Put {
-            id: reader.array()?,
-            attributes: decoded(&mut reader)?,
-        },
-        DELETE => Record::Delete { id: reader.array()? },
+impl Stored {
+    /// About how many bytes it takes in a journal.
+    pub(super) fn bytes(&self) -> u64 {
+        let attributes: usize = self.attributes.iter().map(attribute_bytes).sum();
+        (1 + ID_BYTES + 8 + attributes + self.sealed.len()) as u64
+    }
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let attributes = read_attributes(&mut Reader(reader.long()?))?;
+        Ok(Self {
+            attributes: Arc::new(attributes.into_iter().collect()),
+            sealed: reader.long()?.into(),
+        })
+    }
+}
+
+impl Header {
+    fn write(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(&self.edition);
+        body.extend_from_slice(&self.token);
+        write_long(self.label.as_bytes(), body);
+        body.push(u8::from(self.read_only));
+        self.officer.write(body);
+        body.push(u8::from(self.user.is_some()));
+        if let Some(user) = &self.user {
+            user.write(body);
+        }
+    }
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let (edition, token) = (reader.array()?, reader.array()?);
+        let label = core::str::from_utf8(reader.long()?).map_err(|_| DAMAGED)?;
+        if label.len() > LABEL_BYTES_MAX {
+            return Err(DAMAGED);
+        }
+        Ok(Self {
+            edition,
+            token,
+            label: label.into(),
+            read_only: reader.flag()?,
+            officer: Wrap::parse(reader)?,
+            user: if reader.flag()? {
+                Some(Wrap::parse(reader)?)
+            } else {
+                None
+            },
+        })
+    }
+}
+
+impl Wrap {
+    fn write(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(&self.work.kibibytes.to_be_bytes());
+        body.extend_from_slice(&self.work.passes.to_be_bytes());
+        body.extend_from_slice(&self.salt);
+        body.extend_from_slice(&self.sealed);
+    }
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let work = Work {
+            kibibytes: u32::from_be_bytes(reader.array()?),
+            passes: u32::from_be_bytes(reader.array()?),
+        };
+        if !work.is_bounded() {
+            return Err(DAMAGED);
+        }
+        Ok(Self {
+            work,
+            salt: reader.array::<ID_BYTES>()?,
+            sealed: reader.array::<WRAP_BYTES>()?,
+        })
+    }
+}
+
+fn write_long(bytes: &[u8], body: &mut Vec<u8>) {
+    body.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    body.extend_from_slice(bytes);
+}
+
+fn write_attributes(attributes: &Attributes, body: &mut Vec<u8>) {
+    attributes
+        .iter()
+        .for_each(|attribute| write_attribute(attribute, body));
+}
+
+fn write_attribute(attribute: &Attribute<'_>, body: &mut Vec<u8>) {
+    body.extend_from_slice(&(attribute.kind.number() as u32).to_be_bytes());
+    match &attribute.value {
+        Value::Flag(flag) => body.push(if *flag { TRUE } else { FALSE }),
+        Value::Number(number) => {
+            body.push(NUMBER);
+            body.extend_from_slice(&number.to_be_bytes());
+        }
+        Value::Bytes(bytes) => {
+            body.push(BYTES);
+            write_long(bytes, body);
+        }
+        Value::Numbers(numbers) => {
+            body.push(NUMBERS);
+            body.extend_from_slice(&(8 * numbers.len() as u32).to_be_bytes());
+            numbers
+                .iter()
+                .for_each(|number| body.extend_from_slice(&number.to_be_bytes()));
+        }
+        Value::Template(lines) => {
+            let mut inner = Vec::new();
+            lines.iter().for_each(|line| write_attribute(line, &mut inner));
+            body.push(TEMPLATE);
+            write_long(&inner, body);
+        }
+    }
+}
+
+fn attribute_bytes(attribute: &Attribute<'_>) -> usize {
+    5 + match &attribute.value {
+        Value::Flag(_) => 0,
+        Value::Number(_) => 8,
+        Value::Bytes(bytes) => 4 + bytes.len(),
+        Value::Numbers(numbers) => 4 + 8 * numbers.len(),
+        Value::Template(lines) => 4 + lines.iter().map(attribute_bytes).sum::<usize>(),
+    }
+}
+
+fn read_attributes(reader: &mut Reader<'_>) -> Result<Vec<Attribute<'static>>, Error> {
+    let mut attributes = Vec::with_capacity(24);
+    while !reader.0.is_empty() {
+        let attribute = read_attribute(reader, true)?;
+        attributes.push(attribute);
+    }
+    Ok(attributes)
+}
+
+/// An array of attributes in an attribute is one level deep.
+fn read_attribute(reader: &mut Reader<'_>, may_nest: bool) -> Result<Attribute<'static>, Error> {
+    let number = u32::from_be_bytes(reader.array()?);
+    let kind = AttributeKind::from_number(number.into()).ok_or(DAMAGED)?;
+    let value = match reader.byte()? {
+        FALSE => Value::Flag(false),
+        TRUE => Value::Flag(true),
+        NUMBER => Value::Number(u64::from_be_bytes(reader.array()?)),
+        BYTES => Value::from(reader.long()?.to_vec()),
+        NUMBERS => Value::Numbers(Cow::Owned(read_numbers(reader.long()?)?)),
+        TEMPLATE if may_nest => {
+            let mut inner = Reader(reader.long()?);
+            let mut lines = Vec::new();
+            while !inner.0.is_empty() {
+                lines.push(read_attribute(&mut inner, false)?);
+            }
+            Value::Template(lines)
+        }
         _ => return Err(DAMAGED),
     };
-    if reader.0.is_empty() {
-        Ok(record)
+    if value.shape() != kind.shape() {
+        return Err(DAMAGED);
+    }
+    Ok(Attribute::new(kind, value))
+}
+
+fn read_numbers(bytes: &[u8]) -> Result<Vec<u64>, Error> {
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    if rest.is_empty() {
+        Ok(numbers.iter().map(|number| u64::from_be_bytes(*number)).collect())
     } else {
         Err(DAMAGED)
     }
 }
 
-impl Header {
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.token.to_vec();
-        bytes.extend_from_slice(&(self.label.len() as u32).to_be_bytes());
-        bytes.extend_from_slice(self.label.as_bytes());
-        bytes.push(u8::from(self.user.is_some()));
-        for wrap in [Some(&self.officer), self.user.as_ref()].into_iter().flatten() {
-            bytes.extend_from_slice(&wrap.salt);
-            bytes.extend_from_slice(&wrap.sealed);
+/// Whether an object can be kept.
+pub(super) fn check_lengths(attributes: &Attributes, secret: usize) -> Result<(), Error> {
+    let whole = secret + attributes.iter().map(attribute_bytes).sum::<usize>();
+    if whole > FLASH_OBJECT_BYTES_MAX {
+        return Err(Error::DataLengthRange { found: whole });
+    }
+    for attribute in attributes.iter() {
+        let length = attribute.value.as_bytes().map_or(0, <[u8]>::len);
+        if length > ATTRIBUTE_BYTES_MAX {
+            return Err(Error::AttributeValueInvalid {
+                kind: attribute.kind,
+                why: "it is too long",
+            });
         }
-        bytes
     }
-
-    fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let token = reader.array()?;
-        let label = core::str::from_utf8(reader.long()?).map_err(|_| DAMAGED)?.into();
-        let has_user = match reader.byte()? {
-            0 => false,
-            1 => true,
-            _ => return Err(DAMAGED),
-        };
-        Ok(Self {
-            token,
-            label,
-            officer: reader.wrap()?,
-            user: if has_user { Some(reader.wrap()?) } else { None },
-        })
-    }
-}
-
-fn encoded(attributes: &Attributes) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    attributes
-        .iter()
-        .for_each(|attribute| encode(attribute, &mut bytes));
-    bytes
-}
-
-fn encode(Attribute { kind, value }: &Attribute<'_>, bytes: &mut Vec<u8>) {
-    let value = match value {
-        Value::Flag(flag) => [u8::from(*flag)].to_vec(),
-        Value::Number(number) => number.to_be_bytes().to_vec(),
-        Value::Bytes(bytes) => bytes.to_vec(),
-        Value::Numbers(numbers) => numbers.iter().copied().flat_map(u64::to_be_bytes).collect(),
-        Value::Template(lines) => {
-            let mut inner = Vec::new();
-            lines.iter().for_each(|line| encode(line, &mut inner));
-            inner
-        }
-    };
-    bytes.extend_from_slice(&kind.number().to_be_bytes());
-    bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
-    bytes.extend_from_slice(&value);
-}
-
-fn decoded(reader: &mut Reader<'_>) -> Result<Attributes, Error> {
-    Ok(lines(reader, false)?.into_iter().collect())
-}
-
-/// Attributes one after another; templates are not in templates.
-fn lines(reader: &mut Reader<'_>, inner: bool) -> Result<Vec<Attribute<'static>>, Error> {
-    let mut lines_read = Vec::new();
-    while !reader.0.is_empty() {
-        let kind = AttributeKind::from_number(u64::from_be_bytes(reader.array()?)).ok_or(DAMAGED)?;
-        let bytes = reader.long()?;
-        let value = match (kind.shape(), bytes) {
-            (Shape::Flag, [0]) => Value::Flag(false),
-            (Shape::Flag, [1]) => Value::Flag(true),
-            (Shape::Number, bytes) => {
-                Value::Number(u64::from_be_bytes(bytes.try_into().map_err(|_| DAMAGED)?))
-            }
-            (Shape::Bytes, bytes) => Value::from(bytes.to_vec()),
-            (Shape::Numbers, bytes) => Value::Numbers(numbers(bytes)?.into()),
-            (Shape::Template, bytes) if !inner => Value::Template(lines(&mut Reader(bytes), true)?),
-            (Shape::Flag | Shape::Template, _) => return Err(DAMAGED),
-        };
-        lines_read.push(Attribute { kind, value });
-    }
-    Ok(lines_read)
-}
-
-fn numbers(bytes: &[u8]) -> Result<Vec<u64>, Error> {
-    let (numbers, []) = bytes.as_chunks::<8>() else {
-        return Err(DAMAGED);
-    };
-    Ok(numbers.iter().copied().map(u64::from_be_bytes).collect())
+    Ok(())
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -223,6 +302,14 @@ struct Reader<'a>(&'a [u8]);
 impl<'a> Reader<'a> {
     fn byte(&mut self) -> Result<u8, Error> {
         self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn flag(&mut self) -> Result<bool, Error> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DAMAGED),
+        }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
@@ -237,12 +324,5 @@ impl<'a> Reader<'a> {
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(DAMAGED)?;
         self.0 = rest;
         Ok(bytes)
-    }
-
-    fn wrap(&mut self) -> Result<Wrap, Error> {
-        Ok(Wrap {
-            salt: self.array()?,
-            sealed: self.array::<WRAP_BYTES>()?,
-        })
     }
 }
