@@ -4,7 +4,7 @@
 //! It stands outside the product and measures the real binary: each server is a process of its own, the same client drives
 //! them one after the other, and what counts is the CPU time that the kernel charged to each server. `cargo xtask bench
 //! story` builds and runs it. It must never judge: it prints numbers, and targets stand in xtask.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -18,9 +18,10 @@ mod cloud;
 mod cpu;
 mod devices;
 mod first_connection;
+mod pkcs11;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Everything that can go wrong ends the bench; there is nobody to handle it.
@@ -30,6 +31,7 @@ const HELP: &str = "\
 bench first-connection BIRTHMARK     compare; prints one JSON object
 bench chip                           the simulated chip: speed and room; prints one JSON object
 bench tray CHIPS                     a file full of provisioned chips; prints one JSON object
+bench pkcs11 MODULE [KRYOPTIC]       PKCS #11 modules side by side; prints one JSON object
 bench bare chain|possession DIR      a bare acceptor with the files of DIR; prints its address";
 
 fn main() -> ExitCode {
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
         ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
         ["chip"] => chip::run(),
         ["tray", chips] => chips.parse().map_err(Into::into).and_then(chip::fill),
+        ["pkcs11", module] => pkcs11::run(Path::new(module), None),
+        ["pkcs11", module, kryoptic] => pkcs11::run(Path::new(module), Some(Path::new(kryoptic))),
+        ["pkcs11-part", what, modules @ ..] => pkcs11::part(what, modules),
         ["bare", check, folder] => bare::run(check, &PathBuf::from(folder)),
         _ => Err(HELP.into()),
     };

@@ -11,7 +11,7 @@ cargo xtask COMMAND
                                      --seed: replay the random kills of one earlier run
   tidy                               the walls between the crates, licences, paths in documents, leftovers
   docs                               write the generated reference pages again
-  bench NAME [--json]                measure side by side and print a table; NAME: chip, story, tray
+  bench NAME [--json]                measure side by side and print a table; NAME: chip, pkcs11, story, tray
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
   firmware                           build the board images and tell how big the chip driver is
   world --seed N                     replay one run of the simulated fleet
@@ -53,7 +53,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
             json: words.flag("--json"),
             name: words
                 .next_plain()
-                .ok_or_else(|| Failure::new("bench: which one? known: chip, story, tray"))?,
+                .ok_or_else(|| Failure::new("bench: which one? known: chip, pkcs11, story, tray"))?,
         },
         "fuzz" => Command::Fuzz {
             seconds: words.number("--seconds")?.unwrap_or(FUZZ_SECONDS),

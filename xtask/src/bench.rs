@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures side by side in one run and prints a table with targets.
 
 mod chip;
+mod pkcs11;
 mod story;
 mod usage;
 
@@ -57,11 +58,12 @@ impl Target {
 pub(crate) fn run(name: &str, json: bool) -> Outcome<ExitCode> {
     let rows = match name {
         "chip" => chip::measure()?,
+        "pkcs11" => pkcs11::measure()?,
         "story" => story::measure()?,
         "tray" => chip::measure_tray()?,
         other => {
             return Err(Failure::new(format!(
-                "no bench `{other}`; known: chip, story, tray"
+                "no bench `{other}`; known: chip, pkcs11, story, tray"
             )));
         }
     };
