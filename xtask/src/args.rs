@@ -10,6 +10,7 @@ cargo xtask COMMAND
                                      --require-tools: a missing outside tool is an error, not a skip
                                      --seed: replay the random kills of one earlier run
   tidy                               the walls between the crates, licences, paths in documents, leftovers
+  callers                            run the stories of programs that use the PKCS #11 module, and write their page
   docs                               write the generated reference pages again
   bench NAME [--json]                measure side by side and print a table; NAME: chip, pkcs11, story, tray
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Help,
     Test { require_tools: bool, seed: Option<u64> },
     Tidy,
+    Callers,
     Docs,
     Bench { name: String, json: bool },
     Fuzz { name: Option<String>, seconds: u64 },
@@ -48,6 +50,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
             seed: words.number("--seed")?,
         },
         "tidy" => Command::Tidy,
+        "callers" => Command::Callers,
         "docs" => Command::Docs,
         "bench" => Command::Bench {
             json: words.flag("--json"),
@@ -147,6 +150,7 @@ mod tests {
             }),
         );
         check("tidy", Some(Command::Tidy));
+        check("callers", Some(Command::Callers));
         check(
             "bench story --json",
             Some(Command::Bench {

@@ -11,6 +11,7 @@
 
 mod args;
 mod bench;
+mod callers;
 mod console;
 mod coverage;
 mod debian;
@@ -51,6 +52,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         }
         Command::Test { require_tools, seed } => test::run(require_tools, seed),
         Command::Tidy => tidy::run(),
+        Command::Callers => callers::run(),
         Command::Bench { name, json } => bench::run(&name, json),
         Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),
         Command::Firmware => firmware(),

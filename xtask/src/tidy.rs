@@ -130,6 +130,10 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     ("paths in documents exist", |r| papers::paths(&r.papers)),
     ("links in documents lead somewhere", |r| papers::links(&r.papers)),
+    (
+        "the page of callers tells of every caller, and of no other",
+        |r| papers::callers(&r.rust, &r.papers),
+    ),
     ("nothing of the writer's machine is in the tree", |r| {
         papers::machine_paths(&r.rust, &r.papers)
     }),

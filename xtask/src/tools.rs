@@ -3,28 +3,43 @@
 //! As root on Debian they are installed; Python tools go into a virtual environment under `target/`. Otherwise no
 //! rights are ever asked for: a missing tool is named together with the command that adds it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::console::Ending;
-use crate::failure::Outcome;
+use crate::failure::{Outcome, Trying};
 use crate::process::{self, Run, which};
 
 /// The AWS command line that the stories are checked with.
-const AWSCLI: &str = "awscli==1.45.11";
+const AWSCLI: &[&str] = &["awscli==1.45.11"];
 
-/// What the stories in Python import.
-const PYTHON: &[&str] = &["boto3==1.44.5", "awsiotsdk==1.31.0", "cbor2==6.3.0"];
+/// What Python programs of the stories import: the cloud's API, and three ways to PKCS #11.
+const PYTHON: &[&str] = &[
+    "awsiotsdk==1.31.0",
+    "boto3==1.44.5",
+    "cbor2==6.3.0",
+    "PyKCS11==1.5.20",
+    "python-pkcs11==0.10.1",
+];
 
-/// Debian packages and a program that each brings.
-const PACKAGES: &[(&str, &str)] = &[
-    ("gnutls-bin", "p11tool"),
-    ("libengine-pkcs11-openssl", "openssl"),
-    ("mosquitto-clients", "mosquitto_pub"),
-    ("opensc", "pkcs11-tool"),
-    ("openssh-client", "ssh-keygen"),
-    ("openssl", "openssl"),
-    ("i2c-tools", "i2cdetect"),
-    ("python3-venv", "python3"),
+/// How a tool of this name is found.
+type Find = fn(&str) -> Option<PathBuf>;
+
+/// Debian packages, what each brings, and how that is found.
+const PACKAGES: &[(&str, &str, Find)] = &[
+    ("curl", "curl", program),
+    ("gnutls-bin", "p11tool", program),
+    ("i2c-tools", "i2cdetect", program),
+    ("libengine-pkcs11-openssl", "openssl engine", engine),
+    ("mosquitto-clients", "mosquitto_pub", program),
+    ("nginx-light", "nginx", program),
+    ("default-jdk-headless", "java", compiler),
+    ("opensc", "pkcs11-tool", program),
+    ("openssh-client", "ssh-keygen", program),
+    ("openssl", "openssl", program),
+    ("p11-kit", "p11-kit", program),
+    ("python3-venv", "python3", environments),
+    ("softhsm2", "softhsm2-util", program),
 ];
 
 /// What one tool is and how it can be had.
@@ -40,55 +55,24 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
     if packages_missing().next().is_some() && may_install() {
         install()?;
     }
-    let aws = environment("aws", "aws", &[AWSCLI])?.or_else(|| which("aws"));
-    let python = environment("python", "python", PYTHON)?;
-    let tools = vec![
-        Tool {
-            name: "aws",
-            file: aws,
-            remedy: remedy("python3-venv"),
-        },
-        Tool {
-            name: "python",
-            file: python,
-            remedy: remedy("python3-venv"),
-        },
-        Tool {
-            name: "mosquitto_pub",
-            file: which("mosquitto_pub"),
-            remedy: remedy("mosquitto-clients"),
-        },
-        Tool {
-            name: "pkcs11-tool",
-            file: which("pkcs11-tool"),
-            remedy: remedy("opensc"),
-        },
-        Tool {
-            name: "p11tool",
-            file: which("p11tool"),
-            remedy: remedy("gnutls-bin"),
-        },
-        Tool {
-            name: "ssh-keygen",
-            file: which("ssh-keygen"),
-            remedy: remedy("openssh-client"),
-        },
-        Tool {
-            name: "openssl engine",
-            file: which("openssl").filter(|_| has_engine()),
-            remedy: remedy("libengine-pkcs11-openssl"),
-        },
-        Tool {
-            name: "openssl",
-            file: which("openssl"),
-            remedy: remedy("openssl"),
-        },
-        Tool {
-            name: "i2cdetect",
-            file: which("i2cdetect"),
-            remedy: remedy("i2c-tools"),
-        },
-    ];
+    let mut tools: Vec<_> = PACKAGES
+        .iter()
+        .map(|(package, name, find)| Tool {
+            name,
+            file: find(name),
+            remedy: remedy(package),
+        })
+        .collect();
+    let python = |name, file| Tool {
+        name,
+        file,
+        remedy: remedy("python3-venv"),
+    };
+    tools.push(python(
+        "aws",
+        environment("aws", AWSCLI, "aws")?.or_else(|| which("aws")),
+    ));
+    tools.push(python("python", environment("python", PYTHON, "python")?));
     for tool in &tools {
         match &tool.file {
             Some(file) => println!("    {:<14} {}", tool.name, file.display()),
@@ -112,15 +96,10 @@ fn remedy(package: &str) -> String {
 }
 
 fn packages_missing() -> impl Iterator<Item = &'static str> {
-    let there = |package: &str, program: &str| match package {
-        "libengine-pkcs11-openssl" => has_engine(),
-        "python3-venv" => can_make_environments(),
-        _ => which(program).is_some(),
-    };
     PACKAGES
         .iter()
-        .filter(move |(package, program)| !there(package, program))
-        .map(|(package, _)| *package)
+        .filter(|(_, name, find)| find(name).is_none())
+        .map(|(package, ..)| *package)
 }
 
 /// Root on Debian or something made from it.
@@ -133,7 +112,12 @@ fn may_install() -> bool {
 }
 
 fn install() -> Outcome<()> {
-    let apt = || Run::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive");
+    // A server that a package brings is run by a story, on a port of its own; on run level 1 it does not start by itself.
+    let apt = || {
+        Run::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1")
+    };
     let packages: Vec<_> = packages_missing().collect();
     println!("    installing {}", packages.join(" "));
     // An old list of packages is no reason to stop; a package that cannot be had is reported as a missing tool.
@@ -143,47 +127,51 @@ fn install() -> Outcome<()> {
     Ok(())
 }
 
-/// Whether openssl finds the engine that uses PKCS #11 modules.
-fn has_engine() -> bool {
-    which("openssl").is_some()
-        && Run::new("openssl")
-            .args(["engine", "pkcs11"])
-            .caught()
-            .is_ok_and(|run| run.success)
+/// A program on the PATH, or where an ordinary user's PATH does not lead.
+fn program(name: &str) -> Option<PathBuf> {
+    which(name).or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|file| file.is_file()))
 }
 
-fn can_make_environments() -> bool {
-    which("python3").is_some()
-        && Run::new("python3")
-            .args(["-c", "import venv, ensurepip"])
-            .caught()
-            .is_ok_and(|run| run.success)
+/// openssl, if it finds the engine that uses PKCS #11 modules.
+fn engine(_: &str) -> Option<PathBuf> {
+    let openssl = which("openssl")?;
+    answers(&openssl, &["engine", "pkcs11"]).then_some(openssl)
 }
 
-/// A program of a virtual environment of our own that holds these packages; none if it cannot be made here.
-fn environment(name: &str, program: &str, packages: &[&str]) -> Outcome<Option<PathBuf>> {
+/// Java with its compiler, which runs a source file.
+fn compiler(name: &str) -> Option<PathBuf> {
+    which("javac").and_then(|_| which(name))
+}
+
+/// Python, if it can make virtual environments.
+fn environments(name: &str) -> Option<PathBuf> {
+    let python = which(name)?;
+    answers(&python, &["-c", "import venv, ensurepip"]).then_some(python)
+}
+
+fn answers(program: &Path, args: &[&str]) -> bool {
+    Run::new(program).args(args).caught().is_ok_and(|run| run.success)
+}
+
+/// A program of a Python environment of our own, made with these packages when it is not there or has others.
+fn environment(name: &str, packages: &[&str], program: &str) -> Outcome<Option<PathBuf>> {
     let folder = process::target().join("tools").join(name);
-    let (program, marker) = (folder.join("bin").join(program), folder.join(packages.join("+")));
-    if marker.exists() && program.exists() {
-        return Ok(Some(program));
+    let file = folder.join("bin").join(program);
+    let (marker, list) = (folder.join("packages"), packages.join("\n"));
+    if file.exists() && fs::read_to_string(&marker).is_ok_and(|there| there == list) {
+        return Ok(Some(file));
     }
-    if !can_make_environments() {
+    if environments("python3").is_none() {
         return Ok(None);
     }
-    println!("    putting {} into {}", packages.join(", "), folder.display());
-    Run::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .args([&folder])
-        .caught_well()?;
-    let pip = Run::new(folder.join("bin").join("python"));
-    let install = pip
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(packages)
-        .shown()?;
-    if install != Ending::Passed {
+    println!("    putting {} into {}", packages.join(" "), folder.display());
+    let make = ["-m", "venv", "--clear"];
+    Run::new("python3").args(make).args([&folder]).caught_well()?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let python = Run::new(folder.join("bin").join("python"));
+    if python.args(pip.iter().chain(packages)).shown()? != Ending::Passed {
         return Ok(None);
     }
-    std::fs::write(&marker, "")
-        .map_err(|error| crate::failure::Failure::new(format!("write {}: {error}", marker.display())))?;
-    Ok(Some(program))
+    fs::write(&marker, list).trying(|| format!("write {}", marker.display()))?;
+    Ok(Some(file))
 }

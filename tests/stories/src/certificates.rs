@@ -100,6 +100,36 @@ impl Certificates {
             .finish();
     }
 
+    /// `NAME.pem` and `NAME.der` for a public key whose private half is somewhere else.
+    #[track_caller]
+    pub fn signed_for_key(&self, name: &str, subject: &str, authority: &str, public_key: &Path) {
+        self.key("nobody", KeyKind::P256);
+        self.openssl(&["req", "-new", "-sha256", "-subj", subject])
+            .arg("-key")
+            .arg(self.path("nobody", "key"))
+            .arg("-out")
+            .arg(self.path(name, "csr"))
+            .finish();
+        self.openssl(&["x509", "-req", "-sha256", "-days", "365", "-CAcreateserial"])
+            .arg("-in")
+            .arg(self.path(name, "csr"))
+            .arg("-force_pubkey")
+            .arg(public_key)
+            .arg("-CA")
+            .arg(self.path(authority, "pem"))
+            .arg("-CAkey")
+            .arg(self.path(authority, "key"))
+            .arg("-out")
+            .arg(self.path(name, "pem"))
+            .finish();
+        self.openssl(&["x509", "-outform", "DER"])
+            .arg("-in")
+            .arg(self.path(name, "pem"))
+            .arg("-out")
+            .arg(self.path(name, "der"))
+            .finish();
+    }
+
     /// `NAME-chain.pem`: the certificate and its authority's, as the guide has devices send them.
     #[track_caller]
     #[must_use]

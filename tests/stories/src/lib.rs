@@ -11,6 +11,7 @@
 )]
 
 mod aws;
+pub mod callers;
 mod certificates;
 mod cloud;
 pub mod demo;
@@ -20,6 +21,7 @@ mod python;
 mod random;
 pub mod registration;
 mod story;
+pub mod tokens;
 mod tools;
 mod waiting;
 
@@ -31,5 +33,6 @@ pub use program::{Ended, birthmark, run};
 pub use python::Python;
 pub use random::Random;
 pub use story::Story;
+pub use tokens::Tokens;
 pub use tools::{board, skip, tool};
 pub use waiting::wait_until;

@@ -52,10 +52,16 @@ fn count(text: &str) {
 fn remedy(name: &str) -> &'static str {
     match name {
         "aws" | "python" => "cargo xtask test",
+        "curl" => "apt-get install curl",
+        "java" | "javac" | "keytool" => "apt-get install default-jdk-headless",
+        "nginx" => "apt-get install nginx-light",
+        "openssl engine" => "apt-get install libengine-pkcs11-openssl",
+        "p11-kit" => "apt-get install p11-kit",
+        "softhsm2-util" => "apt-get install softhsm2",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "pkcs11-tool" => "apt-get install opensc",
         "p11tool" => "apt-get install gnutls-bin",
-        "ssh-keygen" => "apt-get install openssh-client",
+        "ssh-agent" | "ssh-add" | "ssh-keygen" => "apt-get install openssh-client",
         "i2cdetect" | "i2ctransfer" => "apt-get install i2c-tools",
         _ => "apt-get install openssl",
     }
@@ -76,9 +82,11 @@ fn target() -> Option<PathBuf> {
     Some(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder)))
 }
 
+/// Python with the packages of the stories is never any other.
 fn on_the_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+    let path = std::env::var_os("PATH").filter(|_| name != "python")?;
     std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
 }

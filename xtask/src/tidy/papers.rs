@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::callers;
 use crate::metadata::Metadata;
 use crate::process;
 use crate::tree::SourceFile;
@@ -22,6 +23,7 @@ const TOPS: &[&str] = &[
     "fuzz/",
     "bench/",
     "examples/",
+    "packaging/",
     ".ci/",
     ".cargo/",
 ];
@@ -57,6 +59,18 @@ fn is_path(span: &str) -> bool {
         "config.toml" | "pkcs11.toml" | "birthmark.toml" | "Cargo.toml"
     );
     plain && !known && (root_file || TOPS.iter().any(|top| span.starts_with(top)))
+}
+
+/// The page that the stories of callers wrote has a part for each of them.
+pub(super) fn callers(rust: &[SourceFile], papers: &[SourceFile]) -> Vec<Problem> {
+    let text = |files: &[SourceFile], path: &str| {
+        let file = files.iter().find(|file| file.path == path);
+        file.map(|file| file.text.clone()).unwrap_or_default()
+    };
+    let names = callers::names_in(&text(rust, callers::NAMES)).unwrap_or_default();
+    let wrong = callers::wrong_with(&text(papers, callers::PAGE), &names);
+    let problem = |text| Problem::new(callers::PAGE, text);
+    wrong.into_iter().map(problem).collect()
 }
 
 /// Relative links, `[text](path)`.
