@@ -242,7 +242,7 @@ pub(crate) struct ChipTrace {
         conflicts_with = "chip"
     )]
     pub(crate) file: Option<PathBuf>,
-    /// Open the chip at unix:PATH or tcp:HOST:PORT instead, and show what crosses the bus
+    /// Open the chip at unix:PATH, tcp:HOST:PORT or /dev/i2c-N instead, and show what crosses the bus
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) chip: Option<String>,
     /// Save what crossed the bus; the file holds every byte, secrets too
@@ -259,7 +259,7 @@ pub(crate) struct ChipTrace {
 /// `birthmark chip doctor`
 #[derive(Debug, Args)]
 pub(crate) struct ChipDoctor {
-    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) chip: String,
     /// Also reset the chip over the bus and look whether it took: what is volatile in it is lost
@@ -273,7 +273,7 @@ pub(crate) struct ChipDoctor {
 /// `birthmark chip personalize`
 #[derive(Debug, Args)]
 pub(crate) struct ChipPersonalize {
-    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) chip: String,
     /// What to do, in TOML: [[step]] do = "generate-key", object = "E0F1", ...
@@ -290,7 +290,7 @@ pub(crate) struct ChipPersonalize {
 /// Which chip.
 #[derive(Debug, Args)]
 pub(crate) struct ChipAddress {
-    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) chip: String,
     /// Print one JSON object on stdout
@@ -453,7 +453,7 @@ pub(crate) enum Device {
 /// `birthmark device enroll`
 #[derive(Debug, Args)]
 pub(crate) struct Enroll {
-    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) chip: String,
     /// How to reach the cloud
@@ -482,7 +482,7 @@ pub(crate) struct Enroll {
 /// `birthmark device run`
 #[derive(Debug, Args)]
 pub(crate) struct DeviceRun {
-    /// The chip on the virtual I²C bus: unix:PATH or tcp:HOST:PORT
+    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) chip: String,
     /// The cloud's MQTT endpoint, HOST:PORT

@@ -43,6 +43,11 @@ impl Device {
         })
     }
 
+    /// The number of the bus.
+    pub(crate) const fn number(&self) -> u32 {
+        self.bus.number
+    }
+
     pub(crate) fn set_address(&mut self, address: u64) -> Result<(), Errno> {
         if address > ADDRESS_MAX {
             return Err(libc::EINVAL);

@@ -72,6 +72,8 @@ macro_rules! next {
     }};
 }
 
+mod files;
+
 fn fail(errno: Errno) -> c_int {
     // SAFETY: libc gives each thread an errno of its own, for as long as the thread lives.
     unsafe { *libc::__errno_location() = errno };

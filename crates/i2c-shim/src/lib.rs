@@ -6,8 +6,8 @@
 //!
 //! Loaded before libc it takes the calls that reach a device file of ours (open, read, write, ioctl, close) or list them, and
 //! lets all others through untouched. It must never touch a bus that the variable does not name, and a program that was given
-//! a descriptor by it must not see a difference from the kernel's i2c-dev, as far as that is simulated: descriptors are not
-//! followed through dup, and SMBus goes as far as quick and byte.
+//! a descriptor by it must not see a difference from the kernel's i2c-dev, as far as that is simulated: SMBus goes as far as quick
+//! and byte, and a descriptor does not outlive exec.
 //!
 //! All unsafe code is in `edge` and `next`: C's pointers and the real functions behind ours.
 #![deny(unsafe_code)]

@@ -25,6 +25,20 @@ pub(crate) fn add(descriptor: i32, device: Device) -> Result<(), Device> {
     Ok(())
 }
 
+/// Another number for the device behind a descriptor, as after dup: both have one address and one connection. False if the
+/// number is too high.
+pub(crate) fn share(from: i32, to: i32) -> bool {
+    // Whatever the number stood for before is closed now.
+    drop(remove(to));
+    let Some(device) = find(from) else { return true };
+    let Some((word, bit)) = bit_of(to) else {
+        return false;
+    };
+    devices().get_or_insert_default().insert(to, device);
+    word.fetch_or(bit, Ordering::Release);
+    true
+}
+
 /// The device behind a descriptor, if it is ours.
 pub(crate) fn find(descriptor: i32) -> Option<Shared> {
     if !is_ours(descriptor) {
@@ -64,6 +78,12 @@ fn devices() -> MutexGuard<'static, Option<HashMap<i32, Shared>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_shared_with_nobody() {
+        assert!(share(5, 6) && share(5, -1));
+        assert!(find(6).is_none());
+    }
 
     #[test]
     fn a_number_has_one_bit_or_none() {

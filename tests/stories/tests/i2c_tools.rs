@@ -1,4 +1,5 @@
-//! Programs that know nothing of a virtual bus find the chip on it: Debian's i2c-tools, unmodified, behind the shim.
+//! Programs that know nothing of a virtual bus find the chip on it: Debian's i2c-tools, Python, and our own commands and example
+//! for a real bus, unmodified, behind the shim.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test whose helper cannot go on fails there")]
 #![cfg(target_os = "linux")]
@@ -47,10 +48,14 @@ impl Bus {
     #[track_caller]
     fn run(&self, program: &Path, arguments: &str) -> Ended {
         let mut command = Command::new(program);
+        run(self.shown_to(&mut command).args(arguments.split_whitespace()))
+    }
+
+    /// Lets a program see the bus as a device file.
+    fn shown_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("LD_PRELOAD", shim())
-            .env("BIRTHMARK_I2C", format!("7=unix:{}", self.socket.display()));
-        run(command.args(arguments.split_whitespace()))
+            .env("BIRTHMARK_I2C", format!("7=unix:{}", self.socket.display()))
     }
 }
 
@@ -149,6 +154,88 @@ fn what_the_chip_does_not_do_fails_as_on_a_real_bus() {
     bus.run(&i2ctransfer, "-y 7 w1@0x30 0x82 r4@0x30")
         .refused(&["No such device or address"]);
     bus.run(&i2cdetect, "-y 93").refused(&["93"]);
+}
+
+/// As a careful program does: looks before it opens, copies the descriptor, closes the first.
+const PYTHON: &str = r#"
+import fcntl, os, stat, time
+path = "/dev/i2c-7"
+found = os.stat(path)
+assert stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 89 and os.minor(found.st_rdev) == 7, found
+assert os.path.exists("/dev/i2c/7") and not os.path.exists("/dev/i2c-8")
+assert os.access(path, os.R_OK | os.W_OK) and not os.access(path, os.X_OK)
+first = os.open(path, os.O_RDWR)
+assert os.fstat(first).st_rdev == found.st_rdev
+fcntl.ioctl(first, 0x0703, 0x30)
+copies = [os.dup(first), fcntl.fcntl(first, fcntl.F_DUPFD, 90), fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 95)]
+spare = os.open("/dev/null", os.O_RDONLY)
+copies.append(os.dup2(first, spare))
+os.close(first)
+for copy in copies:
+    assert os.write(copy, b"\x82") == 1
+    time.sleep(0.001)
+    assert os.read(copy, 4) == b"\x08\x00\x00\x00"
+null = os.open("/dev/null", os.O_RDONLY)
+os.dup2(null, copies[0])
+assert os.read(copies[0], 4) == b""
+for copy in copies[1:]:
+    os.close(copy)
+try:
+    os.write(copies[1], b"\x82")
+except OSError as error:
+    print("closed", error.errno)
+"#;
+
+#[test]
+fn a_bus_is_a_device_file_and_its_descriptors_can_be_copied() {
+    let Some(python) = tool("python3") else { return };
+    let bus = Bus::serve();
+    let mut command = Command::new(python);
+    let ended = run(bus.shown_to(&mut command).args(["-c", PYTHON])).well();
+    assert_eq!(ended.stdout, "closed 9\n");
+    let seen = bus.run(Path::new("/bin/ls"), "-l /dev/i2c-7").well();
+    assert!(seen.stdout.starts_with("crw-rw----"), "{}", seen.stdout);
+}
+
+#[test]
+fn our_own_commands_use_a_bus_of_linux() {
+    let bus = Bus::serve();
+    let chip = |words: &[&str]| {
+        let mut command = birthmark();
+        bus.shown_to(&mut command).args(["chip"]).args(words);
+        run(command.args(["--chip", "/dev/i2c-7"]))
+    };
+    let inspected = chip(&["inspect", "--json"]).well().json();
+    let place = format!("unix:{}", bus.socket.display());
+    let same = run(birthmark().args(["chip", "inspect", "--json", "--chip", &place])).well();
+    assert_eq!(inspected, same.json());
+    assert_eq!(chip(&["doctor", "--json"]).well().json()["healthy"], true);
+    let traced = chip(&["trace", "--layer", "command", "--json"]).well();
+    assert!(traced.stdout.contains("OpenApplication"), "{}", traced.stdout);
+
+    let plan = bus.socket.with_file_name("plan.toml");
+    std::fs::write(
+        &plan,
+        "[[step]]\ndo = \"generate-key\"\nobject = \"E0F1\"\nusage = [\"sign\"]\n",
+    )
+    .unwrap();
+    let plan = plan.to_str().unwrap();
+    let made = chip(&["personalize", "--json", "--apply", "--plan", plan])
+        .well()
+        .json();
+    assert_eq!(made["steps"][0]["done"], true);
+
+    // The example for a Linux gateway: linux-embedded-hal, and the key that was just made.
+    let gateway = shim().with_file_name("examples").join("gateway");
+    assert!(
+        gateway.exists(),
+        "run `cargo build --package optiga --examples` first"
+    );
+    let mut gateway = Command::new(gateway);
+    let signed = run(bus.shown_to(&mut gateway).arg("/dev/i2c-7")).well();
+    let uid = inspected["uid"].as_str().unwrap();
+    assert!(signed.stdout.to_lowercase().contains(uid), "{}", signed.stdout);
+    assert!(signed.stdout.contains("signature [30, "), "{}", signed.stdout);
 }
 
 #[test]
