@@ -83,15 +83,7 @@ impl Asked {
 
     /// The records to look up.
     pub fn needs(&self) -> Needs {
-        Needs {
-            thing: self.plan.thing.as_ref().map(|thing| thing.name.clone()),
-            policies: self
-                .plan
-                .policies
-                .iter()
-                .map(|policy| policy.name().clone())
-                .collect(),
-        }
+        Needs::of(&self.plan)
     }
 }
 
@@ -119,10 +111,10 @@ pub fn decide(call: &Call, asked: &Asked, bearing: Bearing, facts: &Facts, thing
         simulated: false,
     };
     let mut trail = Trail::default();
-    if let Some(thing) = &plan.thing {
-        bearer.write_thing(call, facts, thing, thing_id, &mut batch, &mut trail)?;
-    }
     let mut events = Vec::new();
+    if let Some(thing) = &plan.thing {
+        events = bearer.write_thing(call, facts, thing, thing_id, &mut batch, &mut trail)?;
+    }
     if let Some(certificate) = &certificate {
         bearer.write_policies(call, facts, plan, &mut batch, &mut trail)?;
         if let Some(thing) = &plan.thing {
@@ -130,11 +122,6 @@ pub fn decide(call: &Call, asked: &Asked, bearing: Bearing, facts: &Facts, thing
         }
         events.push(Event::CertificateTrust(certificate.id));
     }
-    events.extend(
-        plan.thing
-            .iter()
-            .map(|thing| Event::ThingTrust(thing.name.clone())),
-    );
     let subject = plan.thing.as_ref().map_or("", |thing| thing.name.as_str());
     let detail = certificate
         .as_ref()

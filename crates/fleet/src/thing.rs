@@ -167,13 +167,28 @@ pub fn create(
     };
     batch.insert(Record::Thing(thing.clone()));
     batch.audit.push(call.entry("thing.create", name.as_str(), ""));
-    let mut events = vec![told(Operation::Created, &thing)];
-    events.extend(association(Relating::Added, &thing));
     Ok(Decision {
         batch,
-        events,
+        events: news_of_new(&thing),
         reply: thing,
     })
+}
+
+/// What is told of a thing that was made.
+pub(crate) fn news_of_new(thing: &Thing) -> Vec<Event> {
+    let mut events = vec![told(Operation::Created, thing)];
+    events.extend(association(Relating::Added, thing));
+    events
+}
+
+/// What is told of a thing that was changed: live connections first.
+pub(crate) fn news_of_changed(old: &Thing, new: &Thing) -> Vec<Event> {
+    let mut events = vec![Event::ThingTrust(new.name.clone()), told(Operation::Updated, new)];
+    if old.type_name != new.type_name {
+        events.extend(association(Relating::Removed, old));
+        events.extend(association(Relating::Added, new));
+    }
+    events
 }
 
 /// The type that a thing is given must be there, and stay so until this is kept.
@@ -239,11 +254,7 @@ pub fn update(call: &Call, name: &ThingName, request: UpdateRequest, facts: &Fac
     check_attributes(&thing.attributes, thing.type_name.is_some())?;
     thing.version += 1;
     thing.modified = call.now;
-    let mut events = vec![Event::ThingTrust(name.clone()), told(Operation::Updated, &thing)];
-    if existing.record.type_name != thing.type_name {
-        events.extend(association(Relating::Removed, &existing.record));
-        events.extend(association(Relating::Added, &thing));
-    }
+    let events = news_of_changed(&existing.record, &thing);
     batch.audit.push(call.entry(
         "thing.update",
         name.as_str(),

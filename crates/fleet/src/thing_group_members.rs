@@ -5,14 +5,14 @@
 
 use identity::ThingName;
 
-use crate::batch::{Key, Record, Relation};
+use crate::batch::{Batch, Key, Record, Relation};
 use crate::call::{Call, Decided, Decision, Event};
 use crate::limits::GROUPS_PER_THING_MAX;
 use crate::names::GroupName;
-use crate::record::{GroupMember, Thing, ThingGroup, Versioned};
+use crate::record::{GroupMember, Thing, ThingGroup, Uuid, Versioned};
 use crate::refusal::{Exception, Refusal};
 use crate::registry_event::{RegistryEvent, Relating};
-use crate::{thing, thing_group};
+use crate::{onboarding, thing, thing_group};
 
 /// A group that a thing is in, and the top of its hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,74 +45,137 @@ pub struct Facts {
     pub left: Vec<(GroupName, Option<Versioned<ThingGroup>>)>,
 }
 
+/// A thing among groups: which it is in while a decision is made.
+pub(crate) struct Groups<'a> {
+    thing: (&'a ThingName, Uuid),
+    memberships: &'a [Membership],
+    /// The groups that it stays in or joins, each with the top of its hierarchy.
+    staying: Vec<(&'a GroupName, &'a GroupName)>,
+}
+
+impl<'a> Groups<'a> {
+    /// Of a thing that a template is about.
+    pub(crate) fn of(name: &'a ThingName, id: Uuid, facts: &'a onboarding::Facts) -> Self {
+        Self::new(name, id, &facts.memberships)
+    }
+
+    fn new(name: &'a ThingName, id: Uuid, memberships: &'a [Membership]) -> Self {
+        let staying = memberships
+            .iter()
+            .map(|membership| (&membership.member.record.group, &membership.root))
+            .collect();
+        Self {
+            thing: (name, id),
+            memberships,
+            staying,
+        }
+    }
+
+    /// Leaves one; nothing happens if it is not in it.
+    fn leave(&mut self, call: &Call, group: &GroupName, batch: &mut Batch) -> bool {
+        let found = self
+            .memberships
+            .iter()
+            .find(|membership| membership.member.record.group == *group);
+        let Some(membership) = found.filter(|_| self.staying.iter().any(|(other, _)| *other == group)) else {
+            return false;
+        };
+        let key = Key::GroupMember {
+            group: group.clone(),
+            thing: self.thing.0.clone(),
+        };
+        batch.delete(key, membership.member.version);
+        batch
+            .audit
+            .push(call.entry("thing_group.leave", self.thing.0.as_str(), group.as_str()));
+        self.staying.retain(|(other, _)| *other != group);
+        true
+    }
+
+    /// Leaves every group that is not among these. No message tells of it: the ids of the groups are not known here.
+    pub(crate) fn leave_all_but(&mut self, call: &Call, kept: &[GroupName], batch: &mut Batch) {
+        let left: Vec<GroupName> = self
+            .staying
+            .iter()
+            .map(|(group, _)| (*group).clone())
+            .filter(|group| !kept.contains(group))
+            .collect();
+        for group in &left {
+            self.leave(call, group, batch);
+        }
+    }
+
+    /// Joins these, where it is not in them; gives what is told of it.
+    pub(crate) fn join(
+        mut self,
+        call: &Call,
+        joined: &'a [Joined],
+        batch: &mut Batch,
+    ) -> Result<Vec<Event>, Refusal> {
+        let mut events = Vec::new();
+        for group in joined {
+            let existing = thing_group::found(&group.name, group.lineage.first())?;
+            if self.staying.iter().any(|(other, _)| **other == group.name) {
+                continue;
+            }
+            let root = group.lineage.last().map_or(&group.name, |top| &top.record.name);
+            check_room(self.thing.0, group, root, &self.staying)?;
+            self.staying.push((&group.name, root));
+            batch.check(Key::Group(group.name.clone()), existing.version);
+            batch.insert(Record::GroupMember(GroupMember {
+                group: group.name.clone(),
+                thing: self.thing.0.clone(),
+            }));
+            batch
+                .audit
+                .push(call.entry("thing_group.join", self.thing.0.as_str(), group.name.as_str()));
+            events.push(self.told(Relating::Added, existing));
+        }
+        if !self.memberships.is_empty() && !events.is_empty() {
+            self.hold(batch);
+        }
+        Ok(events)
+    }
+
+    /// The groups were just read: whoever changes them meanwhile makes us look again.
+    fn hold(&self, batch: &mut Batch) {
+        batch.at_most(
+            Relation::GroupsOf(self.thing.0.clone()),
+            u32::try_from(self.memberships.len()).unwrap_or(u32::MAX),
+        );
+    }
+
+    fn told(&self, relating: Relating, group: &Versioned<ThingGroup>) -> Event {
+        let thing = (self.thing.0.clone(), self.thing.1);
+        let group = thing_group::identified(group);
+        Event::Registry(RegistryEvent::Membership(relating, group, thing))
+    }
+}
+
 /// Joins and leaves groups, all or nothing. Joining a group that it is in, or leaving one that it is not in, succeeds.
 pub fn change(call: &Call, name: &ThingName, facts: &Facts) -> Decided<()> {
     let thing = thing::found(name, facts.thing.as_ref())?;
     let mut batch = call.batch();
     let mut events = vec![Event::ThingGrants(name.clone())];
-    let mut tell = |relating, group: &Versioned<ThingGroup>| {
-        let thing = (name.clone(), thing.record.id);
-        let group = thing_group::identified(group);
-        events.push(Event::Registry(RegistryEvent::Membership(relating, group, thing)));
-    };
-    let mut staying: Vec<(&GroupName, &GroupName)> = facts
-        .memberships
-        .iter()
-        .map(|membership| (&membership.member.record.group, &membership.root))
-        .collect();
+    let mut groups = Groups::new(name, thing.record.id, &facts.memberships);
     for (group, existing) in &facts.left {
         let existing = thing_group::found(group, existing.as_ref())?;
-        let membership = facts
-            .memberships
-            .iter()
-            .find(|membership| membership.member.record.group == *group);
-        if let Some(membership) = membership {
-            let key = Key::GroupMember {
-                group: group.clone(),
-                thing: name.clone(),
-            };
-            let comes_back = facts.joined.iter().any(|joined| joined.name == *group);
-            if comes_back || !staying.iter().any(|(other, _)| *other == group) {
-                continue;
-            }
-            batch.delete(key, membership.member.version);
-            batch
-                .audit
-                .push(call.entry("thing_group.leave", name.as_str(), group.as_str()));
-            staying.retain(|(other, _)| *other != group);
-            tell(Relating::Removed, existing);
+        let comes_back = facts.joined.iter().any(|joined| joined.name == *group);
+        if !comes_back && groups.leave(call, group, &mut batch) {
+            events.push(groups.told(Relating::Removed, existing));
         }
     }
-    let stayed = staying.len();
-    for joined in &facts.joined {
-        let existing = thing_group::found(&joined.name, joined.lineage.first())?;
-        if staying.iter().any(|(other, _)| **other == joined.name) {
-            continue;
-        }
-        let root = joined.lineage.last().map_or(&joined.name, |top| &top.record.name);
-        check_room(name, joined, root, &staying)?;
-        staying.push((&joined.name, root));
-        tell(Relating::Added, existing);
-        batch.check(Key::Group(joined.name.clone()), existing.version);
-        batch.insert(Record::GroupMember(GroupMember {
-            group: joined.name.clone(),
-            thing: name.clone(),
-        }));
-        batch
-            .audit
-            .push(call.entry("thing_group.join", name.as_str(), joined.name.as_str()));
-    }
+    let joined = groups.join(call, &facts.joined, &mut batch)?;
     if batch.is_empty() {
         return Ok(Decision::unchanged(call, ()));
     }
-    if staying.len() > stayed {
+    if !joined.is_empty() {
         batch.check(Key::Thing(name.clone()), thing.version);
+        if facts.memberships.is_empty() {
+            batch.at_most(Relation::GroupsOf(name.clone()), 0);
+        }
     }
-    // The groups were just read: whoever changes them meanwhile makes us look again.
-    batch.at_most(
-        Relation::GroupsOf(name.clone()),
-        u32::try_from(facts.memberships.len()).unwrap_or(u32::MAX),
-    );
+    events.extend(joined);
     batch.raises_epoch = true;
     Ok(Decision {
         batch,

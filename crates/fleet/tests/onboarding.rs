@@ -158,7 +158,7 @@ fn a_first_connection_makes_everything_in_one_batch() {
         "the CA must still be as it was read"
     );
     assert!(
-        matches!(decision.events.as_slice(), [Event::Registered { certificate, .. }] if *certificate == id)
+        matches!(decision.events.as_slice(), [Event::Registered { certificate, .. }, Event::Registry(_)] if *certificate == id)
     );
     assert!(
         !decision.batch.raises_epoch,
@@ -345,6 +345,16 @@ fn an_existing_thing_is_treated_as_the_template_says() {
             .attributes
             .insert("extra".to_owned(), "1".to_owned());
         let decision = case.run().unwrap();
+        let changes = thing(&decision.batch).is_some();
+        let refreshes = decision
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::ThingTrust(name) if name.as_str() == "unit-1"));
+        assert_eq!(
+            (refreshes, decision.batch.raises_epoch),
+            (changes, changes),
+            "live connections ask about their thing: {setting:?}"
+        );
         match decision.reply {
             Onboarded::Provisioned { .. } => {
                 Ok(thing(&decision.batch).map(|t| (t.version, t.attributes.len())))

@@ -48,6 +48,7 @@ fn main() {
             let needs = Needs {
                 thing: Some(thing_name(n + 10_000_000)),
                 policies: vec![policy_name(1)],
+                ..Needs::default()
             };
             wait(records.onboarding_facts(&Tenant::default(), &id(n + 10_000_000), &needs)).unwrap();
         }

@@ -22,3 +22,8 @@ fn things_stand_in_groups_and_groups_carry_policies() {
 fn types_billing_groups_and_tags_are_kept_and_changes_are_published() {
     runs("registry");
 }
+
+#[test]
+fn a_template_gives_a_thing_its_type_groups_and_billing_group() {
+    runs("templates");
+}

@@ -24,10 +24,7 @@ impl Identified<'_> {
         let Some(Ok(plan)) = &self.plan else {
             return Needs::default();
         };
-        Needs {
-            thing: plan.thing.as_ref().map(|thing| thing.name.clone()),
-            policies: plan.policies.iter().map(|policy| policy.name().clone()).collect(),
-        }
+        Needs::of(plan)
     }
 
     /// Decides. `thing_id` becomes the id of the thing if one is made.
@@ -95,9 +92,12 @@ impl Identified<'_> {
         trail: &mut Trail,
     ) -> Result<Decision<Onboarded>, Refusal> {
         let mut batch = self.batch(call);
+        let mut events = vec![self.registered(call, facts)];
         if let Some(thing) = &plan.thing {
-            self.bearer()
+            let told = self
+                .bearer()
                 .write_thing(call, facts, thing, thing_id, &mut batch, trail)?;
+            events.extend(told);
         }
         self.bearer()
             .write_policies(call, facts, plan, &mut batch, trail)?;
@@ -120,11 +120,7 @@ impl Identified<'_> {
             policies,
             active: plan.activate,
         };
-        Ok(Decision {
-            batch,
-            events: vec![self.registered(call, facts)],
-            reply,
-        })
+        Ok(Decision { batch, events, reply })
     }
 
     /// The certificate, as far as thing and policies need it.

@@ -19,7 +19,8 @@ use identity::{CertificateId, ThingName};
 
 use crate::attempt::Trail;
 use crate::batch::Expect;
-use crate::names::{PolicyName, TemplateName};
+use crate::billing_group::BillingGroup;
+use crate::names::{BillingGroupName, GroupName, PolicyName, TemplateName, ThingTypeName};
 use crate::provisioning_template;
 use crate::record::{
     CaCertificate, CertificateStatus, DeviceCertificate, ProvisioningTemplate, RegistrationCode, Thing,
@@ -27,6 +28,8 @@ use crate::record::{
 };
 use crate::refusal::{Exception, Refusal};
 use crate::template::{Plan, Template};
+use crate::thing_group_members::{Joined, Membership};
+use crate::thing_type::ThingType;
 
 /// A registered CA, read once: its certificate parsed and its template compiled. May be cached under (id, version).
 #[derive(Debug, Clone)]
@@ -114,6 +117,26 @@ pub struct Needs {
     pub thing: Option<ThingName>,
     /// These policies.
     pub policies: Vec<PolicyName>,
+    /// This thing type.
+    pub type_name: Option<ThingTypeName>,
+    /// These thing groups.
+    pub groups: Vec<GroupName>,
+    /// This billing group.
+    pub billing_group: Option<BillingGroupName>,
+}
+
+impl Needs {
+    /// What a plan rests on.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let thing = plan.thing.as_ref();
+        Self {
+            thing: thing.map(|thing| thing.name.clone()),
+            policies: plan.policies.iter().map(|policy| policy.name().clone()).collect(),
+            type_name: thing.and_then(|thing| thing.type_name.clone()),
+            groups: thing.map(|thing| thing.groups.clone()).unwrap_or_default(),
+            billing_group: thing.and_then(|thing| thing.billing_group.clone()),
+        }
+    }
 }
 
 /// A certificate attached to the thing of the plan.
@@ -138,6 +161,14 @@ pub struct Facts {
     pub thing: Option<Versioned<Thing>>,
     /// The certificates attached to that thing.
     pub holders: Vec<Holder>,
+    /// The groups that the thing is in.
+    pub memberships: Vec<Membership>,
+    /// The groups of [`Needs::groups`].
+    pub groups: Vec<Joined>,
+    /// The thing type of [`Needs::type_name`].
+    pub thing_type: Option<Versioned<ThingType>>,
+    /// The billing group of [`Needs::billing_group`].
+    pub billing_group: Option<Versioned<BillingGroup>>,
     /// Those of [`Needs::policies`] that exist.
     pub policies: Vec<Versioned<PolicyName>>,
     /// The tenant's registration code: a verification certificate is never a device.

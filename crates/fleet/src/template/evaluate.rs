@@ -13,7 +13,7 @@ use super::{
     PolicyResource, Source, Template, ThingPlan, ThingResource, Tree,
 };
 use crate::limits::{TEMPLATE_LIST_MAX, TEMPLATE_VALUE_BYTES_MAX};
-use crate::names::PolicyName;
+use crate::names::{BillingGroupName, GroupName, PolicyName, ThingTypeName};
 use crate::refusal::{Exception, Refusal};
 use crate::{policy_document, thing};
 
@@ -108,7 +108,7 @@ impl Scope<'_> {
             .iter()
             .map(|(key, value)| Ok((key.clone(), self.text(key, value)?)))
             .collect::<Evaluated<BTreeMap<_, _>>>()?;
-        thing::check_attributes(&attributes, false).map_err(|refusal| {
+        thing::check_attributes(&attributes, resource.thing_type.is_some()).map_err(|refusal| {
             failed(
                 "fleet.template.attributes",
                 format!("the template makes impossible attributes: {refusal}"),
@@ -118,6 +118,47 @@ impl Scope<'_> {
             name,
             attributes,
             attribute_override: resource.attribute_override,
+            type_name: self.name(
+                "ThingTypeName",
+                resource.thing_type.as_ref(),
+                ThingTypeName::parse,
+            )?,
+            type_override: resource.type_override,
+            groups: self.groups(&resource.groups)?,
+            groups_override: resource.groups_override,
+            billing_group: self.name(
+                "BillingGroup",
+                resource.billing_group.as_ref(),
+                BillingGroupName::parse,
+            )?,
+        })
+    }
+
+    fn groups(&self, groups: &[Expression]) -> Evaluated<Vec<GroupName>> {
+        let mut names: Vec<GroupName> = Vec::with_capacity(groups.len());
+        for group in groups {
+            let name = self.name("ThingGroups", Some(group), GroupName::parse)?;
+            names.extend(name.filter(|name| !names.contains(name)));
+        }
+        Ok(names)
+    }
+
+    /// A name that is checked like one that a caller gives.
+    fn name<T>(
+        &self,
+        place: &str,
+        expression: Option<&Expression>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Evaluated<Option<T>> {
+        let Some(expression) = expression else {
+            return Ok(None);
+        };
+        let text = self.text(place, expression)?;
+        parse(&text).map(Some).map_err(|refusal| {
+            failed(
+                "fleet.template.name",
+                format!("the template makes an impossible {place}: {refusal}"),
+            )
         })
     }
 

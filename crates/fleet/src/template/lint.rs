@@ -91,6 +91,9 @@ impl Template {
         let Some(thing) = &self.thing else { return Ok(()) };
         self.lint_expression("ThingName", [&thing.name])?;
         self.lint_expression("AttributePayload", thing.attributes.values())?;
+        self.lint_expression("ThingTypeName", &thing.thing_type)?;
+        self.lint_expression("ThingGroups", &thing.groups)?;
+        self.lint_expression("BillingGroup", &thing.billing_group)?;
         for text in constant_texts(&thing.name) {
             let bad = text
                 .chars()

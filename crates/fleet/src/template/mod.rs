@@ -16,7 +16,7 @@ use identity::ThingName;
 
 pub use subject::{PARAMETERS, Parameters};
 
-use crate::names::PolicyName;
+use crate::names::{BillingGroupName, GroupName, PolicyName, ThingTypeName};
 
 /// A template that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,11 @@ struct ThingResource {
     name: Expression,
     attributes: BTreeMap<String, Expression>,
     attribute_override: Option<Override>,
+    thing_type: Option<Expression>,
+    type_override: Option<Override>,
+    groups: Vec<Expression>,
+    groups_override: Option<Override>,
+    billing_group: Option<Expression>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +165,16 @@ pub struct ThingPlan {
     pub attributes: BTreeMap<String, String>,
     /// What to do if it exists with other attributes; `None` refuses.
     pub attribute_override: Option<Override>,
+    /// Its type.
+    pub type_name: Option<ThingTypeName>,
+    /// What to do if it exists with another type; `None` refuses.
+    pub type_override: Option<Override>,
+    /// The groups it is in.
+    pub groups: Vec<GroupName>,
+    /// What to do if it exists and is not in all of them; `None` refuses.
+    pub groups_override: Option<Override>,
+    /// Its billing group.
+    pub billing_group: Option<BillingGroupName>,
 }
 
 /// A policy of a plan.

@@ -9,7 +9,7 @@ use super::{
     Template, ThingResource, Tree,
 };
 use crate::limits::{
-    TEMPLATE_BYTES_MAX, TEMPLATE_DEPTH_MAX, TEMPLATE_LIST_MAX, TEMPLATE_PARAMETERS_MAX,
+    GROUPS_PER_THING_MAX, TEMPLATE_BYTES_MAX, TEMPLATE_DEPTH_MAX, TEMPLATE_LIST_MAX, TEMPLATE_PARAMETERS_MAX,
     TEMPLATE_RESOURCES_MAX,
 };
 use crate::refusal::{Exception, Refusal};
@@ -162,16 +162,36 @@ fn thing(
     properties: &Map<String, Value>,
     overrides: &Map<String, Value>,
 ) -> Parsed<ThingResource> {
-    for unsupported in ["ThingTypeName", "ThingGroups", "BillingGroup"] {
-        if properties.contains_key(unsupported) || overrides.contains_key(unsupported) {
+    let known = [
+        "ThingName",
+        "AttributePayload",
+        "ThingTypeName",
+        "ThingGroups",
+        "BillingGroup",
+    ];
+    only_keys(place, properties, &known)?;
+    only_keys(
+        place,
+        overrides,
+        &["AttributePayload", "ThingTypeName", "ThingGroups"],
+    )?;
+    let read = |key: &str| {
+        let read = |value| expression(&format!("{place}.{key}"), value, 0);
+        properties.get(key).map(read).transpose()
+    };
+    let groups = match properties.get("ThingGroups") {
+        None => Vec::new(),
+        Some(Value::Array(groups)) if groups.len() <= GROUPS_PER_THING_MAX as usize => groups
+            .iter()
+            .map(|group| expression(&format!("{place}.ThingGroups"), group, 0))
+            .collect::<Parsed<_>>()?,
+        Some(_) => {
             return Err(wrong(
                 place,
-                &format!("{unsupported} is not supported by this release"),
+                &format!("its ThingGroups are not a list of at most {GROUPS_PER_THING_MAX} names"),
             ));
         }
-    }
-    only_keys(place, properties, &["ThingName", "AttributePayload"])?;
-    only_keys(place, overrides, &["AttributePayload"])?;
+    };
     let name = properties
         .get("ThingName")
         .ok_or_else(|| wrong(place, "it has no ThingName"))?;
@@ -186,6 +206,11 @@ fn thing(
         name: expression(&format!("{place}.ThingName"), name, 0)?,
         attributes,
         attribute_override: override_setting(place, overrides, "AttributePayload")?,
+        thing_type: read("ThingTypeName")?,
+        type_override: override_setting(place, overrides, "ThingTypeName")?,
+        groups,
+        groups_override: override_setting(place, overrides, "ThingGroups")?,
+        billing_group: read("BillingGroup")?,
     })
 }
 
@@ -396,12 +421,16 @@ fn override_setting(place: &str, overrides: &Map<String, Value>, key: &str) -> P
         Some("DO_NOTHING") => Ok(Some(Override::DoNothing)),
         Some("REPLACE") => Ok(Some(Override::Replace)),
         Some("FAIL") => Ok(Some(Override::Fail)),
-        Some("MERGE") if key == "AttributePayload" => Ok(Some(Override::Merge)),
+        Some("MERGE") if matches!(key, "AttributePayload" | "ThingGroups") => Ok(Some(Override::Merge)),
         _ => Err(wrong(
             place,
             &format!(
                 "the OverrideSettings of {key} are not one of DO_NOTHING, REPLACE, FAIL{}",
-                if key == "AttributePayload" { ", MERGE" } else { "" }
+                if matches!(key, "AttributePayload" | "ThingGroups") {
+                    ", MERGE"
+                } else {
+                    ""
+                }
             ),
         )),
     }

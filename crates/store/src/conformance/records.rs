@@ -368,6 +368,7 @@ pub fn tenants_do_not_see_each_other(place: &impl Place) {
     let needs = Needs {
         thing: Some(thing_name(40)),
         policies: vec![policy_name(40)],
+        ..Needs::default()
     };
     let facts = wait(records.onboarding_facts(&ours, &id(40), &needs)).unwrap();
     assert!(facts.existing.is_none() && facts.thing.is_none() && facts.policies.is_empty());
@@ -442,6 +443,7 @@ pub fn a_first_connection_finds_its_facts(place: &impl Place) {
     let needs = Needs {
         thing: Some(thing_name(2)),
         policies: vec![policy_name(3), policy_name(4)],
+        ..Needs::default()
     };
     let fresh = wait(records.onboarding_facts(&tenant, &id(50), &needs)).unwrap();
     assert!(

@@ -13,7 +13,7 @@ use fleet::record::{
 };
 use fleet::resource::Resource;
 use fleet::thing;
-use fleet::thing_group_members::Membership;
+use fleet::thing_group_members::{Joined, Membership};
 use identity::{CertificateId, Region, Tenant, ThingName};
 use rusqlite::Connection;
 
@@ -461,6 +461,22 @@ fn onboarding_facts(
                 .map(holder)
                 .collect();
         }
+    }
+    let regrouped = needs.thing.as_ref().filter(|_| !needs.groups.is_empty());
+    if let (Some(name), Some(_)) = (regrouped, &facts.thing) {
+        facts.memberships = read::groups_of(connection, tenant, name)?;
+    }
+    for name in &needs.groups {
+        facts.groups.push(Joined {
+            name: name.clone(),
+            lineage: read::lineage(connection, tenant, name)?,
+        });
+    }
+    if let Some(name) = &needs.type_name {
+        facts.thing_type = read::resource(connection, tenant, name.as_str())?;
+    }
+    if let Some(name) = &needs.billing_group {
+        facts.billing_group = read::resource(connection, tenant, name.as_str())?;
     }
     for name in &needs.policies {
         facts
