@@ -162,7 +162,7 @@ fn what_can_never_work_is_refused_when_it_is_registered() {
         ),
         (
             &with(
-                r#""t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "a", "ThingGroups": ["g"]}}"#,
+                r#""t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "a", "ThingGroups": "g"}}"#,
             ),
             "fleet.template.form",
         ),
