@@ -1,7 +1,7 @@
 //! What the library, its slots and tokens say about themselves, in the structures of C.
 
 use cryptoki_sys::*;
-use token::{AttributeKind, MechanismInfo, PinState, SessionState, Status, TokenDescription, User, Value};
+use token::{Abilities, AttributeKind, PinState, SessionState, Status, TokenDescription, User, Value};
 
 /// The maker, as all structures name it.
 pub(crate) const MANUFACTURER: &str = "Birthmark";
@@ -126,7 +126,7 @@ pub(crate) fn session(state: SessionState) -> CK_SESSION_INFO {
 }
 
 /// `CK_MECHANISM_INFO`.
-pub(crate) fn mechanism(info: MechanismInfo, hardware: bool) -> CK_MECHANISM_INFO {
+pub(crate) fn mechanism(info: Abilities, hardware: bool) -> CK_MECHANISM_INFO {
     let sizes = info.size.map_or((0, 0), |size| (size.min, size.max));
     CK_MECHANISM_INFO {
         ulMinKeySize: sizes.0 as CK_ULONG,

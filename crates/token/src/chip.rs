@@ -30,7 +30,7 @@ use crate::backend::{
 use crate::crypto::{HardwareKey, Key, curve_of_parameters, curve_parameters};
 use crate::error::{ChipError, Error};
 use crate::limits;
-use crate::mechanism::{KeyType, MechanismInfo, MechanismType};
+use crate::mechanism::{Abilities, KeyType, MechanismType};
 
 /// How an object of the chip is called, and what else it answers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -580,7 +580,7 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
     }
 
     fn is_in_hardware(&self, mechanism: MechanismType) -> bool {
-        let ecdsa = mechanism.key_types() == [KeyType::Ec] && mechanism.info().does(MechanismInfo::SIGN);
+        let ecdsa = mechanism.key_types() == [KeyType::Ec] && mechanism.abilities().does(Abilities::SIGN);
         ecdsa || mechanism == MechanismType::EcKeyPairGen
     }
 

@@ -11,7 +11,7 @@
 //!
 //! The vocabulary (attributes, mechanisms, errors) needs `alloc` only; everything that works needs the feature `std`.
 #![cfg_attr(not(feature = "std"), no_std)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
@@ -42,6 +42,8 @@ mod mechanism;
 #[cfg(feature = "std")]
 mod object;
 #[cfg(feature = "std")]
+mod raw_rsa;
+#[cfg(feature = "std")]
 mod session;
 #[cfg(feature = "std")]
 mod table;
@@ -63,7 +65,7 @@ pub use bus::ChipAddress;
 #[cfg(feature = "std")]
 pub use client::{CertificateTemplate, KeyPairTemplate, Session};
 pub use error::{ChipError, Error};
-pub use mechanism::{Hash, KeyType, Mechanism, MechanismInfo, MechanismType, Size};
+pub use mechanism::{Abilities, Hash, KeyType, Mechanism, MechanismType, Size};
 #[cfg(feature = "std")]
 pub use object::{Handle, Object, rules};
 #[cfg(feature = "std")]

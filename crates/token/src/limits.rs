@@ -49,11 +49,15 @@ pub const DIGEST_BYTES_MAX: usize = 64;
 pub const RSA_BITS_MIN: usize = 2048;
 /// Bits of an RSA modulus, at most.
 pub const RSA_BITS_MAX: usize = 4096;
-/// Bytes of a secret key that is no AES key.
-pub const SECRET_BYTES_MAX: usize = 4096;
+/// Bytes of a secret key that is no AES key: all that HKDF can give (RFC 5869, 2.3).
+pub const SECRET_BYTES_MAX: usize = 255 * 64;
 /// Data that has to be there whole before anything is computed: Ed25519, and AES-GCM.
 pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One byte string of a mechanism's parameter: a label, shared information, additional data.
 pub const PARAMETER_BYTES_MAX: usize = 1024 * 1024;
 /// Data that are signed or encrypted as they are, unhashed: the longest RSA modulus.
 pub const RAW_BYTES_MAX: usize = RSA_BITS_MAX / 8;
+/// A key, or other data, under AES key wrap.
+pub const WRAPPED_BYTES_MAX: usize = 64 * 1024;
+/// Each key and initialization vector of a TLS 1.2 connection.
+pub const TLS_KEY_BYTES_MAX: usize = 64;

@@ -1,5 +1,6 @@
 //! Between attributes and keys: what a program gave becomes a parsed key, and a key says which attributes follow from it.
 
+use std::boxed::Box;
 use std::sync::Arc;
 
 use identity::key::{Curve, PublicKey};
@@ -17,7 +18,8 @@ pub(crate) fn import(wanted: &Wanted) -> Result<Key, Error> {
         (Class::PublicKey, Some(KeyType::Ec)) => Key::from_public(public_point(&wanted.attributes)?),
         (Class::PrivateKey, Some(KeyType::Ec)) => {
             let scalar = wanted.part(A::Value).ok_or(Error::TemplateIncomplete)?;
-            EcPrivate::from_scalar(curve(&wanted.attributes)?, scalar).map(Key::EcPrivate)
+            EcPrivate::from_scalar(curve(&wanted.attributes)?, scalar)
+                .map(|key| Key::EcPrivate(Box::new(key)))
         }
         _ => Err(Error::AttributeValueInvalid {
             kind: A::KeyType,

@@ -6,6 +6,6 @@ mod kind;
 pub(crate) mod parameters;
 
 pub use hash::Hash;
-pub use info::{MechanismInfo, Size};
+pub use info::{Abilities, Size};
 pub use kind::{KeyType, MechanismType};
 pub use parameters::Mechanism;

@@ -1,8 +1,9 @@
 //! Rules about single source files and manifests.
 
 use std::fs;
+use std::path::Path;
 
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Package};
 use crate::process;
 use crate::tree::SourceFile;
 
@@ -39,16 +40,45 @@ const NAMES_OF_OTHERS: &[&str] = &["AuthInfo"];
 /// Crates whose unsafe edge is another language; each names its own modules. `bench` loads modules of others.
 const MAY_BE_UNSAFE: &[&str] = &["pkcs11", "i2c-shim", "bench"];
 
+/// Crates that forbid it but in one file, which says so itself.
+const MAY_BE_UNSAFE_IN: &[(&str, &str)] = &[("token", "src/raw_rsa.rs")];
+
 /// `#![forbid(unsafe_code)]` in the root file of every library and binary.
 pub(super) fn unsafe_forbidden(metadata: &Metadata) -> Vec<Problem> {
     let members = metadata
         .members()
         .filter(|package| !MAY_BE_UNSAFE.contains(&package.name.as_str()));
     members
-        .flat_map(|package| &package.roots)
-        .filter(|path| !fs::read_to_string(path).is_ok_and(|text| text.contains("\n#![forbid(unsafe_code)]")))
-        .map(|path| Problem::new(from_root(path), "lacks #![forbid(unsafe_code)]"))
+        .flat_map(|package| package.roots.iter().map(move |path| (package, path)))
+        .filter(|(package, path)| !forbids(package, Path::new(path.as_str())))
+        .map(|(_, path)| Problem::new(from_root(path), "lacks #![forbid(unsafe_code)]"))
         .collect()
+}
+
+fn forbids(package: &Package, root: &Path) -> bool {
+    let has = |path: &Path, line: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(line));
+    let exception = MAY_BE_UNSAFE_IN.iter().find(|(name, _)| *name == package.name);
+    has(root, "\n#![forbid(unsafe_code)]")
+        || exception.is_some_and(|(_, file)| {
+            let crate_dir = Path::new(&package.manifest)
+                .parent()
+                .unwrap_or_else(|| Path::new(""));
+            has(root, "\n#![deny(unsafe_code)]") && only_in(&crate_dir.join("src"), &crate_dir.join(file))
+        })
+}
+
+/// Whether no other file takes the ban off for itself.
+fn only_in(dir: &Path, file: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return true;
+    };
+    entries.flatten().map(|entry| entry.path()).all(|path| {
+        if path.is_dir() {
+            return only_in(&path, file);
+        }
+        let lifted = |text: String| text.contains("(unsafe_code") && !text.contains("deny(unsafe_code)");
+        path == file || !fs::read_to_string(&path).is_ok_and(lifted)
+    })
 }
 
 /// Each member has a description and takes the lints of the workspace.

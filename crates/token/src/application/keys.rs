@@ -70,7 +70,7 @@ impl Application {
         let public_key = Key::from_public(key.public().clone())?;
         let made = [
             made(public, public_key, mechanism)?,
-            made(private, Key::EcPrivate(key), mechanism)?,
+            made(private, Key::EcPrivate(Box::new(key)), mechanism)?,
         ];
         let (public, private) = self.settle_pair(slot, session, made)?;
         Ok((public.0, private.0))

@@ -24,7 +24,7 @@ use crate::backend::{Backend, Status, TokenDescription, User};
 use crate::crypto::Key;
 use crate::error::Error;
 use crate::limits;
-use crate::mechanism::{KeyType, Mechanism, MechanismInfo, MechanismType};
+use crate::mechanism::{Abilities, KeyType, Mechanism, MechanismType};
 use crate::object::{Handle, Object};
 use crate::session::{Open, Sessions};
 use crate::table::Handles;
@@ -173,19 +173,19 @@ impl Application {
     pub fn mechanisms(&self, slot: usize) -> Result<Vec<MechanismType>, Error> {
         self.slot(slot)?;
         let offered = |kind: &MechanismType| {
-            let ecdsa = kind.key_types() == [KeyType::Ec] && kind.info().does(MechanismInfo::SIGN);
-            ecdsa || *kind == MechanismType::EcKeyPairGen || kind.info().does(MechanismInfo::DIGEST)
+            let ecdsa = kind.key_types() == [KeyType::Ec] && kind.abilities().does(Abilities::SIGN);
+            ecdsa || *kind == MechanismType::EcKeyPairGen || kind.abilities().does(Abilities::DIGEST)
         };
         Ok(MechanismType::ALL.iter().copied().filter(offered).collect())
     }
 
     /// What a mechanism of the token in a slot is for, and whether the device itself runs it.
-    pub fn mechanism(&self, slot: usize, kind: MechanismType) -> Result<(MechanismInfo, bool), Error> {
+    pub fn mechanism(&self, slot: usize, kind: MechanismType) -> Result<(Abilities, bool), Error> {
         if !self.mechanisms(slot)?.contains(&kind) {
             return Err(Error::MechanismInvalid(kind));
         }
         let hardware = self.slot(slot)?.token.backend().is_in_hardware(kind);
-        Ok((kind.info(), hardware))
+        Ok((kind.abilities(), hardware))
     }
 
     fn session(&self, handle: u64) -> Result<Arc<Open>, Error> {
@@ -219,7 +219,7 @@ impl Application {
     ) -> Result<(Handle, Arc<Key>), Error> {
         let object = self.key_object(session, key)?;
         let kind = mechanism.kind();
-        if !kind.info().does(does) {
+        if !kind.abilities().does(does) {
             return Err(Error::MechanismInvalid(kind));
         }
         let attributes = object.attributes();

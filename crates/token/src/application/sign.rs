@@ -9,7 +9,7 @@ use crate::attribute::AttributeKind;
 use crate::crypto::{Sign, Verify};
 use crate::error::Error;
 use crate::limits::SIGN_DATA_BYTES_MAX;
-use crate::mechanism::{Mechanism, MechanismInfo};
+use crate::mechanism::{Abilities, Mechanism};
 use crate::session::Open;
 use crate::session::operation::{Running, part, room, whole};
 
@@ -27,8 +27,7 @@ impl Application {
 
     /// What is needed to sign with this key.
     fn signing(&self, session: &Open, mechanism: &Mechanism, key: u64) -> Result<Running<Sign>, Error> {
-        let (object, key) =
-            self.usable_key(session, mechanism, key, MechanismInfo::SIGN, AttributeKind::Sign)?;
+        let (object, key) = self.usable_key(session, mechanism, key, Abilities::SIGN, AttributeKind::Sign)?;
         Ok(Running::new(Sign::new(mechanism, &key)?, Some(object)))
     }
 
@@ -94,13 +93,8 @@ impl Application {
         if session.operations().verify.is_some() {
             return Err(Error::OperationActive);
         }
-        let (object, key) = self.usable_key(
-            &session,
-            mechanism,
-            key,
-            MechanismInfo::VERIFY,
-            AttributeKind::Verify,
-        )?;
+        let (object, key) =
+            self.usable_key(&session, mechanism, key, Abilities::VERIFY, AttributeKind::Verify)?;
         let verify = Verify::new(mechanism, &key)?;
         session.operations().verify = Some(Running::new(verify, Some(object)));
         Ok(())

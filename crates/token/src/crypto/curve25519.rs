@@ -12,7 +12,7 @@ use crate::attribute::AttributeKind;
 use crate::error::Error;
 
 /// Bytes of every key here, private and public.
-pub const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 /// Bytes of an Ed25519 signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 

@@ -1,14 +1,14 @@
 //! Digests, of all data at once or part by part.
 
+use std::boxed::Box;
+use std::vec::Vec;
+
 use aws_lc_rs::digest::{self, Context};
 use sha3::Digest as _;
 
 use super::fill;
 use crate::error::Error;
 use crate::mechanism::Hash;
-
-/// The longest digest.
-pub(crate) const DIGEST_BYTES_MAX: usize = 64;
 
 /// A digest that grows (`C_DigestUpdate`).
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub struct Digest {
 #[derive(Clone)]
 enum Kind {
     Library(Context),
-    Sha3_224(sha3::Sha3_224),
+    Sha3_224(Box<sha3::Sha3_224>),
 }
 
 impl Digest {
@@ -29,7 +29,7 @@ impl Digest {
     #[must_use]
     pub fn new(hash: Hash) -> Self {
         let context = algorithm(hash).map_or_else(
-            || Kind::Sha3_224(sha3::Sha3_224::new()),
+            || Kind::Sha3_224(Box::default()),
             |algorithm| Kind::Library(Context::new(algorithm)),
         );
         Self { context, hash }
@@ -51,7 +51,7 @@ impl Digest {
     pub fn update(&mut self, part: &[u8]) {
         match &mut self.context {
             Kind::Library(context) => context.update(part),
-            Kind::Sha3_224(context) => sha3::Digest::update(context, part),
+            Kind::Sha3_224(context) => context.update(part),
         }
     }
 
@@ -65,7 +65,7 @@ impl Digest {
 
     /// The digest of what has come in so far.
     #[must_use]
-    pub fn to_vec(&self) -> std::vec::Vec<u8> {
+    pub fn to_vec(&self) -> Vec<u8> {
         self.value().as_ref().to_vec()
     }
 

@@ -101,11 +101,24 @@ impl EcPrivate {
             Curve::P384 => &ECDH_P384,
             Curve::P521 => &ECDH_P521,
         };
+        if !is_point(self.curve, point) {
+            return Err(Error::MechanismParameterInvalid);
+        }
         let own = agreement::PrivateKey::from_private_key(algorithm, &self.scalar()?).map_err(|_| LIBRARY)?;
         let peer = agreement::UnparsedPublicKey::new(algorithm, point);
         agreement::agree(&own, peer, Error::MechanismParameterInvalid, |secret| {
             Ok(Zeroizing::new(secret.to_vec()))
         })
+    }
+}
+
+/// Whether this has the shape of a point, whole or compressed (SEC 1, 2.3.3). The library would also read documents.
+fn is_point(curve: Curve, point: &[u8]) -> bool {
+    let bytes = curve.coordinate_bytes();
+    match point.first() {
+        Some(4) => point.len() == 1 + 2 * bytes,
+        Some(2 | 3) => point.len() == 1 + bytes,
+        _ => false,
     }
 }
 

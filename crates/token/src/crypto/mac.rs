@@ -1,5 +1,7 @@
 //! Message authentication with secret keys: HMAC (RFC 2104) and CMAC (NIST SP 800-38B), part by part.
 
+use std::boxed::Box;
+
 use aws_lc_rs::{cmac, hmac};
 use zeroize::Zeroizing;
 
@@ -22,9 +24,9 @@ pub(crate) struct Mac {
 
 #[derive(Clone)]
 enum Kind {
-    Hmac(hmac::Context),
+    Hmac(Box<hmac::Context>),
     /// With a hash of which the library has no HMAC.
-    Sponge(Sponge),
+    Sponge(Box<Sponge>),
     Cmac(cmac::Context),
 }
 
@@ -32,8 +34,8 @@ impl Mac {
     /// HMAC, cut to so many bytes.
     pub(crate) fn hmac(hash: Hash, key: &[u8], bytes: Option<usize>) -> Result<Self, Error> {
         let context = hmac_algorithm(hash).map_or_else(
-            || Kind::Sponge(Sponge::new(hash, key)),
-            |algorithm| Kind::Hmac(hmac::Context::with_key(&hmac::Key::new(algorithm, key))),
+            || Kind::Sponge(Box::new(Sponge::new(hash, key))),
+            |algorithm| Kind::Hmac(Box::new(hmac::Context::with_key(&hmac::Key::new(algorithm, key)))),
         );
         Self::of(context, bytes, hash.bytes())
     }

@@ -5,7 +5,7 @@
 
 use std::vec::Vec;
 
-use identity::der::{Fault, Reader, Tag};
+use identity::der::{Fault, Reader, Tag, Writer};
 use identity::key::Curve;
 use zeroize::Zeroizing;
 
@@ -24,8 +24,8 @@ const ED25519: &[u8] = &[0x06, 0x03, 0x2B, 0x65, 0x70];
 
 /// What a document says it holds; the bytes are still inside of it.
 pub(crate) enum Found<'a> {
-    /// A key on this curve; the document has all that is needed.
-    Ec(Curve),
+    /// A key on a named curve; the library reads the document itself.
+    Ec,
     /// An RSAPrivateKey (RFC 8017, A.1.2).
     Rsa(&'a [u8]),
     /// A seed.
@@ -55,7 +55,7 @@ pub(crate) fn read(pkcs8: &[u8]) -> Option<Found<'_>> {
         RSA => Some(Found::Rsa(key)),
         ED25519 => Some(Found::Ed25519(inner(key)?)),
         X25519 => Some(Found::X25519(inner(key)?)),
-        _ => curve_of_parameters(algorithm.strip_prefix(EC)?).map(Found::Ec),
+        _ => curve_of_parameters(algorithm.strip_prefix(EC)?).map(|_| Found::Ec),
     }
 }
 
@@ -64,34 +64,61 @@ fn inner(key: &[u8]) -> Option<&[u8]> {
     Reader::whole(key, Reader::octets).ok()
 }
 
+/// As many as the longest number has bytes.
+const ZEROS: &[u8] = &[0; 66];
+
 /// An EC key from its number alone; zeros before it do not matter. `None` if the number is too long.
 pub(crate) fn write_ec(curve: Curve, scalar: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let start = scalar.iter().position(|byte| *byte != 0).unwrap_or(scalar.len());
     let digits = scalar.get(start..)?;
     let zeros = curve.coordinate_bytes().checked_sub(digits.len())?;
-    let number = element(Tag::OCTET_STRING, &[&[0; 66][..zeros.min(66)], digits]);
-    let key = element(Tag::SEQUENCE, &[&[0x02, 0x01, 0x01], &number]);
+    let number = secret_element(Tag::OCTET_STRING, &[ZEROS.get(..zeros)?, digits]);
+    let key = secret_element(Tag::SEQUENCE, &[&[0x02, 0x01, 0x01], &number]);
     Some(write(&[EC, curve_parameters(curve)], &key))
 }
 
 /// An Ed25519 seed.
 pub(crate) fn write_ed25519(seed: &[u8]) -> Zeroizing<Vec<u8>> {
-    write(&[ED25519], &element(Tag::OCTET_STRING, &[seed]))
+    write(&[ED25519], &secret_element(Tag::OCTET_STRING, &[seed]))
 }
 
 /// An X25519 number.
 pub(crate) fn write_x25519(scalar: &[u8]) -> Zeroizing<Vec<u8>> {
-    write(&[X25519], &element(Tag::OCTET_STRING, &[scalar]))
+    write(&[X25519], &secret_element(Tag::OCTET_STRING, &[scalar]))
+}
+
+/// An RSAPrivateKey.
+pub(crate) fn write_rsa(der: &[u8]) -> Zeroizing<Vec<u8>> {
+    write(&[RSA], der)
+}
+
+/// The document of an Ed25519 public key (RFC 8410, 4).
+pub(crate) fn spki_ed25519(point: &[u8]) -> Vec<u8> {
+    spki(ED25519, point)
+}
+
+/// The document of an X25519 public key.
+pub(crate) fn spki_x25519(point: &[u8]) -> Vec<u8> {
+    spki(X25519, point)
+}
+
+fn spki(algorithm: &[u8], point: &[u8]) -> Vec<u8> {
+    Writer::build(|writer| {
+        writer.sequence(|spki| {
+            spki.sequence(|identifier| identifier.raw(algorithm));
+            spki.whole_bits(point);
+        });
+    })
 }
 
 fn write(algorithm: &[&[u8]], key: &[u8]) -> Zeroizing<Vec<u8>> {
-    let algorithm = element(Tag::SEQUENCE, algorithm);
-    let key = element(Tag::OCTET_STRING, &[key]);
-    element(Tag::SEQUENCE, &[&[0x02, 0x01, 0x00], &algorithm, &key])
+    let algorithm = secret_element(Tag::SEQUENCE, algorithm);
+    let key = secret_element(Tag::OCTET_STRING, &[key]);
+    secret_element(Tag::SEQUENCE, &[&[0x02, 0x01, 0x00], &algorithm, &key])
 }
 
 /// One element of DER; no key here is 64 KiB long.
-fn element(tag: Tag, content: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+pub(super) fn secret_element(tag: Tag, content: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let length: usize = content.iter().map(|part| part.len()).sum();
     let mut der = Zeroizing::new(Vec::with_capacity(length + 4));
     der.push(tag.0);

@@ -10,20 +10,40 @@ use super::{Key, curve25519, ec};
 use crate::error::Error;
 use crate::limits::{GATHERED_BYTES_MAX, RAW_BYTES_MAX};
 use crate::mechanism::Hash;
-use crate::mechanism::parameters::Mechanism;
+use crate::mechanism::parameters::{Mechanism, PssParameters};
 
 /// A scheme of signatures, without its key.
 #[derive(Clone, Copy)]
 pub(crate) enum Scheme {
     Ecdsa(Option<Hash>),
     Eddsa,
+    RsaPkcs1(Option<Hash>),
+    RsaBare,
+    RsaPss {
+        hash: Option<Hash>,
+        parameters: PssParameters,
+    },
 }
 
 impl Scheme {
-    pub(crate) const fn of(mechanism: &Mechanism) -> Result<Self, Error> {
+    pub(crate) fn of(mechanism: &Mechanism) -> Result<Self, Error> {
         Ok(match mechanism {
             Mechanism::Ecdsa(hash) => Self::Ecdsa(*hash),
             Mechanism::Eddsa => Self::Eddsa,
+            Mechanism::RsaPkcs => Self::RsaPkcs1(None),
+            Mechanism::RsaPkcsHash(hash) => Self::RsaPkcs1(Some(*hash)),
+            Mechanism::RsaX509 => Self::RsaBare,
+            // The parameter must name the hash that the mechanism names.
+            Mechanism::RsaPss {
+                hash: Some(hash),
+                parameters,
+            } if *hash != parameters.hash => {
+                return Err(Error::MechanismParameterInvalid);
+            }
+            Mechanism::RsaPss { hash, parameters } => Self::RsaPss {
+                hash: *hash,
+                parameters: *parameters,
+            },
             _ => return Err(Error::MechanismUnknown),
         })
     }
@@ -31,8 +51,8 @@ impl Scheme {
     /// What hashes the data first.
     const fn hash(self) -> Option<Hash> {
         match self {
-            Self::Ecdsa(hash) => hash,
-            Self::Eddsa => None,
+            Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss { hash, .. } => hash,
+            Self::Eddsa | Self::RsaBare => None,
         }
     }
 
@@ -42,6 +62,7 @@ impl Scheme {
             // What is beyond is cut anyhow.
             Self::Ecdsa(_) => (RAW_BYTES_MAX, false),
             Self::Eddsa => (GATHERED_BYTES_MAX, true),
+            Self::RsaPkcs1(_) | Self::RsaBare | Self::RsaPss { .. } => (RAW_BYTES_MAX, true),
         }
     }
 
@@ -52,6 +73,8 @@ impl Scheme {
             (Self::Ecdsa(_), Key::EcPublic(key)) => ec::signature_bytes(key.curve()),
             (Self::Ecdsa(_), Key::Hardware { curve, .. }) => ec::signature_bytes(*curve),
             (Self::Eddsa, Key::Ed25519Private(_) | Key::Ed25519Public(_)) => curve25519::SIGNATURE_BYTES,
+            (Self::RsaPkcs1(_) | Self::RsaBare | Self::RsaPss { .. }, Key::RsaPrivate(key)) => key.bytes(),
+            (Self::RsaPkcs1(_) | Self::RsaBare | Self::RsaPss { .. }, Key::RsaPublic(key)) => key.bytes(),
             _ => return Err(Error::KeyTypeInconsistent),
         })
     }
@@ -65,6 +88,9 @@ impl Scheme {
                 device.sign_digest(*curve, leftmost(*curve, input), out)
             }
             (Self::Eddsa, Key::Ed25519Private(key)) => key.sign(input, out),
+            (Self::RsaPkcs1(hash), Key::RsaPrivate(key)) => key.sign_pkcs1(hash, input, out),
+            (Self::RsaBare, Key::RsaPrivate(key)) => key.sign_bare(input, out),
+            (Self::RsaPss { parameters, .. }, Key::RsaPrivate(key)) => key.sign_pss(&parameters, input, out),
             _ => Err(Error::KeyTypeInconsistent),
         }
     }
@@ -75,6 +101,11 @@ impl Scheme {
             (Self::Ecdsa(_), _) if input.is_empty() => Err(Error::DataLengthRange { found: 0 }),
             (Self::Ecdsa(_), Key::EcPublic(key)) => key.verify_digest(input, signature),
             (Self::Eddsa, Key::Ed25519Public(key)) => key.verify(input, signature),
+            (Self::RsaPkcs1(hash), Key::RsaPublic(key)) => key.verify_pkcs1(hash, input, signature),
+            (Self::RsaBare, Key::RsaPublic(key)) => key.verify_bare(input, signature),
+            (Self::RsaPss { parameters, .. }, Key::RsaPublic(key)) => {
+                key.verify_pss(&parameters, input, signature)
+            }
             _ => Err(Error::KeyTypeInconsistent),
         }
     }

@@ -4,14 +4,16 @@
 //! nothing: the same call with a larger one succeeds.
 
 use std::sync::Arc;
+use std::vec::Vec;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use zeroize::Zeroizing;
 
-use super::mac::{Code, Mac};
+use super::mac::{Code, MAC_BYTES_MAX, Mac};
 use super::scheme::{Gathered, Scheme};
-use super::{Key, fill};
+use super::{Key, Secret, fill, tls};
 use crate::error::Error;
-use crate::mechanism::parameters::Mechanism;
+use crate::mechanism::parameters::{Mechanism, TlsMacParameters};
 
 /// A signature that is being made.
 pub struct Sign {
@@ -32,6 +34,12 @@ enum With {
         gathered: Gathered,
     },
     Mac(Mac),
+    /// A Finished message of TLS, over the hash of the handshake.
+    Finished {
+        key: Arc<Key>,
+        parameters: TlsMacParameters,
+        handshake: Zeroizing<Vec<u8>>,
+    },
 }
 
 impl With {
@@ -39,6 +47,16 @@ impl With {
         if let Some(mac) = mac(mechanism, key)? {
             let bytes = mac.bytes();
             return Ok((Self::Mac(mac), bytes));
+        }
+        if let Mechanism::TlsMac(parameters) = mechanism {
+            tls::check_finished(parameters)?;
+            secret(key)?;
+            let finished = Self::Finished {
+                key: Arc::clone(key),
+                parameters: *parameters,
+                handshake: Zeroizing::new(Vec::new()),
+            };
+            return Ok((finished, parameters.bytes));
         }
         let scheme = Scheme::of(mechanism)?;
         let bytes = scheme.signature_bytes(key)?;
@@ -54,20 +72,40 @@ impl With {
         match self {
             Self::Pair { scheme, gathered, .. } => gathered.update(*scheme, part),
             Self::Mac(mac) => mac.update(part),
+            Self::Finished { handshake, .. } => {
+                let found = handshake.len().saturating_add(part.len());
+                if found > MAC_BYTES_MAX {
+                    return Err(Error::DataLengthRange { found });
+                }
+                handshake.extend_from_slice(part);
+                Ok(())
+            }
         }
+    }
+}
+
+/// The `verify_data` over this hash of the handshake.
+fn finished(parameters: &TlsMacParameters, key: &Key, handshake: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if handshake.len() != parameters.hash.bytes() {
+        return Err(Error::DataLengthRange {
+            found: handshake.len(),
+        });
+    }
+    tls::finished(parameters, secret(key)?, handshake)
+}
+
+fn secret(key: &Key) -> Result<&Secret, Error> {
+    match key {
+        Key::Secret(secret) => Ok(secret),
+        _ => Err(Error::KeyTypeInconsistent),
     }
 }
 
 /// The code that this mechanism makes with this key; `None` if it makes signatures.
 fn mac(mechanism: &Mechanism, key: &Key) -> Result<Option<Mac>, Error> {
-    let secret = match key {
-        Key::Secret(secret) => Some(secret),
-        _ => None,
-    };
-    let with = secret.ok_or(Error::KeyTypeInconsistent);
     match mechanism {
-        Mechanism::Hmac { hash, bytes } => Mac::hmac(*hash, with?.value(), *bytes).map(Some),
-        Mechanism::AesCmac { bytes } => Mac::cmac(with?, *bytes).map(Some),
+        Mechanism::Hmac { hash, bytes } => Mac::hmac(*hash, secret(key)?.value(), *bytes).map(Some),
+        Mechanism::AesCmac { bytes } => Mac::cmac(secret(key)?, *bytes).map(Some),
         _ => Ok(None),
     }
 }
@@ -107,6 +145,7 @@ impl Sign {
         match &self.with {
             With::Pair { key, scheme, .. } => scheme.with_input(data, |input| scheme.sign(key, input, out)),
             With::Mac(mac) => fill(out, code_of(mac, data)?.as_ref()),
+            With::Finished { key, parameters, .. } => fill(out, &finished(parameters, key, data)?),
         }
     }
 
@@ -125,6 +164,11 @@ impl Sign {
                 gathered,
             } => gathered.with_input(*scheme, |input| scheme.sign(key, input, out)),
             With::Mac(mac) => fill(out, mac.finish()?.as_ref()),
+            With::Finished {
+                key,
+                parameters,
+                handshake,
+            } => fill(out, &finished(parameters, key, handshake)?),
         }
     }
 }
@@ -153,7 +197,8 @@ impl Verify {
             With::Pair { key, scheme, .. } => {
                 scheme.with_input(data, |input| scheme.verify(key, input, signature))
             }
-            With::Mac(mac) => same(&code_of(mac, data)?, signature),
+            With::Mac(mac) => same(code_of(mac, data)?.as_ref(), signature),
+            With::Finished { key, parameters, .. } => same(&finished(parameters, key, data)?, signature),
         }
     }
 
@@ -171,12 +216,17 @@ impl Verify {
                 scheme,
                 gathered,
             } => gathered.with_input(*scheme, |input| scheme.verify(key, input, signature)),
-            With::Mac(mac) => same(&mac.finish()?, signature),
+            With::Mac(mac) => same(mac.finish()?.as_ref(), signature),
+            With::Finished {
+                key,
+                parameters,
+                handshake,
+            } => same(&finished(parameters, key, handshake)?, signature),
         }
     }
 }
 
 /// Compares in constant time.
-fn same(code: &Code, signature: &[u8]) -> Result<(), Error> {
-    verify_slices_are_equal(code.as_ref(), signature).map_err(|_| Error::SignatureInvalid)
+fn same(code: &[u8], signature: &[u8]) -> Result<(), Error> {
+    verify_slices_are_equal(code, signature).map_err(|_| Error::SignatureInvalid)
 }

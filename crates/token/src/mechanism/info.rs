@@ -2,9 +2,9 @@
 
 use super::{Hash, KeyType, MechanismType};
 
-/// What `C_GetMechanismInfo` says of a mechanism.
+/// What `C_GetAbilities` says of a mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MechanismInfo {
+pub struct Abilities {
     /// Sizes of keys, in the unit of the mechanism; none if it takes no key.
     pub size: Option<Size>,
     /// The `CKF_` flags, without `CKF_HW`: that is the token's to say.
@@ -20,7 +20,7 @@ pub struct Size {
     pub max: usize,
 }
 
-impl MechanismInfo {
+impl Abilities {
     /// `CKF_ENCRYPT`.
     pub const ENCRYPT: u64 = 0x0000_0100;
     /// `CKF_DECRYPT`.
@@ -64,9 +64,9 @@ const SECRET: Option<Size> = Some(Size {
 });
 const TLS_SECRET: Option<Size> = Some(Size { min: 48, max: 48 });
 
-const SIGNS: u64 = MechanismInfo::SIGN | MechanismInfo::VERIFY;
-const CIPHERS: u64 = MechanismInfo::ENCRYPT | MechanismInfo::DECRYPT;
-const WRAPS: u64 = MechanismInfo::WRAP | MechanismInfo::UNWRAP;
+const SIGNS: u64 = Abilities::SIGN | Abilities::VERIFY;
+const CIPHERS: u64 = Abilities::ENCRYPT | Abilities::DECRYPT;
+const WRAPS: u64 = Abilities::WRAP | Abilities::UNWRAP;
 
 /// What a mechanism is, hash aside.
 enum Family {
@@ -99,8 +99,8 @@ impl MechanismType {
 
     /// What it is for.
     #[must_use]
-    pub const fn info(self) -> MechanismInfo {
-        use MechanismInfo as I;
+    pub const fn abilities(self) -> Abilities {
+        use Abilities as I;
         let (size, flags) = match self.family() {
             Family::Digest => (None, I::DIGEST),
             Family::Ecdsa => (CURVES, SIGNS | I::CURVES),
@@ -128,7 +128,7 @@ impl MechanismType {
                 _ => (TLS_SECRET, I::DERIVE),
             },
         };
-        MechanismInfo { size, flags }
+        Abilities { size, flags }
     }
 
     /// The types of keys that it takes; for one that generates, the type it makes. Empty if it takes no key.
@@ -192,7 +192,7 @@ mod tests {
     fn every_mechanism_is_for_something_and_its_number_is_its_own() {
         for (at, kind) in MechanismType::ALL.iter().enumerate() {
             assert_eq!(MechanismType::from_number(kind.number()), Some(*kind));
-            assert_ne!(kind.info().flags, 0, "{kind:?}");
+            assert_ne!(kind.abilities().flags, 0, "{kind:?}");
             let others = MechanismType::ALL.iter().skip(at + 1);
             assert!(
                 others.clone().all(|other| other.number() != kind.number()),
@@ -215,7 +215,7 @@ mod tests {
     fn a_mechanism_takes_a_key_exactly_if_it_has_key_sizes() {
         for kind in MechanismType::ALL {
             assert_eq!(
-                kind.info().size.is_none(),
+                kind.abilities().size.is_none(),
                 kind.key_types().is_empty(),
                 "{kind:?}"
             );
