@@ -26,7 +26,7 @@ const OBJECTS_OF_OTHERS: u32 = 10_000;
 /// Key pairs of one turn.
 const PAIRS: u32 = 8;
 /// Calls between two looks at the clock.
-const BATCH: u32 = 64;
+const BATCH: u32 = 16;
 
 type Values = Map<String, Value>;
 
