@@ -8,7 +8,12 @@ use token::{Attribute, Shape, Value};
 use crate::describe;
 
 /// One attribute as C passed it.
-pub(crate) type Raw<'a> = (CK_ATTRIBUTE_TYPE, &'a [u8]);
+pub(crate) enum Raw<'a> {
+    /// Its bytes.
+    Bytes(CK_ATTRIBUTE_TYPE, &'a [u8]),
+    /// Its lines, each with its bytes.
+    Template(CK_ATTRIBUTE_TYPE, Vec<(CK_ATTRIBUTE_TYPE, &'a [u8])>),
+}
 
 /// A template for a search; `None` if nothing can match: an attribute that no object has, or a value that it never has.
 pub(crate) fn for_search<'a>(raw: &[Raw<'a>]) -> Option<Vec<Attribute<'a>>> {
@@ -20,9 +25,23 @@ pub(crate) fn for_object<'a>(raw: &[Raw<'a>]) -> Result<Vec<Attribute<'a>>, CK_R
     raw.iter().map(parse).collect()
 }
 
-fn parse<'a>((number, bytes): &Raw<'a>) -> Result<Attribute<'a>, CK_RV> {
-    let kind = describe::attribute(*number).ok_or(CKR_ATTRIBUTE_TYPE_INVALID)?;
-    let value = match (kind.shape(), *bytes) {
+fn parse<'a>(raw: &Raw<'a>) -> Result<Attribute<'a>, CK_RV> {
+    match raw {
+        Raw::Bytes(number, bytes) => parse_bytes(*number, bytes),
+        Raw::Template(number, lines) => {
+            let kind = describe::attribute(*number).ok_or(CKR_ATTRIBUTE_TYPE_INVALID)?;
+            let lines = lines.iter().map(|(number, bytes)| parse_bytes(*number, bytes));
+            Ok(Attribute::new(
+                kind,
+                Value::Template(lines.collect::<Result<_, _>>()?),
+            ))
+        }
+    }
+}
+
+fn parse_bytes(number: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Result<Attribute<'_>, CK_RV> {
+    let kind = describe::attribute(number).ok_or(CKR_ATTRIBUTE_TYPE_INVALID)?;
+    let value = match (kind.shape(), bytes) {
         (Shape::Flag, [0]) => Value::Flag(false),
         (Shape::Flag, [1]) => Value::Flag(true),
         (Shape::Number, bytes) => {
@@ -30,14 +49,25 @@ fn parse<'a>((number, bytes): &Raw<'a>) -> Result<Attribute<'a>, CK_RV> {
             Value::Number(CK_ULONG::from_ne_bytes(number).into())
         }
         (Shape::Bytes, bytes) => Value::bytes(bytes),
-        (Shape::Flag | Shape::Numbers | Shape::Template, _) => return Err(CKR_ATTRIBUTE_VALUE_INVALID),
+        (Shape::Numbers, bytes) => Value::Numbers(numbers(bytes)?.into()),
+        (Shape::Flag | Shape::Template, _) => return Err(CKR_ATTRIBUTE_VALUE_INVALID),
     };
     Ok(Attribute { kind, value })
 }
 
+fn numbers(bytes: &[u8]) -> Result<Vec<u64>, CK_RV> {
+    let (numbers, []) = bytes.as_chunks() else {
+        return Err(CKR_ATTRIBUTE_VALUE_INVALID);
+    };
+    Ok(numbers
+        .iter()
+        .map(|number| CK_ULONG::from_ne_bytes(*number).into())
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use cryptoki_sys::{CKA_CLASS, CKA_LABEL, CKA_TOKEN};
+    use cryptoki_sys::{CKA_ALLOWED_MECHANISMS, CKA_CLASS, CKA_LABEL, CKA_TOKEN};
     use token::AttributeKind;
 
     use super::*;
@@ -45,7 +75,12 @@ mod tests {
     #[test]
     fn values_have_the_shape_of_their_kind() {
         let number = (3 as CK_ULONG).to_ne_bytes();
-        let template = for_object(&[(CKA_CLASS, &number), (CKA_TOKEN, &[1]), (CKA_LABEL, b"x")]).unwrap();
+        let template = for_object(&[
+            Raw::Bytes(CKA_CLASS, &number),
+            Raw::Bytes(CKA_TOKEN, &[1]),
+            Raw::Bytes(CKA_LABEL, b"x"),
+        ])
+        .unwrap();
         assert_eq!(template[0].value, Value::Number(3));
         assert_eq!(template[1].value, Value::Flag(true));
         assert_eq!(
@@ -61,9 +96,10 @@ mod tests {
             ((CKA_CLASS, &[3][..]), CKR_ATTRIBUTE_VALUE_INVALID),
             ((CKA_TOKEN, &[][..]), CKR_ATTRIBUTE_VALUE_INVALID),
             ((CKA_TOKEN, &[2][..]), CKR_ATTRIBUTE_VALUE_INVALID),
+            ((CKA_ALLOWED_MECHANISMS, &[1; 9][..]), CKR_ATTRIBUTE_VALUE_INVALID),
         ] {
-            assert_eq!(for_object(&[raw]), Err(rv));
-            assert_eq!(for_search(&[raw]), None);
+            assert_eq!(for_object(&[Raw::Bytes(raw.0, raw.1)]), Err(rv));
+            assert_eq!(for_search(&[Raw::Bytes(raw.0, raw.1)]), None);
         }
     }
 }

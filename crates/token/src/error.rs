@@ -139,6 +139,20 @@ pub enum Error {
     /// The mechanism can not wrap such a key.
     KeyNotWrappable,
 
+    /// The key can not be hashed.
+    KeyIndigestible,
+    /// The key never leaves the token.
+    KeyUnextractable,
+    /// The object behind this handle wraps nothing.
+    WrappingKeyHandleInvalid,
+    /// The object behind this handle unwraps nothing.
+    UnwrappingKeyHandleInvalid,
+    /// What runs in the session can not be saved.
+    StateUnsaveable,
+    /// This was not saved here, or not lately.
+    SavedStateInvalid,
+    /// The library was finalized while a call waited.
+    Stopped,
     // Fault.
     /// Nobody answers at the device's address.
     DeviceRemoved(ChipError),
@@ -168,6 +182,13 @@ impl Error {
         match self {
             Self::UserNotLoggedIn => 0x101,
             Self::DataInvalid => 0x020,
+            Self::Stopped => 0x190,
+            Self::SavedStateInvalid => 0x160,
+            Self::StateUnsaveable => 0x180,
+            Self::UnwrappingKeyHandleInvalid => 0x0F0,
+            Self::WrappingKeyHandleInvalid => 0x113,
+            Self::KeyUnextractable => 0x06A,
+            Self::KeyIndigestible => 0x067,
             Self::EncryptedDataInvalid => 0x040,
             Self::EncryptedDataLengthRange => 0x041,
             Self::KeySizeRange => 0x062,
@@ -253,6 +274,19 @@ impl fmt::Display for Error {
             Self::SessionReadOnly => {
                 f.write_str("cannot change the token in a read-only session: open a read-write one")
             }
+            Self::KeyIndigestible => f.write_str("cannot hash the key: it is no secret key"),
+            Self::KeyUnextractable => f.write_str("cannot wrap the key: it must not leave the token"),
+            Self::WrappingKeyHandleInvalid => {
+                f.write_str("cannot wrap: the wrapping key's handle is not valid")
+            }
+            Self::UnwrappingKeyHandleInvalid => {
+                f.write_str("cannot unwrap: the unwrapping key's handle is not valid")
+            }
+            Self::StateUnsaveable => f.write_str("cannot save the operations: only digests can be"),
+            Self::SavedStateInvalid => {
+                f.write_str("cannot go on from this: it was not saved by this program, or too long ago")
+            }
+            Self::Stopped => f.write_str("cannot wait any longer: the library was finalized"),
             Self::DataInvalid => f.write_str("cannot use the data: they are not what the mechanism takes"),
             Self::EncryptedDataInvalid => {
                 f.write_str("cannot decrypt: the data were not made with this key, or were changed")
@@ -372,6 +406,13 @@ impl Explained for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::DataInvalid => "token.data.invalid",
+            Self::Stopped => "token.stopped",
+            Self::SavedStateInvalid => "token.state.invalid",
+            Self::StateUnsaveable => "token.state.unsaveable",
+            Self::UnwrappingKeyHandleInvalid => "token.unwrapping.handle",
+            Self::WrappingKeyHandleInvalid => "token.wrapping.handle",
+            Self::KeyUnextractable => "token.key.unextractable",
+            Self::KeyIndigestible => "token.key.indigestible",
             Self::EncryptedDataInvalid => "token.encrypted.invalid",
             Self::EncryptedDataLengthRange => "token.encrypted.length",
             Self::KeySizeRange => "token.key.size",
@@ -437,6 +478,8 @@ impl Explained for Error {
             | Self::AttributeSensitive(_)
             | Self::KeyFunctionNotPermitted
             | Self::Occupied { .. }
+            | Self::KeyUnextractable
+            | Self::StateUnsaveable
             | Self::UserNotLoggedIn
             | Self::PinIncorrect
             | Self::PinLocked
@@ -449,6 +492,10 @@ impl Explained for Error {
             | Self::ObjectHandleInvalid
             | Self::KeyHandleInvalid
             | Self::AttributeTypeInvalid(_)
+            | Self::WrappingKeyHandleInvalid
+            | Self::UnwrappingKeyHandleInvalid
+            | Self::SavedStateInvalid
+            | Self::Stopped
             | Self::SessionHandleInvalid
             | Self::NotInitialized
             | Self::SessionCount
@@ -472,6 +519,7 @@ impl Explained for Error {
             | Self::UserTypeInvalid
             | Self::PinLengthRange
             | Self::SignatureLengthRange
+            | Self::KeyIndigestible
             | Self::DataInvalid
             | Self::EncryptedDataInvalid
             | Self::EncryptedDataLengthRange

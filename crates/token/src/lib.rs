@@ -53,7 +53,7 @@ mod template;
 mod token;
 
 #[cfg(feature = "std")]
-pub use application::{Application, SessionState, Setup};
+pub use application::{Application, DerivedKeys, SessionState, Setup};
 pub use attribute::{Attribute, AttributeKind, Class, Shape, Value};
 pub use attributes::Attributes;
 #[cfg(feature = "std")]

@@ -2,6 +2,8 @@
 
 /// Slots of one module.
 pub const SLOTS_MAX: usize = 64;
+/// How often a program that waits for a token to come or go looks for it.
+pub const SLOT_LOOK_MILLIS: u64 = 500;
 /// Sessions of one application.
 pub const SESSIONS_MAX: usize = 65_536;
 /// Bytes of a PIN, at least.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 
-use crate::attribute::{Attribute, AttributeKind, Value};
+use crate::attribute::{Attribute, AttributeKind, Class, Value};
 use crate::attributes::Attributes;
 use crate::backend::{Contents, Damage, Found, Place};
 use crate::error::Error;
@@ -60,7 +60,7 @@ impl Table {
     /// The token is to be read again before it is next used; its objects are gone.
     pub(crate) fn forget(&mut self) {
         self.generation = None;
-        self.retain(|object| matches!(object.home, Home::Session(_)));
+        self.retain(|object| !matches!(object.home, Home::Token(_)));
     }
 
     pub(crate) fn damaged(&self) -> &[Damage] {
@@ -91,8 +91,21 @@ impl Table {
                 }
             }
         }
+        if self.generation.is_none() {
+            self.add_profiles();
+        }
         self.damaged = contents.damaged;
         self.generation = Some(generation);
+    }
+
+    /// What a program may expect of every token here (PKCS #11 Profiles v3.1).
+    fn add_profiles(&mut self) {
+        let known = self.objects.values().any(|object| object.home == Home::Library);
+        for profile in PROFILES.into_iter().filter(|_| !known) {
+            let handle = self.handles.next();
+            let attributes = Arc::new(profile_attributes(profile));
+            self.insert(Object::new(handle, Home::Library, attributes, &[]));
+        }
     }
 
     /// The same object under its old handle.
@@ -192,6 +205,29 @@ impl Table {
                 .collect(),
         }
     }
+}
+
+/// `CKP_BASELINE_PROVIDER`, `CKP_EXTENDED_PROVIDER`, `CKP_AUTHENTICATION_TOKEN`, `CKP_PUBLIC_CERTIFICATES_TOKEN`.
+const PROFILES: [u64; 4] = [1, 2, 3, 4];
+
+fn profile_attributes(profile: u64) -> Attributes {
+    let flag = |kind, flag| Attribute::new(kind, Value::Flag(flag));
+    let mut attributes: Attributes = [
+        Attribute::class(Class::Profile),
+        flag(AttributeKind::Token, true),
+        flag(AttributeKind::Modifiable, false),
+        flag(AttributeKind::Copyable, false),
+        flag(AttributeKind::Destroyable, false),
+        Attribute::new(AttributeKind::ProfileId, Value::Number(profile)),
+        Attribute::new(
+            AttributeKind::UniqueId,
+            Value::from(std::format!("profile {profile}").into_bytes()),
+        ),
+    ]
+    .into_iter()
+    .collect();
+    complete(&mut attributes);
+    attributes
 }
 
 /// A backend need not say what is the same for all objects of a class.

@@ -6,13 +6,13 @@ use std::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use crate::attribute::{Attribute, AttributeKind, AttributeKind as A, Class, Shape, Value};
+use crate::attribute::{Attribute, AttributeKind, AttributeKind as A, Class, Value};
 use crate::attributes::Attributes;
 use crate::error::Error;
-use crate::limits::{ATTRIBUTE_BYTES_MAX, TEMPLATE_ATTRIBUTES_MAX, UNAVAILABLE};
+use crate::limits::{TEMPLATE_ATTRIBUTES_MAX, UNAVAILABLE};
 use crate::mechanism::KeyType;
 use crate::object::computed::complete;
-use crate::object::rules::{self, Given, Origin, Rule};
+use crate::object::rules::{self, Given, Origin, Rule, check_value};
 
 /// A secret part of a key, as a program gave it.
 pub(crate) type Part = (AttributeKind, Zeroizing<Vec<u8>>);
@@ -208,38 +208,13 @@ impl Wanted {
 }
 
 /// Thirty-two digits that no other object has.
-fn unique_id() -> Result<Vec<u8>, Error> {
+pub(crate) fn unique_id() -> Result<Vec<u8>, Error> {
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::General("the random source failed"))?;
     let digits = random.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     Ok(digits
         .map(|digit| char::from_digit(digit.into(), 16).map_or(b'0', |digit| digit as u8))
         .collect())
-}
-
-/// What no attribute may be.
-pub(crate) fn check_value(attribute: &Attribute<'_>) -> Result<(), Error> {
-    let invalid = |why| Error::AttributeValueInvalid {
-        kind: attribute.kind,
-        why,
-    };
-    match (&attribute.value, attribute.kind) {
-        (Value::Bytes(bytes), _) if bytes.len() > ATTRIBUTE_BYTES_MAX => Err(invalid("it is too long")),
-        (Value::Bytes(bytes), A::StartDate | A::EndDate) if !is_date(bytes) => {
-            Err(invalid("a date has eight digits or none"))
-        }
-        (Value::Template(lines), _) if lines.len() > TEMPLATE_ATTRIBUTES_MAX => {
-            Err(invalid("too many attributes in it"))
-        }
-        (Value::Template(lines), _) if lines.iter().any(|line| line.kind.shape() == Shape::Template) => {
-            Err(invalid("a template in a template"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn is_date(bytes: &[u8]) -> bool {
-    bytes.is_empty() || (bytes.len() == 8 && bytes.iter().all(u8::is_ascii_digit))
 }
 
 /// One line of a template.
@@ -259,4 +234,48 @@ fn number(template: &[Attribute<'_>], kind: AttributeKind) -> Result<Option<u64>
             why: "it is no number",
         }),
     }
+}
+
+/// The class that a template names, if it does.
+pub(crate) fn class_said(template: &[Attribute<'_>]) -> Result<Option<Class>, Error> {
+    let said = number(template, A::Class)?;
+    said.map(|number| {
+        Class::from_number(number).ok_or(Error::AttributeValueInvalid {
+            kind: A::Class,
+            why: "there are no objects of this class",
+        })
+    })
+    .transpose()
+}
+
+/// The type of key that a template names, if it does.
+pub(crate) fn key_type_said(template: &[Attribute<'_>]) -> Result<Option<KeyType>, Error> {
+    let said = number(template, A::KeyType)?;
+    said.map(|number| {
+        KeyType::from_number(number).ok_or(Error::AttributeValueInvalid {
+            kind: A::KeyType,
+            why: "there are no keys of this type",
+        })
+    })
+    .transpose()
+}
+
+/// A program's template with what a key demands of those that come from it: both, or an error if they differ.
+pub(crate) fn merged<'a>(
+    template: &[Attribute<'a>],
+    demanded: &[Attribute<'static>],
+) -> Result<Vec<Attribute<'a>>, Error> {
+    let mut all = template.to_vec();
+    for line in demanded {
+        match value(template, line.kind) {
+            None => all.push(line.clone()),
+            Some(said) if *said == line.value => {}
+            Some(_) => {
+                return Err(Error::TemplateInconsistent(
+                    "the key from which it comes demands otherwise",
+                ));
+            }
+        }
+    }
+    Ok(all)
 }

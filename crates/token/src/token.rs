@@ -70,6 +70,21 @@ impl Token {
         Ok(description)
     }
 
+    /// Whether anybody answers now.
+    pub(crate) fn probe(&self) -> bool {
+        let described = self.noticed(self.backend.describe());
+        match described {
+            Ok(description) => {
+                *self.description() = Some(description);
+                true
+            }
+            Err(_) => {
+                *self.description() = None;
+                false
+            }
+        }
+    }
+
     /// Whether anybody answers.
     pub(crate) fn check_present(&self) -> Result<(), Error> {
         if self.description().is_none() {
@@ -219,6 +234,7 @@ impl Token {
     /// Changes attributes of a token object or a session object.
     pub(crate) fn change(&self, object: &Object, changes: &[Attribute<'static>]) -> Result<(), Error> {
         let attributes = match object.home {
+            Home::Library => return Err(Error::ObjectProtected),
             Home::Session(_) => {
                 let mut attributes = object.attributes().clone();
                 for Attribute { kind, value } in changes {
@@ -261,7 +277,7 @@ impl Token {
         table.remove(object.handle);
         match object.home {
             Home::Token(_) => self.step(&mut table),
-            Home::Session(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -271,7 +287,7 @@ impl Token {
             return Ok(key);
         }
         let key = match (object.class(), object.home) {
-            (Class::PublicKey | Class::Certificate, _) => material::public(object.attributes())?,
+            (Class::PublicKey, _) => Arc::new(public_key(object)?),
             (Class::PrivateKey | Class::SecretKey, Home::Token(place)) => {
                 Arc::new(self.noticed(self.backend.open_key(place))?)
             }
@@ -279,4 +295,8 @@ impl Token {
         };
         Ok(object.cache_key(key))
     }
+}
+
+fn public_key(object: &Object) -> Result<Key, Error> {
+    material::public(object.attributes()).map_err(|_| Error::KeyHandleInvalid)
 }

@@ -171,7 +171,11 @@ fn objects(application: &Application, session: u64) -> Result<Vec<std::sync::Arc
             break;
         }
         for handle in found.iter().take(count) {
-            objects.push(application.object(session, *handle)?);
+            let object = application.object(session, *handle)?;
+            // What the library says about itself is nothing that anybody keeps.
+            if object.class() != Class::Profile {
+                objects.push(object);
+            }
         }
     }
     application.find_final(session)?;

@@ -13,7 +13,7 @@ functions! {
     fn C_Initialize(arguments: *mut c_void) {
         // SAFETY: NULL or a CK_C_INITIALIZE_ARGS (5.4, C_Initialize).
         unsafe { locking(arguments.cast()) }?;
-        begin(configured()?)
+        begin(configured)
     }
 
     fn C_Finalize(reserved: *mut c_void) {
@@ -80,14 +80,19 @@ functions! {
     }
 
     fn C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: *mut c_void) {
-        application()?;
-        // SAFETY: NULL or room for a slot's number (5.5); it is not written, since there are no events yet.
-        unsafe { Out::new(slot) }?;
-        match flags & CKF_DONT_BLOCK {
-            _ if !reserved.is_null() => Err(Fault(CKR_ARGUMENTS_BAD)),
-            0 => Err(Fault(CKR_FUNCTION_NOT_SUPPORTED)),
-            _ => Err(Fault(CKR_NO_EVENT)),
+        let application = application()?;
+        // SAFETY: NULL or room for a slot's number (5.5).
+        let out = unsafe { Out::new(slot) }?;
+        if !reserved.is_null() {
+            return Err(Fault(CKR_ARGUMENTS_BAD));
         }
+        let event = if flags & CKF_DONT_BLOCK == 0 {
+            application.wait_for_slot_event()?
+        } else {
+            application.slot_event().ok_or(Fault(CKR_NO_EVENT))?
+        };
+        out.set(event as CK_SLOT_ID);
+        Ok(())
     }
 }
 

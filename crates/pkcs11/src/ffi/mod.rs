@@ -6,7 +6,8 @@
 //! `CKR_ARGUMENTS_BAD`; a panic is `CKR_GENERAL_ERROR`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use cryptoki_sys::{
@@ -14,7 +15,7 @@ use cryptoki_sys::{
 };
 use token::Application;
 
-use crate::library::Library;
+use crate::library::{Library, Shared};
 
 /// Defines C functions: each is exported under its own name and runs behind the panic barrier.
 macro_rules! functions {
@@ -30,7 +31,9 @@ macro_rules! functions {
     )*};
 }
 
+mod cipher;
 mod general;
+mod keys;
 mod objects;
 mod operations;
 mod parameters;
@@ -39,7 +42,9 @@ mod sessions;
 mod tables;
 mod unsupported;
 
+pub use cipher::*;
 pub use general::*;
+pub use keys::*;
 pub use objects::*;
 pub use operations::*;
 pub use sessions::*;
@@ -80,37 +85,68 @@ static CURRENT: AtomicPtr<Library> = AtomicPtr::new(std::ptr::null_mut());
 
 fn current() -> Option<&'static Library> {
     let library = CURRENT.load(Ordering::Acquire);
-    // SAFETY: CURRENT is NULL or comes from Box::leak in `begin`; it is never freed or changed but through its own locks.
+    // SAFETY: CURRENT is NULL or comes from Box::leak in `ours`; it is never freed or changed but through its own locks.
     unsafe { library.as_ref() }
 }
 
 /// The application of this process.
-fn application() -> Result<Arc<Application>, Fault> {
+fn application() -> Result<Shared, Fault> {
     current()
         .and_then(Library::application)
         .ok_or(Fault(CKR_CRYPTOKI_NOT_INITIALIZED))
 }
 
-/// Initializes: exactly one of several threads does.
-fn begin(application: Application) -> Outcome {
-    let application = Arc::new(application);
-    let already = Fault(CKR_CRYPTOKI_ALREADY_INITIALIZED);
-    let found = CURRENT.load(Ordering::Acquire);
-    if let Some(ours) = current().filter(|library| library.is_ours()) {
-        return if ours.begin(application) {
-            Ok(())
-        } else {
-            Err(already)
-        };
-    }
-    let new = Box::into_raw(Box::new(Library::new(application)));
-    match CURRENT.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Ok(()),
-        Err(_) => {
+/// The same, where there is time to ask the system which process this is.
+fn application_of_this_process() -> Result<Shared, Fault> {
+    let ours = current().filter(|library| library.is_ours());
+    ours.and_then(Library::application)
+        .ok_or(Fault(CKR_CRYPTOKI_NOT_INITIALIZED))
+}
+
+/// This process's library; a new one if there is none or it is the parent's.
+fn ours() -> &'static Library {
+    loop {
+        let found = CURRENT.load(Ordering::Acquire);
+        if let Some(ours) = current().filter(|library| library.is_ours()) {
+            return ours;
+        }
+        watch_forks();
+        let new = Box::into_raw(Box::new(Library::new()));
+        if CURRENT
+            .compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
             // SAFETY: `new` comes from Box::into_raw just above, and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
-            Err(already)
         }
+    }
+}
+
+/// Has the C library tell of forks, once: children inherit it.
+#[cfg(unix)]
+fn watch_forks() {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if !WATCHED.swap(true, Ordering::AcqRel) {
+        // SAFETY: `forked` is a function for all of the process's life and does nothing but store a number. If there is no
+        // memory to note it, the process id still tells.
+        unsafe { libc::pthread_atfork(None, None, Some(crate::library::forked)) };
+    }
+}
+
+#[cfg(not(unix))]
+const fn watch_forks() {}
+
+/// Initializes: exactly one of several threads does.
+fn begin(application: impl FnOnce() -> Result<Application, Fault>) -> Outcome {
+    let already = Fault(CKR_CRYPTOKI_ALREADY_INITIALIZED);
+    let library = ours();
+    if library.has_begun() {
+        return Err(already);
+    }
+    if library.begin(application()?) {
+        Ok(())
+    } else {
+        Err(already)
     }
 }
 

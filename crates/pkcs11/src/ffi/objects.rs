@@ -1,7 +1,8 @@
 //! Objects: found, asked, made, destroyed.
 
 use cryptoki_sys::*;
-use token::{Application, Error, Object};
+use token::{Application, Attribute, Error, Object, Value};
+use zeroize::Zeroizing;
 
 use super::pointers::{self, Out, length};
 use super::{Fault, application};
@@ -63,8 +64,7 @@ functions! {
         let application = application()?;
         // SAFETY: NULL or room for a size (5.7).
         let out = unsafe { Out::new(size) }?;
-        application.object(session.into(), object.into())?;
-        out.set(UNAVAILABLE);
+        out.set(length(application.object_size(session.into(), object.into())?));
         Ok(())
     }
 
@@ -93,42 +93,32 @@ functions! {
         let out = unsafe { Out::new(object) }?;
         // SAFETY: NULL or as many attributes with their values (5.7).
         let raw = unsafe { pointers::template(attributes, count) }?;
-        application.session_state(session.into())?;
+        application.check_session(session.into())?;
         let template = template::for_object(&raw)?;
         out.set(application.create_object(session.into(), &template)? as CK_OBJECT_HANDLE);
         Ok(())
     }
 
-    fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
-        Ok(application()?.destroy_object(session.into(), object.into())?)
-    }
-
-    fn C_GenerateKeyPair(
+    fn C_CopyObject(
         session: CK_SESSION_HANDLE,
-        mechanism: *mut CK_MECHANISM,
-        public: *mut CK_ATTRIBUTE,
-        public_count: CK_ULONG,
-        private: *mut CK_ATTRIBUTE,
-        private_count: CK_ULONG,
-        public_key: *mut CK_OBJECT_HANDLE,
-        private_key: *mut CK_OBJECT_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        attributes: *mut CK_ATTRIBUTE,
+        count: CK_ULONG,
+        copy: *mut CK_OBJECT_HANDLE,
     ) {
         let application = application()?;
-        // SAFETY: NULL or room for a handle (5.18).
-        let outs = unsafe { (Out::new(public_key)?, Out::new(private_key)?) };
-        // SAFETY: NULL or as many attributes with their values (5.18).
-        let public = unsafe { pointers::template(public, public_count) }?;
-        // SAFETY: the same.
-        let private = unsafe { pointers::template(private, private_count) }?;
-        // SAFETY: NULL or a mechanism (5.18).
-        let mechanism = unsafe { pointers::mechanism(mechanism) }?.ok_or(Fault(CKR_ARGUMENTS_BAD))?;
-        application.session_state(session.into())?;
-        let mechanism = mechanism?;
-        let (public, private) = (template::for_object(&public)?, template::for_object(&private)?);
-        let pair = application.generate_key_pair(session.into(), &mechanism, &public, &private)?;
-        outs.0.set(pair.0 as CK_OBJECT_HANDLE);
-        outs.1.set(pair.1 as CK_OBJECT_HANDLE);
+        // SAFETY: NULL or room for a handle (5.7).
+        let out = unsafe { Out::new(copy) }?;
+        // SAFETY: NULL or as many attributes with their values (5.7).
+        let raw = unsafe { pointers::template(attributes, count) }?;
+        application.object(session.into(), object.into())?;
+        let template = template::for_object(&raw)?;
+        out.set(application.copy_object(session.into(), object.into(), &template)? as CK_OBJECT_HANDLE);
         Ok(())
+    }
+
+    fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
+        Ok(application()?.destroy_object(session.into(), object.into())?)
     }
 }
 
@@ -145,7 +135,12 @@ unsafe fn one(
     let room = attribute.ulValueLen;
     attribute.ulValueLen = UNAVAILABLE;
     let kind = describe::attribute(attribute.type_).ok_or(Fault(CKR_ATTRIBUTE_TYPE_INVALID))?;
-    let value = describe::value(&application.attribute(session.into(), object, kind)?);
+    let value = application.attribute(session.into(), object, kind)?;
+    if let Value::Template(lines) = &value {
+        // SAFETY: the caller's promise; the value of such an attribute is attributes again.
+        return unsafe { inner(lines, attribute, room) };
+    }
+    let value = Zeroizing::new(describe::value(&value));
     if attribute.pValue.is_null() {
         attribute.ulValueLen = length(value.len());
         return Ok(());
@@ -157,4 +152,41 @@ unsafe fn one(
     unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), attribute.pValue.cast(), value.len()) };
     attribute.ulValueLen = length(value.len());
     Ok(())
+}
+
+/// Answers a template: types and lengths, and the values for which there is room.
+///
+/// # Safety
+/// `pValue` is NULL or points to room for `ulValueLen` bytes, in which attributes are initialized.
+unsafe fn inner(lines: &[Attribute<'_>], attribute: &mut CK_ATTRIBUTE, room: CK_ULONG) -> Result<(), Fault> {
+    let needed = lines.len() * size_of::<CK_ATTRIBUTE>();
+    if attribute.pValue.is_null() {
+        attribute.ulValueLen = length(needed);
+        return Ok(());
+    }
+    if room < length(needed) {
+        return Err(Error::BufferTooSmall { needed }.into());
+    }
+    // SAFETY: the caller's promise; there is room for these.
+    let places =
+        unsafe { pointers::array_mut(attribute.pValue.cast::<CK_ATTRIBUTE>(), length(lines.len())) }?;
+    attribute.ulValueLen = length(needed);
+    let mut worst = Ok(());
+    for (place, line) in places.iter_mut().zip(lines) {
+        let value = describe::value(&line.value);
+        let (room, bytes) = (place.ulValueLen, length(value.len()));
+        place.type_ = line.kind.number() as CK_ATTRIBUTE_TYPE;
+        place.ulValueLen = bytes;
+        if place.pValue.is_null() {
+            continue;
+        }
+        if room < bytes {
+            place.ulValueLen = UNAVAILABLE;
+            worst = Err(Error::BufferTooSmall { needed: value.len() }.into());
+            continue;
+        }
+        // SAFETY: not NULL, and there is room for these bytes by the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), place.pValue.cast(), value.len()) };
+    }
+    worst
 }

@@ -43,6 +43,13 @@ functions! {
         })
     }
 
+    fn C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) {
+        let application = application()?;
+        ending(&application, session, Kind::Digest, || {
+            Ok(application.digest_key(session.into(), key.into())?)
+        })
+    }
+
     fn C_DigestFinal(session: CK_SESSION_HANDLE, digest: *mut CK_BYTE, room: *mut CK_ULONG) {
         let application = application()?;
         ending(&application, session, Kind::Digest, || {
@@ -94,6 +101,58 @@ functions! {
         })
     }
 
+    fn C_SignRecoverInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+        let application = application()?;
+        // SAFETY: NULL or a mechanism (5.14).
+        let mechanism = unsafe { pointers::mechanism(mechanism) }?;
+        match chosen(&application, session, Kind::SignRecover, mechanism)? {
+            Some(mechanism) => Ok(application.sign_recover_init(session.into(), &mechanism, key.into())?),
+            None => Ok(()),
+        }
+    }
+
+    fn C_SignRecover(
+        session: CK_SESSION_HANDLE,
+        data: *mut CK_BYTE,
+        length: CK_ULONG,
+        signature: *mut CK_BYTE,
+        room: *mut CK_ULONG,
+    ) {
+        let application = application()?;
+        ending(&application, session, Kind::SignRecover, || {
+            // SAFETY: NULL or as many bytes (5.14).
+            let data = unsafe { pointers::array(data, length) }?;
+            // SAFETY: NULL, or a length and room for as many bytes (5.2).
+            unsafe { pointers::answer(signature, room, |out| application.sign_recover(session.into(), data, out)) }
+        })
+    }
+
+    fn C_VerifyRecoverInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+        let application = application()?;
+        // SAFETY: NULL or a mechanism (5.15).
+        let mechanism = unsafe { pointers::mechanism(mechanism) }?;
+        match chosen(&application, session, Kind::VerifyRecover, mechanism)? {
+            Some(mechanism) => Ok(application.verify_recover_init(session.into(), &mechanism, key.into())?),
+            None => Ok(()),
+        }
+    }
+
+    fn C_VerifyRecover(
+        session: CK_SESSION_HANDLE,
+        signature: *mut CK_BYTE,
+        length: CK_ULONG,
+        data: *mut CK_BYTE,
+        room: *mut CK_ULONG,
+    ) {
+        let application = application()?;
+        ending(&application, session, Kind::VerifyRecover, || {
+            // SAFETY: NULL or as many bytes (5.15).
+            let signature = unsafe { pointers::array(signature, length) }?;
+            // SAFETY: NULL, or a length and room for as many bytes (5.2).
+            unsafe { pointers::answer(data, room, |out| application.verify_recover(session.into(), signature, out)) }
+        })
+    }
+
     fn C_VerifyInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
         let application = application()?;
         // SAFETY: NULL or a mechanism (5.15).
@@ -141,7 +200,7 @@ functions! {
 }
 
 /// The mechanism of an operation that begins. NULL ends one that is running (3.0); then there is none.
-fn chosen(
+pub(super) fn chosen(
     application: &Application,
     session: CK_SESSION_HANDLE,
     kind: Kind,
@@ -160,7 +219,7 @@ fn chosen(
 }
 
 /// Ends the operation when the call failed, unless the caller only has to bring a larger buffer.
-fn ending(
+pub(super) fn ending(
     application: &Application,
     session: CK_SESSION_HANDLE,
     kind: Kind,

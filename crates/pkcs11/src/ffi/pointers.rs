@@ -3,11 +3,16 @@
 //! Each function refuses NULL where the standard wants something, and lengths that no object can have. What can not be
 //! checked — that the rest is there — is the caller's promise (PKCS #11 v3.1, 5.1.6 and 5.2).
 
-use cryptoki_sys::{CK_ATTRIBUTE, CK_MECHANISM, CK_ULONG, CKR_ARGUMENTS_BAD, CKR_MECHANISM_PARAM_INVALID};
-use token::{Error, Mechanism};
+use cryptoki_sys::{
+    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_MECHANISM, CK_ULONG, CKR_ARGUMENTS_BAD, CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
+};
+use token::limits::TEMPLATE_ATTRIBUTES_MAX;
+use token::{Error, Mechanism, Shape};
+use zeroize::Zeroizing;
 
 use super::Fault;
-use crate::describe::UNAVAILABLE;
+use crate::describe::{self, UNAVAILABLE};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::template::Raw;
 
@@ -118,20 +123,52 @@ pub(super) unsafe fn mechanism(
 ///
 /// # Safety
 /// `first` is NULL or points to `length` initialized attributes, each of whose `pValue` is NULL or points to `ulValueLen`
-/// bytes.
+/// bytes; the value of a template attribute is such attributes again.
 pub(super) unsafe fn template<'a>(
     first: *const CK_ATTRIBUTE,
     length: CK_ULONG,
 ) -> Result<Vec<Raw<'a>>, Fault> {
     // SAFETY: the caller's promise.
     let attributes = unsafe { array(first, length) }?;
-    if attributes.len() > token::limits::TEMPLATE_ATTRIBUTES_MAX {
+    if attributes.len() > TEMPLATE_ATTRIBUTES_MAX {
         return Err(BAD);
     }
     let values = attributes.iter().map(|attribute| {
+        let holds_template =
+            describe::attribute(attribute.type_).is_some_and(|kind| kind.shape() == Shape::Template);
         // SAFETY: the caller's promise for each attribute.
-        let value = unsafe { array(attribute.pValue.cast::<u8>().cast_const(), attribute.ulValueLen) }?;
-        Ok((attribute.type_, value))
+        let value = unsafe { bytes_of(attribute) }?;
+        if !holds_template {
+            return Ok(Raw::Bytes(attribute.type_, value));
+        }
+        // SAFETY: the caller's promise for templates in templates.
+        let lines = unsafe { inner(attribute) }?;
+        Ok(Raw::Template(attribute.type_, lines))
+    });
+    values.collect()
+}
+
+/// # Safety
+/// `pValue` is NULL or points to `ulValueLen` bytes.
+unsafe fn bytes_of<'a>(attribute: &CK_ATTRIBUTE) -> Result<&'a [u8], Fault> {
+    // SAFETY: the caller's promise.
+    unsafe { array(attribute.pValue.cast::<u8>().cast_const(), attribute.ulValueLen) }
+}
+
+/// # Safety
+/// `pValue` is NULL or points to attributes in `ulValueLen` bytes, each with its value.
+unsafe fn inner<'a>(attribute: &CK_ATTRIBUTE) -> Result<Vec<(CK_ATTRIBUTE_TYPE, &'a [u8])>, Fault> {
+    let bytes = usize::try_from(attribute.ulValueLen).map_err(|_| BAD)?;
+    if bytes % size_of::<CK_ATTRIBUTE>() != 0 || bytes / size_of::<CK_ATTRIBUTE>() > TEMPLATE_ATTRIBUTES_MAX {
+        return Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    let first = attribute.pValue.cast::<CK_ATTRIBUTE>().cast_const();
+    // SAFETY: the caller's promise.
+    let lines = unsafe { array(first, length(bytes / size_of::<CK_ATTRIBUTE>())) }?;
+    let values = lines.iter().map(|line| {
+        // SAFETY: the caller's promise for each line.
+        let value = unsafe { bytes_of(line) }?;
+        Ok((line.type_, value))
     });
     values.collect()
 }
@@ -160,6 +197,40 @@ pub(super) unsafe fn answer(
         Ok(bytes) => {
             let bytes = bytes.min(fits).min(ANSWER_BYTES_MAX);
             // SAFETY: `out` has room for `fits` bytes by the caller's promise; `answer` is ours.
+            unsafe { std::ptr::copy_nonoverlapping(answer.as_ptr(), out, bytes) };
+            room.set(length(bytes));
+            Ok(())
+        }
+        Err(Error::BufferTooSmall { needed }) => {
+            room.set(length(needed));
+            Err(Error::BufferTooSmall { needed }.into())
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The same for answers that may be long: they are made in memory of ours that is wiped afterwards.
+///
+/// # Safety
+/// As [`answer`].
+pub(super) unsafe fn long_answer(
+    out: *mut u8,
+    room: *mut CK_ULONG,
+    mut produce: impl FnMut(Option<&mut [u8]>) -> Result<usize, Error>,
+) -> Result<(), Fault> {
+    // SAFETY: the caller's promise.
+    let room = unsafe { Out::new(room) }?;
+    let longest = produce(None)?;
+    if out.is_null() {
+        room.set(length(longest));
+        return Ok(());
+    }
+    let fits = usize::try_from(room.value()).unwrap_or(usize::MAX);
+    let mut answer = Zeroizing::new(vec![0; longest.min(fits)]);
+    match produce(Some(&mut answer)) {
+        Ok(bytes) => {
+            let bytes = bytes.min(answer.len());
+            // SAFETY: `out` has room for `fits` bytes by the caller's promise, and these are not more; `answer` is ours.
             unsafe { std::ptr::copy_nonoverlapping(answer.as_ptr(), out, bytes) };
             room.set(length(bytes));
             Ok(())

@@ -3,11 +3,11 @@
 use std::os::raw::c_void;
 
 use cryptoki_sys::*;
-use token::{Access, Kind, User};
+use token::{Access, Application, Kind, User};
 
 use super::general::number;
 use super::pointers::{self, Out};
-use super::{Fault, application};
+use super::{Fault, Outcome, application, application_of_this_process};
 use crate::describe;
 
 /// Bytes of a token's label.
@@ -21,7 +21,7 @@ functions! {
         _notify: CK_NOTIFY,
         session: *mut CK_SESSION_HANDLE,
     ) {
-        let application = application()?;
+        let application = application_of_this_process()?;
         // SAFETY: NULL or room for a session's handle (5.6).
         let out = unsafe { Out::new(session) }?;
         let slot = number(slot)?;
@@ -52,12 +52,16 @@ functions! {
 
     fn C_SessionCancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) {
         let application = application()?;
-        application.session_state(session.into())?;
+        application.check_session(session.into())?;
         let kinds = [
             (CKF_FIND_OBJECTS, Kind::Find),
             (CKF_DIGEST, Kind::Digest),
+            (CKF_ENCRYPT, Kind::Encrypt),
+            (CKF_DECRYPT, Kind::Decrypt),
             (CKF_SIGN, Kind::Sign),
+            (CKF_SIGN_RECOVER, Kind::SignRecover),
             (CKF_VERIFY, Kind::Verify),
+            (CKF_VERIFY_RECOVER, Kind::VerifyRecover),
         ];
         for (_, kind) in kinds.into_iter().filter(|(flag, _)| flags & flag != 0) {
             application.cancel(session.into(), kind)?;
@@ -69,15 +73,7 @@ functions! {
         let application = application()?;
         // SAFETY: NULL or as many bytes (5.6).
         let pin = unsafe { pointers::array(pin, length) }?;
-        application.session_state(session.into())?;
-        let user = match user {
-            CKU_USER => User::User,
-            CKU_SO => User::SecurityOfficer,
-            // No key here asks for its own login, so none is ever waited for.
-            CKU_CONTEXT_SPECIFIC => return Err(Fault(CKR_OPERATION_NOT_INITIALIZED)),
-            _ => return Err(Fault(CKR_USER_TYPE_INVALID)),
-        };
-        Ok(application.login(session.into(), user, pin)?)
+        login(&application, session, user, pin)
     }
 
     fn C_LoginUser(
@@ -85,19 +81,20 @@ functions! {
         user: CK_USER_TYPE,
         pin: *mut CK_UTF8CHAR,
         length: CK_ULONG,
-        _name: *mut CK_UTF8CHAR,
+        name: *mut CK_UTF8CHAR,
         name_length: CK_ULONG,
     ) {
         let application = application()?;
-        application.session_state(session.into())?;
-        if name_length != 0 {
+        // SAFETY: NULL or as many bytes (5.6).
+        let pin = unsafe { pointers::array(pin, length) }?;
+        // SAFETY: the same.
+        let name = unsafe { pointers::array(name, name_length) }?;
+        application.check_session(session.into())?;
+        // Users have no names here.
+        if !name.is_empty() {
             return Err(Fault(CKR_USER_TYPE_INVALID));
         }
-        // SAFETY: the same arguments and promises as C_Login's (5.6).
-        match unsafe { C_Login(session, user, pin, length) } {
-            CKR_OK => Ok(()),
-            number => Err(Fault(number)),
-        }
+        login(&application, session, user, pin)
     }
 
     fn C_Logout(session: CK_SESSION_HANDLE) {
@@ -150,13 +147,31 @@ functions! {
         Ok(application.seed(session.into(), seed)?)
     }
 
+    fn C_GetOperationState(session: CK_SESSION_HANDLE, _state: *mut CK_BYTE, room: *mut CK_ULONG) {
+        let application = application()?;
+        // SAFETY: NULL or a length (5.6); it is not written, since no state can be saved.
+        unsafe { Out::new(room) }?;
+        Ok(application.check_saves_state(session.into())?)
+    }
+
     fn C_GetFunctionStatus(session: CK_SESSION_HANDLE) {
-        application()?.session_state(session.into())?;
+        application()?.check_session(session.into())?;
         Err(Fault(CKR_FUNCTION_NOT_PARALLEL))
     }
 
     fn C_CancelFunction(session: CK_SESSION_HANDLE) {
-        application()?.session_state(session.into())?;
+        application()?.check_session(session.into())?;
         Err(Fault(CKR_FUNCTION_NOT_PARALLEL))
     }
+}
+
+fn login(application: &Application, session: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: &[u8]) -> Outcome {
+    application.check_session(session.into())?;
+    match user {
+        CKU_USER => application.login(session.into(), User::User, pin)?,
+        CKU_SO => application.login(session.into(), User::SecurityOfficer, pin)?,
+        CKU_CONTEXT_SPECIFIC => application.login_once(session.into(), pin)?,
+        _ => return Err(Fault(CKR_USER_TYPE_INVALID)),
+    }
+    Ok(())
 }

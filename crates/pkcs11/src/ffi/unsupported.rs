@@ -12,7 +12,7 @@ macro_rules! unsupported {
     ($(fn $name:ident($($unused:ident: $kind:ty),*);)*) => {
         functions! {
             $(fn $name(session: CK_SESSION_HANDLE $(, $unused: $kind)*) {
-                application()?.session_state(session.into())?;
+                application()?.check_session(session.into())?;
                 Err(Fault(CKR_FUNCTION_NOT_SUPPORTED))
             })*
         }
@@ -20,30 +20,11 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    fn C_GetOperationState(_a: *mut CK_BYTE, _b: *mut CK_ULONG);
     fn C_SetOperationState(_a: *mut CK_BYTE, _b: CK_ULONG, _c: CK_OBJECT_HANDLE, _d: CK_OBJECT_HANDLE);
-    fn C_CopyObject(_a: CK_OBJECT_HANDLE, _b: *mut CK_ATTRIBUTE, _c: CK_ULONG, _d: *mut CK_OBJECT_HANDLE);
-    fn C_EncryptInit(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE);
-    fn C_Encrypt(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
-    fn C_EncryptUpdate(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
-    fn C_EncryptFinal(_a: *mut CK_BYTE, _b: *mut CK_ULONG);
-    fn C_DecryptInit(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE);
-    fn C_Decrypt(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
-    fn C_DecryptUpdate(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
-    fn C_DecryptFinal(_a: *mut CK_BYTE, _b: *mut CK_ULONG);
-    fn C_DigestKey(_a: CK_OBJECT_HANDLE);
-    fn C_SignRecoverInit(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE);
-    fn C_SignRecover(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
-    fn C_VerifyRecoverInit(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE);
-    fn C_VerifyRecover(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
     fn C_DigestEncryptUpdate(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
     fn C_DecryptDigestUpdate(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
     fn C_SignEncryptUpdate(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
     fn C_DecryptVerifyUpdate(_a: *mut CK_BYTE, _b: CK_ULONG, _c: *mut CK_BYTE, _d: *mut CK_ULONG);
-    fn C_GenerateKey(_a: *mut CK_MECHANISM, _b: *mut CK_ATTRIBUTE, _c: CK_ULONG, _d: *mut CK_OBJECT_HANDLE);
-    fn C_WrapKey(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE, _c: CK_OBJECT_HANDLE, _d: *mut CK_BYTE, _e: *mut CK_ULONG);
-    fn C_UnwrapKey(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE, _c: *mut CK_BYTE, _d: CK_ULONG, _e: *mut CK_ATTRIBUTE, _f: CK_ULONG, _g: *mut CK_OBJECT_HANDLE);
-    fn C_DeriveKey(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE, _c: *mut CK_ATTRIBUTE, _d: CK_ULONG, _e: *mut CK_OBJECT_HANDLE);
     fn C_MessageEncryptInit(_a: *mut CK_MECHANISM, _b: CK_OBJECT_HANDLE);
     fn C_EncryptMessage(_a: *mut c_void, _b: CK_ULONG, _c: *mut CK_BYTE, _d: CK_ULONG, _e: *mut CK_BYTE, _f: CK_ULONG, _g: *mut CK_BYTE, _h: *mut CK_ULONG);
     fn C_EncryptMessageBegin(_a: *mut c_void, _b: CK_ULONG, _c: *mut CK_BYTE, _d: CK_ULONG);

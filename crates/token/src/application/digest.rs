@@ -1,10 +1,11 @@
 //! Digests.
 
 use super::Application;
-use crate::crypto::Digest;
+use crate::attribute::Class;
+use crate::crypto::{Digest, Key};
 use crate::error::Error;
 use crate::mechanism::Mechanism;
-use crate::session::operation::{Running, part, room, whole};
+use crate::session::operation::{Running, end, ending, part, room, whole};
 
 impl Application {
     /// Begins a digest.
@@ -17,7 +18,7 @@ impl Application {
         let Mechanism::Digest(hash) = mechanism else {
             return Err(Error::MechanismInvalid(mechanism.kind()));
         };
-        operations.digest = Some(Running::new(Digest::new(*hash), None));
+        operations.digest = Some(Running::keyless(Digest::new(*hash)));
         Ok(())
     }
 
@@ -46,17 +47,32 @@ impl Application {
         })
     }
 
+    /// A secret key as the next part of the data.
+    pub fn digest_key(&self, session: u64, key: u64) -> Result<(), Error> {
+        let session = self.session(session)?;
+        end(&mut session.operations().digest)?;
+        let object = self.key_object(&session, key)?;
+        let key = match object.class() {
+            Class::SecretKey => self.of(&session)?.token.key(&object)?,
+            _ => return Err(Error::KeyIndigestible),
+        };
+        let Key::Secret(secret) = &*key else {
+            return Err(Error::KeyIndigestible);
+        };
+        part(&mut session.operations().digest, |digest| {
+            digest.update(secret.value());
+            Ok(())
+        })
+    }
+
     /// The digest of all parts.
     pub fn digest_final(&self, session: u64, out: Option<&mut [u8]>) -> Result<usize, Error> {
         let session = self.session(session)?;
         let mut operations = session.operations();
-        let running = operations.digest.as_mut().ok_or(Error::OperationNotInitialized)?;
-        let needed = running.with.bytes();
-        let Some(out) = room(out, needed)? else {
-            return Ok(needed);
-        };
-        let done = running.with.finish(out);
-        operations.digest = None;
-        done
+        let needed = end(&mut operations.digest)?.bytes();
+        match out {
+            None => Ok(needed),
+            Some(out) => ending(&mut operations.digest, |digest| digest.finish(out)),
+        }
     }
 }

@@ -1,17 +1,19 @@
-//! Keys: made.
+//! Keys: generated.
+
+use std::vec::Vec;
 
 use super::objects::{Made, check_home, draft};
 use super::{Application, Slot};
 use crate::attribute::{Attribute, AttributeKind as A, Class};
 use crate::backend::PairDraft;
-use crate::crypto::{EcPrivate, Key};
+use crate::crypto::{Key, generate, generate_pair};
 use crate::error::Error;
 use crate::material;
-use crate::mechanism::{KeyType, Mechanism};
+use crate::mechanism::{Abilities, KeyType, Mechanism};
 use crate::object::Handle;
 use crate::object::rules::Origin;
 use crate::session::Open;
-use crate::template::Wanted;
+use crate::template::{Wanted, key_type_said};
 
 impl Application {
     /// Generates a key pair; public key and private key.
@@ -22,8 +24,7 @@ impl Application {
         public: &[Attribute<'_>],
         private: &[Attribute<'_>],
     ) -> Result<(u64, u64), Error> {
-        let session = self.session(session)?;
-        self.generate_pair(&session, mechanism, public, private, false)
+        self.generate_pair_at_once(session, mechanism, public, private, false)
     }
 
     /// The same, over a key that is there already if `overwrite` says so.
@@ -36,80 +37,117 @@ impl Application {
         overwrite: bool,
     ) -> Result<(u64, u64), Error> {
         let session = self.session(session)?;
-        self.generate_pair(&session, mechanism, public, private, overwrite)
-    }
-
-    fn generate_pair(
-        &self,
-        session: &Open,
-        mechanism: &Mechanism,
-        public: &[Attribute<'_>],
-        private: &[Attribute<'_>],
-        overwrite: bool,
-    ) -> Result<(u64, u64), Error> {
-        let slot = self.of(session)?;
-        if *mechanism != Mechanism::EcKeyPairGen {
-            return Err(Error::MechanismInvalid(mechanism.kind()));
-        }
-        let read = |template, class| Wanted::read(template, Origin::Generate, class, Some(KeyType::Ec));
-        let (public, mut private) = (read(public, Class::PublicKey)?, read(private, Class::PrivateKey)?);
-        // Programs name the curve in the public template; some in both.
-        let curve = material::curve(&public.attributes)?;
-        if let Some(parameters) = public.attributes.value(A::EcParams) {
-            private.attributes.set(A::EcParams, parameters.clone());
-        }
-        check_home(slot, session, &public)?;
-        check_home(slot, session, &private)?;
+        let slot = self.of(&session)?;
+        let (public, private) = read_pair(mechanism, public, private)?;
+        let kind = material::pair_kind(mechanism, &public.attributes)?;
+        check_home(slot, &session, &public)?;
+        check_home(slot, &session, &private)?;
         if private.is_token() {
             let draft = pair_draft(mechanism, &public, &private, overwrite);
             if let Some((public, private)) = slot.token.generate_pair(&draft)? {
                 return Ok((public.0, private.0));
             }
         }
-        let key = EcPrivate::generate(curve)?;
-        let public_key = Key::from_public(key.public().clone())?;
+        let key = generate_pair(mechanism, &kind)?;
+        let public_key = key
+            .public()?
+            .ok_or(Error::General("a pair without a public half"))?;
         let made = [
             made(public, public_key, mechanism)?,
-            made(private, Key::EcPrivate(Box::new(key)), mechanism)?,
+            made(private, key, mechanism)?,
         ];
-        let (public, private) = self.settle_pair(slot, session, made)?;
+        let (public, private) = self.settle_pair(slot, &session, made)?;
         Ok((public.0, private.0))
     }
 
     /// Both keys, or none: what goes to the token goes there in one commit.
-    fn settle_pair(
-        &self,
-        slot: &Slot,
-        session: &Open,
-        [public, private]: [Made; 2],
-    ) -> Result<(Handle, Handle), Error> {
-        let lost = Error::General("a key that was made is not there");
+    fn settle_pair(&self, slot: &Slot, session: &Open, made: [Made; 2]) -> Result<(Handle, Handle), Error> {
         let on_token = |made: &Made| made.attributes.flag(A::Token);
-        match (on_token(&public), on_token(&private)) {
-            (true, true) => match slot.token.keep([draft(public)?, draft(private)?].into())?[..] {
-                [public, private] => Ok((public, private)),
-                _ => Err(lost),
-            },
-            (true, false) => {
-                let kept = slot.token.keep([draft(public)?].into())?;
-                let public = kept.first().copied().ok_or(lost)?;
-                Ok((public, self.settle_in_session(slot, session, private)))
+        let homes = made.each_ref().map(on_token);
+        let mut drafts = Vec::new();
+        let mut waiting = Vec::new();
+        for (made, on_token) in made.into_iter().zip(homes) {
+            if on_token {
+                drafts.push(draft(made)?);
+            } else {
+                waiting.push(made);
             }
-            (false, true) => {
-                let kept = slot.token.keep([draft(private)?].into())?;
-                let private = kept.first().copied().ok_or(lost)?;
-                Ok((self.settle_in_session(slot, session, public), private))
-            }
-            (false, false) => Ok((
-                self.settle_in_session(slot, session, public),
-                self.settle_in_session(slot, session, private),
-            )),
         }
+        let kept = if drafts.is_empty() {
+            Vec::new()
+        } else {
+            slot.token.keep(drafts)?
+        };
+        let (mut kept, mut waiting) = (kept.into_iter(), waiting.into_iter());
+        let [public, private] = homes.map(|on_token| {
+            if on_token {
+                return kept.next();
+            }
+            waiting
+                .next()
+                .map(|made| self.settle_in_session(slot, session, made))
+        });
+        public
+            .zip(private)
+            .ok_or(Error::General("a key that was made is not there"))
+    }
+
+    /// Generates a secret key.
+    pub fn generate_key(
+        &self,
+        session: u64,
+        mechanism: &Mechanism,
+        template: &[Attribute<'_>],
+    ) -> Result<u64, Error> {
+        let session = self.session(session)?;
+        let slot = self.of(&session)?;
+        let kind = mechanism.kind();
+        if !kind.abilities().does(Abilities::GENERATE) {
+            return Err(Error::MechanismInvalid(kind));
+        }
+        let key_type = match (mechanism, key_type_said(template)?) {
+            (Mechanism::AesKeyGen, _) => KeyType::Aes,
+            (Mechanism::HkdfKeyGen, _) => KeyType::Hkdf,
+            // A secret of any use may be for one HMAC alone.
+            (_, Some(KeyType::Aes | KeyType::Hkdf)) | (_, None) => KeyType::GenericSecret,
+            (_, Some(said)) => said,
+        };
+        let wanted = Wanted::read(template, Origin::Generate, Class::SecretKey, Some(key_type))?;
+        check_home(slot, &session, &wanted)?;
+        let bytes = wanted
+            .attributes
+            .number(A::ValueLength)
+            .ok_or(Error::TemplateIncomplete)?;
+        let bytes = usize::try_from(bytes).map_err(|_| Error::KeySizeRange)?;
+        let key = generate(mechanism, bytes)?;
+        let made = made(wanted, key, mechanism)?;
+        self.settle(slot, &session, made)
     }
 }
 
+/// Both templates of a pair. Programs say what the pair is in the public one; the private key has it, too.
+fn read_pair(
+    mechanism: &Mechanism,
+    public: &[Attribute<'_>],
+    private: &[Attribute<'_>],
+) -> Result<(Wanted, Wanted), Error> {
+    let kind = mechanism.kind();
+    let makes = kind.abilities().does(Abilities::GENERATE_KEY_PAIR);
+    let key_type = kind.key_types().first().copied().filter(|_| makes);
+    let key_type = Some(key_type.ok_or(Error::MechanismInvalid(kind))?);
+    let public = Wanted::read(public, Origin::Generate, Class::PublicKey, key_type)?;
+    let mut private = Wanted::read(private, Origin::Generate, Class::PrivateKey, key_type)?;
+    if let Some(parameters) = public.attributes.value(A::EcParams) {
+        private.attributes.set(A::EcParams, parameters.clone());
+    }
+    Ok((public, private))
+}
+
+/// A key that was born here, with all its attributes.
 fn made(mut wanted: Wanted, key: Key, mechanism: &Mechanism) -> Result<Made, Error> {
-    material::describe(&key, &mut wanted.attributes);
+    // What was wished for is what came out.
+    wanted.attributes.remove(A::ModulusBits);
+    material::describe(&key, &mut wanted.attributes)?;
     let (attributes, _) = wanted.completed(Some(mechanism.kind().number()))?;
     Ok(Made {
         attributes,

@@ -25,6 +25,18 @@ impl Application {
         Ok(())
     }
 
+    /// Gives the PIN for the one use of a key that asks for it each time (`CKU_CONTEXT_SPECIFIC`).
+    pub fn login_once(&self, handle: u64, pin: &[u8]) -> Result<(), Error> {
+        let session = self.session(handle)?;
+        let slot = self.of(&session)?;
+        if !session.operations().waits_for_pin() {
+            return Err(Error::OperationNotInitialized);
+        }
+        slot.token.backend().login(User::User, pin)?;
+        session.operations().pin_was_given();
+        Ok(())
+    }
+
     /// Logs out: private session objects are gone, and so is what uses private objects.
     pub fn logout(&self, handle: u64) -> Result<(), Error> {
         let session = self.session(handle)?;

@@ -4,13 +4,18 @@
 //! Every function first looks for the session, then for the object, then for what may be done, then at the mechanism and at last
 //! at the template. It must never hold a lock of its own while a token works, save the login's.
 
+mod cipher;
+mod derive;
 mod digest;
+mod events;
 mod find;
 mod keys;
 mod login;
 mod objects;
+mod recover;
 mod sessions;
 mod sign;
+mod wrap;
 
 use std::boxed::Box;
 use std::string::String;
@@ -18,13 +23,15 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+pub use self::derive::DerivedKeys;
+use self::events::Events;
 pub use self::sessions::SessionState;
 use crate::attribute::AttributeKind;
 use crate::backend::{Backend, Status, TokenDescription, User};
 use crate::crypto::Key;
 use crate::error::Error;
 use crate::limits;
-use crate::mechanism::{Abilities, KeyType, Mechanism, MechanismType};
+use crate::mechanism::{Abilities, Mechanism, MechanismType};
 use crate::object::{Handle, Object};
 use crate::session::{Open, Sessions};
 use crate::table::Handles;
@@ -42,11 +49,21 @@ pub struct Setup {
     pub hardware: bool,
 }
 
+/// A key that an operation may use.
+struct Usable {
+    object: Handle,
+    key: Arc<Key>,
+    /// Each use wants the PIN again.
+    asks_always: bool,
+}
+
 /// An application's view of all tokens.
 pub struct Application {
     slots: Vec<Slot>,
     sessions: Sessions,
     handles: Arc<Handles>,
+    strict_roles: bool,
+    events: Events,
 }
 
 impl core::fmt::Debug for Application {
@@ -66,6 +83,8 @@ pub(crate) struct Slot {
     user: AtomicU8,
     sessions: AtomicUsize,
     writing_sessions: AtomicUsize,
+    /// Whether a token was there when somebody last asked for events.
+    seen_present: Mutex<Option<bool>>,
 }
 
 const NOBODY: u8 = 0;
@@ -83,6 +102,7 @@ impl Slot {
             user: AtomicU8::new(NOBODY),
             sessions: AtomicUsize::new(0),
             writing_sessions: AtomicUsize::new(0),
+            seen_present: Mutex::new(None),
         }
     }
 
@@ -135,7 +155,17 @@ impl Application {
             slots,
             sessions: Sessions::new(),
             handles,
+            strict_roles: true,
+            events: Events::default(),
         })
+    }
+
+    /// Whether a key that decrypts may not wrap sensitive keys: who has it could unwrap them into data. It may not, unless this
+    /// says so.
+    #[must_use]
+    pub const fn with_strict_roles(mut self, strict: bool) -> Self {
+        self.strict_roles = strict;
+        self
     }
 
     /// How many slots there are.
@@ -172,11 +202,7 @@ impl Application {
     /// The mechanisms of the token in a slot.
     pub fn mechanisms(&self, slot: usize) -> Result<Vec<MechanismType>, Error> {
         self.slot(slot)?;
-        let offered = |kind: &MechanismType| {
-            let ecdsa = kind.key_types() == [KeyType::Ec] && kind.abilities().does(Abilities::SIGN);
-            ecdsa || *kind == MechanismType::EcKeyPairGen || kind.abilities().does(Abilities::DIGEST)
-        };
-        Ok(MechanismType::ALL.iter().copied().filter(offered).collect())
+        Ok(MechanismType::ALL.to_vec())
     }
 
     /// What a mechanism of the token in a slot is for, and whether the device itself runs it.
@@ -207,8 +233,8 @@ impl Application {
         }
     }
 
-    /// The key behind a handle, if this mechanism may be used with it for this: `does` is the mechanism's flag, `usage` the
-    /// key's.
+    /// The key behind a handle, if this mechanism may be used with it for this: `does` is the mechanism's ability, `usage` the
+    /// key's attribute.
     fn usable_key(
         &self,
         session: &Open,
@@ -216,7 +242,7 @@ impl Application {
         key: u64,
         does: u64,
         usage: AttributeKind,
-    ) -> Result<(Handle, Arc<Key>), Error> {
+    ) -> Result<Usable, Error> {
         let object = self.key_object(session, key)?;
         let kind = mechanism.kind();
         if !kind.abilities().does(does) {
@@ -224,13 +250,20 @@ impl Application {
         }
         let attributes = object.attributes();
         let key_type = attributes.key_type().ok_or(Error::KeyHandleInvalid)?;
-        if !attributes.flag(usage) || !attributes.allows(kind) {
+        if !attributes.flag(usage) {
             return Err(Error::KeyFunctionNotPermitted);
+        }
+        if !attributes.allows(kind) {
+            return Err(Error::MechanismInvalid(kind));
         }
         if !kind.key_types().contains(&key_type) {
             return Err(Error::KeyTypeInconsistent);
         }
-        Ok((object.handle, self.of(session)?.token.key(&object)?))
+        Ok(Usable {
+            object: object.handle,
+            key: self.of(session)?.token.key(&object)?,
+            asks_always: attributes.flag(AttributeKind::AlwaysAuthenticate),
+        })
     }
 
     /// The same for the object that an operation is to use.

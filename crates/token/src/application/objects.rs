@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::vec::Vec;
 
+use identity::certificate::Certificate;
 use zeroize::Zeroizing;
 
 use super::{Application, Slot};
@@ -12,10 +13,11 @@ use crate::backend::{Damage, Draft, User};
 use crate::crypto::Key;
 use crate::error::Error;
 use crate::material;
+use crate::object::change::{self, Deed};
 use crate::object::rules::Origin;
 use crate::object::{Handle, Home, Object};
 use crate::session::Open;
-use crate::template::{Wanted, kind_of};
+use crate::template::{Wanted, kind_of, unique_id};
 
 /// An object that is complete and has no home yet.
 pub(super) struct Made {
@@ -41,25 +43,35 @@ impl Application {
     /// One attribute of an object, also one that is told only of some.
     pub fn attribute(&self, session: u64, object: &Object, kind: A) -> Result<Value<'static>, Error> {
         match object.attribute(kind) {
-            Err(Error::AttributeSensitive(_)) if object.class() == Class::Data => {
+            Err(Error::AttributeSensitive(_)) => {
                 let session = self.session(session)?;
-                self.value(&session, object)
+                self.sealed(&session, object, kind)
             }
             other => other.map(Value::into_owned),
         }
     }
 
-    /// The value of private data.
-    fn value(&self, session: &Open, object: &Object) -> Result<Value<'static>, Error> {
+    /// What is sealed, for those who may have it: the value of private data, or a part of a key that is not sensitive and may
+    /// leave the token.
+    fn sealed(&self, session: &Open, object: &Object, kind: A) -> Result<Value<'static>, Error> {
         let slot = self.of(session)?;
-        let value = match object.home {
-            Home::Session(_) => object
-                .session_value()
-                .cloned()
-                .ok_or(Error::ObjectHandleInvalid)?,
-            Home::Token(place) => slot.token.backend().open_value(place)?,
+        let attributes = object.attributes();
+        let value = match (object.class(), object.home) {
+            (Class::Data, Home::Token(place)) => slot.token.backend().open_value(place)?,
+            (Class::Data, _) => object.session_value().cloned().unwrap_or_default(),
+            _ if attributes.flag(A::Sensitive) || !attributes.flag(A::Extractable) => {
+                return Err(Error::AttributeSensitive(kind));
+            }
+            _ => material::part(&*slot.token.key(object)?, kind)?,
         };
         Ok(Value::from(value.to_vec()))
+    }
+
+    /// How many bytes the object takes, about.
+    pub fn object_size(&self, session: u64, object: u64) -> Result<usize, Error> {
+        let session = self.session(session)?;
+        let object = self.visible(&session, object)?;
+        Ok(object.attributes().iter().map(size).sum())
     }
 
     /// Creates an object.
@@ -99,7 +111,7 @@ impl Application {
         if matches!(object.home, Home::Token(_)) {
             open.check_writable()?;
         }
-        if !object.attributes().flag(A::Destroyable) {
+        if matches!(object.home, Home::Library) || !object.attributes().flag(A::Destroyable) {
             return Err(Error::ObjectProtected);
         }
         slot.token.destroy(&object)?;
@@ -107,17 +119,83 @@ impl Application {
         Ok(())
     }
 
-    /// Changes attributes of an object.
+    /// Changes attributes of an object: all, or none.
     pub fn set_attributes(&self, session: u64, object: u64, template: &[Attribute<'_>]) -> Result<(), Error> {
-        let open = self.session(session)?;
-        let object = self.visible(&open, object)?;
+        let session = self.session(session)?;
+        let object = self.visible(&session, object)?;
+        let slot = self.of(&session)?;
         if matches!(object.home, Home::Token(_)) {
-            open.check_writable()?;
+            session.check_writable()?;
         }
+        let officer = slot.user() == Some(User::SecurityOfficer);
+        change::check(object.attributes(), template, Deed::Set, officer)?;
         let changes: Vec<_> = template.iter().cloned().map(Attribute::into_owned).collect();
-        let slot = self.of(&open)?;
         slot.token.change(&object, &changes)
     }
+
+    /// Copies an object; the copy may have fewer rights.
+    pub fn copy_object(&self, session: u64, object: u64, template: &[Attribute<'_>]) -> Result<u64, Error> {
+        let session = self.session(session)?;
+        let object = self.visible(&session, object)?;
+        let slot = self.of(&session)?;
+        let officer = slot.user() == Some(User::SecurityOfficer);
+        change::check(object.attributes(), template, Deed::Copy, officer)?;
+        let mut attributes = change::applied(object.attributes(), template);
+        attributes.set(A::UniqueId, Value::from(unique_id()?));
+        if attributes.flag(A::Token) {
+            session.check_writable()?;
+        }
+        if attributes.flag(A::Private) && !slot.sees_private() {
+            return Err(Error::UserNotLoggedIn);
+        }
+        let mut made = Made {
+            attributes,
+            key: None,
+            value: None,
+        };
+        match object.class() {
+            Class::PrivateKey | Class::SecretKey => {
+                let secret = slot.token.key(&object)?.secret()?;
+                let secret = secret.ok_or(Error::ObjectProtected)?;
+                made.key = Some(material::kept(object.class(), &secret)?);
+            }
+            Class::Data => made.seal(self.copied_value(slot, &object)?),
+            _ => {}
+        }
+        self.settle(slot, &session, made)
+    }
+
+    /// The value of data that are copied, if it is sealed.
+    fn copied_value(&self, slot: &Slot, object: &Object) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        match object.home {
+            _ if !object.is_private() => Ok(None),
+            Home::Token(place) => slot.token.backend().open_value(place).map(Some),
+            _ => Ok(object.session_value().cloned()),
+        }
+    }
+}
+
+impl Made {
+    /// Puts the value of data where it belongs: private ones are sealed.
+    fn seal(&mut self, sealed: Option<Zeroizing<Vec<u8>>>) {
+        if !self.attributes.flag(A::Private) {
+            return;
+        }
+        let open = self.attributes.remove(A::Value);
+        let open = open.as_ref().and_then(Value::as_bytes).unwrap_or_default();
+        self.value = Some(sealed.unwrap_or_else(|| Zeroizing::new(open.to_vec())));
+    }
+}
+
+fn size(attribute: &Attribute<'_>) -> usize {
+    let value = match &attribute.value {
+        Value::Flag(_) => 1,
+        Value::Number(_) => 8,
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Numbers(numbers) => 8 * numbers.len(),
+        Value::Template(lines) => lines.iter().map(size).sum(),
+    };
+    8 + value
 }
 
 const LOST: Error = Error::General("an object that was made is not there");
@@ -137,32 +215,24 @@ pub(super) fn check_home(slot: &Slot, session: &Open, wanted: &Wanted) -> Result
 }
 
 /// An object from outside.
-fn created(mut wanted: Wanted) -> Result<Made, Error> {
+fn created(wanted: Wanted) -> Result<Made, Error> {
     match wanted.class {
         Class::Data => {
-            let value = if wanted.is_private() {
-                let value = wanted.attributes.remove(A::Value);
-                let bytes = value.as_ref().and_then(Value::as_bytes).unwrap_or_default();
-                Some(Zeroizing::new(bytes.to_vec()))
-            } else {
-                None
-            };
-            let (mut attributes, _) = wanted.completed(None)?;
-            if value.is_some() {
-                attributes.remove(A::Value);
-            }
-            Ok(Made {
+            let (attributes, _) = wanted.completed(None)?;
+            let mut made = Made {
                 attributes,
                 key: None,
-                value,
-            })
+                value: None,
+            };
+            made.seal(None);
+            Ok(made)
         }
         Class::Certificate => {
             let der = wanted
                 .attributes
                 .bytes(A::Value)
                 .ok_or(Error::TemplateIncomplete)?;
-            identity::certificate::Certificate::parse(der).map_err(|_| Error::AttributeValueInvalid {
+            Certificate::parse(der).map_err(|_| Error::AttributeValueInvalid {
                 kind: A::Value,
                 why: "it is not a certificate in DER",
             })?;
@@ -175,13 +245,7 @@ fn created(mut wanted: Wanted) -> Result<Made, Error> {
         }
         Class::PublicKey | Class::PrivateKey | Class::SecretKey => {
             let key = material::import(&wanted)?;
-            material::describe(&key, &mut wanted.attributes);
-            let (attributes, _) = wanted.completed(None)?;
-            Ok(Made {
-                attributes,
-                key: Some(key),
-                value: None,
-            })
+            Made::from_outside(wanted, key)
         }
         Class::Profile => Err(Error::AttributeValueInvalid {
             kind: A::Class,

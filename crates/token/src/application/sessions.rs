@@ -109,6 +109,15 @@ impl Application {
         Ok(self.session(session)?.operations().is_active(kind))
     }
 
+    /// What runs in a session can not be carried elsewhere: contexts of the cryptographic library have no written form.
+    pub fn check_saves_state(&self, session: u64) -> Result<(), Error> {
+        if self.session(session)?.operations().any_active() {
+            Err(Error::StateUnsaveable)
+        } else {
+            Err(Error::OperationNotInitialized)
+        }
+    }
+
     /// Ends an operation of this kind, if there is one.
     pub fn cancel(&self, session: u64, kind: Kind) -> Result<(), Error> {
         self.session(session)?.operations().cancel(kind);

@@ -1,4 +1,4 @@
-//! Signatures: made and verified.
+//! Signatures: made and verified; and data that a signature carries.
 //!
 //! What signs is taken out of the session first: no lock is held while a key works.
 
@@ -9,9 +9,9 @@ use crate::attribute::AttributeKind;
 use crate::crypto::{Sign, Verify};
 use crate::error::Error;
 use crate::limits::SIGN_DATA_BYTES_MAX;
-use crate::mechanism::{Abilities, Mechanism};
+use crate::mechanism::{Abilities, Mechanism, MechanismType};
 use crate::session::Open;
-use crate::session::operation::{Running, part, room, whole};
+use crate::session::operation::{Running, end, part, room, taken, whole};
 
 impl Application {
     /// Begins a signature.
@@ -20,15 +20,22 @@ impl Application {
         if session.operations().sign.is_some() {
             return Err(Error::OperationActive);
         }
-        let running = self.signing(&session, mechanism, key)?;
+        let running = self.signing(&session, mechanism, key, AttributeKind::Sign)?;
         session.operations().sign = Some(running);
         Ok(())
     }
 
     /// What is needed to sign with this key.
-    fn signing(&self, session: &Open, mechanism: &Mechanism, key: u64) -> Result<Running<Sign>, Error> {
-        let (object, key) = self.usable_key(session, mechanism, key, Abilities::SIGN, AttributeKind::Sign)?;
-        Ok(Running::new(Sign::new(mechanism, &key)?, Some(object)))
+    fn signing(
+        &self,
+        session: &Open,
+        mechanism: &Mechanism,
+        key: u64,
+        usage: AttributeKind,
+    ) -> Result<Running<Sign>, Error> {
+        let usable = self.usable_key(session, mechanism, key, Abilities::SIGN, usage)?;
+        let sign = Sign::new(mechanism, &usable.key)?;
+        Ok(Running::new(sign, usable.object, usable.asks_always))
     }
 
     /// Signs one message. Without a buffer: how long the signature is.
@@ -39,12 +46,9 @@ impl Application {
         let Some(out) = room(out, needed)? else {
             return Ok(needed);
         };
-        let running = operations.sign.take();
+        let sign = taken(&mut operations.sign);
         drop(operations);
-        running
-            .ok_or(Error::OperationNotInitialized)?
-            .with
-            .sign(data, out)
+        sign?.sign(data, out)
     }
 
     /// The next part of what is to be signed.
@@ -58,14 +62,13 @@ impl Application {
     pub fn sign_final(&self, session: u64, out: Option<&mut [u8]>) -> Result<usize, Error> {
         let session = self.session(session)?;
         let mut operations = session.operations();
-        let running = operations.sign.as_ref().ok_or(Error::OperationNotInitialized)?;
-        let needed = running.with.bytes();
+        let needed = end(&mut operations.sign)?.bytes();
         let Some(out) = room(out, needed)? else {
             return Ok(needed);
         };
-        let running = operations.sign.take();
+        let sign = taken(&mut operations.sign);
         drop(operations);
-        running.ok_or(Error::OperationNotInitialized)?.with.finish(out)
+        sign?.finish(out)
     }
 
     /// A whole signature at once, beside whatever runs in the session.
@@ -80,7 +83,12 @@ impl Application {
             return Err(Error::DataLengthRange { found: data.len() });
         }
         let session = self.session(session)?;
-        let mut sign = self.signing(&session, mechanism, key)?.with;
+        let mut sign = taken(&mut Some(self.signing(
+            &session,
+            mechanism,
+            key,
+            AttributeKind::Sign,
+        )?))?;
         let mut signature = std::vec![0; sign.bytes()];
         let bytes = sign.sign(data, &mut signature)?;
         signature.truncate(bytes);
@@ -93,10 +101,9 @@ impl Application {
         if session.operations().verify.is_some() {
             return Err(Error::OperationActive);
         }
-        let (object, key) =
-            self.usable_key(&session, mechanism, key, Abilities::VERIFY, AttributeKind::Verify)?;
-        let verify = Verify::new(mechanism, &key)?;
-        session.operations().verify = Some(Running::new(verify, Some(object)));
+        let usable = self.usable_key(&session, mechanism, key, Abilities::VERIFY, AttributeKind::Verify)?;
+        let verify = Verify::new(mechanism, &usable.key)?;
+        session.operations().verify = Some(Running::new(verify, usable.object, usable.asks_always));
         Ok(())
     }
 
@@ -105,12 +112,9 @@ impl Application {
         let session = self.session(session)?;
         let mut operations = session.operations();
         whole(&mut operations.verify)?;
-        let running = operations.verify.take();
+        let verify = taken(&mut operations.verify);
         drop(operations);
-        running
-            .ok_or(Error::OperationNotInitialized)?
-            .with
-            .verify(data, signature)
+        verify?.verify(data, signature)
     }
 
     /// The next part of what was signed.
@@ -123,10 +127,42 @@ impl Application {
     /// Verifies the signature over all parts.
     pub fn verify_final(&self, session: u64, signature: &[u8]) -> Result<(), Error> {
         let session = self.session(session)?;
-        let running = session.operations().verify.take();
-        running
-            .ok_or(Error::OperationNotInitialized)?
-            .with
-            .finish(signature)
+        let verify = taken(&mut session.operations().verify);
+        verify?.finish(signature)
+    }
+
+    // Signatures that carry their data.
+
+    /// Begins a signature from which the data can be read again.
+    pub fn sign_recover_init(&self, session: u64, mechanism: &Mechanism, key: u64) -> Result<(), Error> {
+        let session = self.session(session)?;
+        if session.operations().sign_recover.is_some() {
+            return Err(Error::OperationActive);
+        }
+        check_recovers(mechanism)?;
+        let running = self.signing(&session, mechanism, key, AttributeKind::SignRecover)?;
+        session.operations().sign_recover = Some(running);
+        Ok(())
+    }
+
+    /// Makes it. Without a buffer: how long it is.
+    pub fn sign_recover(&self, session: u64, data: &[u8], out: Option<&mut [u8]>) -> Result<usize, Error> {
+        let session = self.session(session)?;
+        let mut operations = session.operations();
+        let needed = whole(&mut operations.sign_recover)?.bytes();
+        let Some(out) = room(out, needed)? else {
+            return Ok(needed);
+        };
+        let sign = taken(&mut operations.sign_recover);
+        drop(operations);
+        sign?.sign(data, out)
+    }
+}
+
+/// Only the mechanisms that hash nothing leave the data in the signature.
+pub(super) fn check_recovers(mechanism: &Mechanism) -> Result<(), Error> {
+    match mechanism {
+        Mechanism::RsaPkcs | Mechanism::RsaX509 => Ok(()),
+        other => Err(Error::MechanismInvalid(MechanismType::clone(&other.kind()))),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It answers attributes from memory. What it must never hold in its attributes is the value of a private or secret key.
 
+pub(crate) mod change;
 pub(crate) mod computed;
 pub mod rules;
 
@@ -42,6 +43,8 @@ impl fmt::Debug for Handle {
 pub(crate) enum Home {
     /// On the token.
     Token(Place),
+    /// It says something about the token and is part of this library.
+    Library,
     /// In memory, until this session is closed.
     Session(u64),
 }

@@ -1,8 +1,10 @@
 //! Which attributes an object of each class and key type has: who may give them, what they are if nobody does, and how they may
 //! change (PKCS #11 v3.1, 4.4 to 4.10 and 6). One table; the reference page of attributes is printed from it.
 
-use crate::attribute::{Attribute, AttributeKind, AttributeKind as A, Class, Value};
+use crate::attribute::{Attribute, AttributeKind, AttributeKind as A, Class, Shape, Value};
 use crate::attributes::Attributes;
+use crate::error::Error;
+use crate::limits::{ATTRIBUTE_BYTES_MAX, TEMPLATE_ATTRIBUTES_MAX};
 use crate::mechanism::KeyType;
 
 /// How an object comes to be.
@@ -428,7 +430,6 @@ pub(crate) fn is_secret(attributes: &Attributes, kind: AttributeKind) -> bool {
 impl Rule {
     /// What the attribute is if nobody says.
     pub(crate) fn default(&self) -> Option<Attribute<'static>> {
-        use crate::attribute::Shape;
         let value = match (self.fallback, self.kind.shape()) {
             (Fallback::Absent, _) => return None,
             (Fallback::Flag(flag), _) => Value::Flag(flag),
@@ -439,6 +440,31 @@ impl Rule {
         };
         Some(Attribute::new(self.kind, value))
     }
+}
+
+/// What no attribute may be.
+pub(crate) fn check_value(attribute: &Attribute<'_>) -> Result<(), Error> {
+    let invalid = |why| Error::AttributeValueInvalid {
+        kind: attribute.kind,
+        why,
+    };
+    match (&attribute.value, attribute.kind) {
+        (Value::Bytes(bytes), _) if bytes.len() > ATTRIBUTE_BYTES_MAX => Err(invalid("it is too long")),
+        (Value::Bytes(bytes), A::StartDate | A::EndDate) if !is_date(bytes) => {
+            Err(invalid("a date has eight digits or none"))
+        }
+        (Value::Template(lines), _) if lines.len() > TEMPLATE_ATTRIBUTES_MAX => {
+            Err(invalid("too many attributes in it"))
+        }
+        (Value::Template(lines), _) if lines.iter().any(|line| line.kind.shape() == Shape::Template) => {
+            Err(invalid("a template in a template"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_date(bytes: &[u8]) -> bool {
+    bytes.is_empty() || (bytes.len() == 8 && bytes.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]

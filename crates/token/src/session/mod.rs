@@ -2,6 +2,7 @@
 //! on another.
 
 pub(crate) mod operation;
+pub(crate) mod recover;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
