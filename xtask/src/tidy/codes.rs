@@ -1,4 +1,5 @@
-//! The codes of all errors, read from the sources: `fn code(&self)` of each error type.
+//! The codes of all errors, read from the sources: `fn code(&self)` of each error type, `fn words(self)` where text and code
+//! stand side by side, and each `Reason::new(code, text)`.
 //!
 //! A code is a promise to whoever scripts against it, so each names one thing; the reference page is made from them.
 
@@ -49,6 +50,12 @@ fn of_file(file: &SourceFile) -> Vec<ErrorCode> {
     let bodies = text
         .match_indices("fn code(")
         .filter_map(|(at, _)| body(text.get(at..)?));
+    let beside = tables(text).chain(reasons(text));
+    let beside = beside.map(|(code, meaning)| ErrorCode {
+        code: code.to_owned(),
+        place: file.path.clone(),
+        meaning: sentence(meaning),
+    });
     bodies
         .flat_map(arms)
         .map(|(variant, code)| ErrorCode {
@@ -58,7 +65,53 @@ fn of_file(file: &SourceFile) -> Vec<ErrorCode> {
                 .and_then(|variant| meaning(text, &variant))
                 .unwrap_or_default(),
         })
+        .chain(beside)
         .collect()
+}
+
+/// Codes of `fn words(`, each with the text before it.
+fn tables(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let bodies = text
+        .match_indices("fn words(")
+        .filter_map(|(at, _)| body(text.get(at..)?));
+    bodies.flat_map(|body| {
+        let strings: Vec<&str> = body.split('"').skip(1).step_by(2).collect();
+        let pairs = strings.windows(2).filter_map(|pair| match pair {
+            [meaning, code] if is_code(code) => Some((*code, *meaning)),
+            _ => None,
+        });
+        pairs.collect::<Vec<_>>()
+    })
+}
+
+/// Codes of `Reason::new("code", text)`, each with that text; a variable's is what `let text` says above.
+fn reasons(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    const CALL: &str = "Reason::new(";
+    text.match_indices(CALL).filter_map(|(at, _)| {
+        let (code, rest) = literal(text.get(at + CALL.len()..)?.trim_start())?;
+        let told = literal(rest.strip_prefix(',')?.trim_start()).or_else(|| {
+            let (_, value) = text.get(..at)?.rsplit_once("let text = ")?;
+            literal(value.strip_prefix("format!(").unwrap_or(value))
+        });
+        Some((code, told.map_or("", |(told, _)| told)))
+    })
+}
+
+/// A string and what follows it.
+fn literal(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix('"')?.split_once('"')
+}
+
+/// As on a page: a capital, and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    let end = if text.is_empty() { "" } else { "." };
+    first
+        .chain(letters)
+        .chain(end.chars())
+        .collect::<String>()
+        .replace('|', "\\|")
 }
 
 /// The text between the first `{` and its `}`.
@@ -159,6 +212,26 @@ mod tests {
             [
                 ("chip.frame.sum", "The sum is wrong."),
                 ("chip.gone", "Gone. For good.")
+            ]
+        );
+    }
+
+    #[test]
+    fn codes_beside_their_text_are_read_too() {
+        const TABLES: &str = "const fn words(self) -> (&str, &str, &str) {\n match self {\n Self::A => (\"it is late\", \
+            \"chip.late\", \"ask again\"),\n }\n}\nfn f() {\n let text = format!(\"chip {n} is gone\");\n \
+            Reason::new(\"line.gone\", text);\n Reason::new(\n \"line.full\",\n \"no room\",\n );\n Reason::new(e.code(), e);\n}\n";
+        let codes = error_codes(&[file("crates/optiga/src/error.rs", TABLES)]);
+        let found: Vec<_> = codes
+            .iter()
+            .map(|c| (c.code.as_str(), c.meaning.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("chip.late", "It is late."),
+                ("line.full", "No room."),
+                ("line.gone", "Chip {n} is gone.")
             ]
         );
     }
