@@ -115,7 +115,8 @@ pub(super) unsafe fn mechanism(
     };
     let parameter = parameter.map_err(|_| Fault(CKR_MECHANISM_PARAM_INVALID));
     Ok(Some(parameter.and_then(|bytes| {
-        super::parameters::mechanism(mechanism.mechanism.into(), bytes)
+        // SAFETY: the caller's promise for what the parameter points to.
+        unsafe { super::parameters::mechanism(mechanism.mechanism.into(), bytes) }
     })))
 }
 
