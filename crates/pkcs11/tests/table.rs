@@ -212,7 +212,10 @@ fn wrong_pointers(session: CK_SESSION_HANDLE) {
             CKR_OPERATION_NOT_INITIALIZED
         );
         assert_eq!(C_EncryptInit(session, null_mut(), 1), CKR_ARGUMENTS_BAD);
-        assert_eq!(C_MessageEncryptInit(session, null_mut(), 1), CKR_FUNCTION_NOT_SUPPORTED);
+        assert_eq!(
+            C_MessageEncryptInit(session, null_mut(), 1),
+            CKR_FUNCTION_NOT_SUPPORTED
+        );
         assert_eq!(
             C_EncryptInit(session + 1, null_mut(), 1),
             CKR_SESSION_HANDLE_INVALID

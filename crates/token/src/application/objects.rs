@@ -17,7 +17,7 @@ use crate::object::change::{self, Deed};
 use crate::object::rules::Origin;
 use crate::object::{Handle, Home, Object};
 use crate::session::Open;
-use crate::template::{Wanted, kind_of, unique_id};
+use crate::template::{Wanted, kind_of, unique_id, value};
 
 /// An object that is complete and has no home yet.
 pub(super) struct Made {
@@ -129,6 +129,10 @@ impl Application {
         }
         let officer = slot.user() == Some(User::SecurityOfficer);
         change::check(object.attributes(), template, Deed::Set, officer)?;
+        // The value of private data is sealed, and no backend changes what it has sealed.
+        if object.class() == Class::Data && object.is_private() && value(template, A::Value).is_some() {
+            return Err(Error::AttributeReadOnly);
+        }
         let changes: Vec<_> = template.iter().cloned().map(Attribute::into_owned).collect();
         slot.token.change(&object, &changes)
     }
@@ -159,6 +163,7 @@ impl Application {
                 let secret = secret.ok_or(Error::ObjectProtected)?;
                 made.key = Some(material::kept(object.class(), &secret)?);
             }
+            Class::Data if value(template, A::Value).is_some() => made.seal(None),
             Class::Data => made.seal(self.copied_value(slot, &object)?),
             _ => {}
         }

@@ -13,7 +13,7 @@ use super::seal::{self, Keys};
 use super::state::{CHANGED, Entry};
 use super::store::{Known, Store};
 use super::ticket::{Refused, Ticket};
-use crate::attribute::Attribute;
+use crate::attribute::{Attribute, Class};
 use crate::backend::{Backend, Contents, Draft, Found, PinState, Place, Status, TokenDescription, User};
 use crate::crypto::Key;
 use crate::error::Error;
@@ -177,7 +177,8 @@ impl Backend for Flash {
     }
 
     fn open_key(&self, place: Place) -> Result<Key, Error> {
-        Key::from_secret(&self.secret(place)?)
+        let class = self.store.known().entry(place)?.stored.attributes.class();
+        crate::material::kept(class.unwrap_or(Class::PrivateKey), &self.secret(place)?)
     }
 
     fn open_value(&self, place: Place) -> Result<Zeroizing<Vec<u8>>, Error> {
