@@ -60,7 +60,7 @@ pub(crate) fn secret(key_type: Option<KeyType>, said: Option<u64>, value: &[u8])
         .map(Key::Secret)
         .map_err(|_| Error::AttributeValueInvalid {
             kind: A::Value,
-            why: "a secret key has 1 to 4096 bytes",
+            why: "a secret key has at least one byte, and no more than HKDF can give",
         })
 }
 
