@@ -65,14 +65,14 @@ impl Engine {
     }
 
     /// Takes the frame length that the chip made of it; false if it must not.
-    pub(crate) fn begin_link(&mut self, offered: u16) -> bool {
+    pub(crate) fn begin_link(&mut self, offered: u16, start: Start) -> bool {
         let frame_bytes = usize::from(offered);
         if offered > self.config.frame_bytes_max || frame_bytes < FRAME_BYTES_MIN {
             return false;
         }
         self.frame_bytes = frame_bytes;
         let timing = timing(&self.config);
-        self.link = match self.config.start {
+        self.link = match start {
             Start::Resync => Link::new(timing, frame_bytes),
             Start::AfterReset | Start::SoftReset => {
                 Link::resume(timing, frame_bytes, Number::FRESH, Number::FRESH)

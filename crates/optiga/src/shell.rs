@@ -191,14 +191,26 @@ macro_rules! shell {
                 if self.engine.config.start == Start::SoftReset {
                     self.soft_reset()$(.$await)??;
                 }
+                self.negotiate(self.engine.config.start)$(.$await)??;
+                self.call(&request::Open)$(.$await)?
+            }
+
+            /// Comes back to a chip to which another driver, perhaps in another process, has spoken since: agrees on the
+            /// frame length anew and lets the next command begin with a re-synchronisation. An application that is open
+            /// stays open, and session contexts keep what they hold.
+            pub $($async)? fn rejoin(&mut self) -> Result<(), Error<I2C::Error>> {
+                self.negotiate(Start::Resync)$(.$await)?
+            }
+
+            $($async)? fn negotiate(&mut self, start: Start) -> Result<(), Error<I2C::Error>> {
                 let wanted = self.engine.wanted_frame_bytes()?;
                 let [high, low] = wanted.to_be_bytes();
                 self.write(&[register::DATA_REG_LEN, high, low])$(.$await)??;
                 let offered = u16::from_be_bytes(self.read(register::DATA_REG_LEN)$(.$await)??);
-                if !self.engine.begin_link(offered) {
+                if !self.engine.begin_link(offered, start) {
                     return Err(Error::Negotiation { wanted, offered });
                 }
-                self.call(&request::Open)$(.$await)?
+                Ok(())
             }
 
             /// Resets the chip over the bus, where it can. Everything volatile is lost; [`Self::open`] comes next.

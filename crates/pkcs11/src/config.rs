@@ -10,9 +10,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use token::Setup;
 use token::flash::Flash;
-use token::{ChipAddress, Setup};
 
+use crate::chip_slot::ChipSlot;
 use crate::limits::CONFIG_BYTES_MAX;
 
 /// The variable that names the file.
@@ -34,12 +35,7 @@ pub struct Config {
 #[serde(tag = "backend", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Slot {
     /// A secure element.
-    Chip {
-        /// `unix:PATH` or `tcp:IP:PORT` on the virtual I²C bus.
-        address: String,
-        /// What the token is called.
-        label: Option<String>,
-    },
+    Chip(Box<ChipSlot>),
     /// Files in a directory.
     Flash {
         /// The directory.
@@ -137,12 +133,7 @@ impl Config {
 impl Slot {
     fn setup(self) -> Result<Setup, token::Error> {
         match self {
-            Self::Chip { address, label } => Ok(Setup {
-                backend: ChipAddress::parse(&address)?.backend(),
-                label,
-                description: format!("OPTIGA Trust X at {address}"),
-                hardware: true,
-            }),
+            Self::Chip(slot) => slot.setup(),
             Self::Flash { directory } => Ok(Setup {
                 backend: Flash::backend(&directory),
                 label: None,
@@ -184,6 +175,23 @@ mod tests {
             (&format!("{chip}color = 1\n"), "color"),
         ] {
             let error = parsed(text).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+        let all = "i2c_address = 0x31\nframe_bytes = 64\nlock = \"/run/x\"\nlogin = \"host-pin\"\npin_file = \"/p\"\n\
+                   rng = \"host-seeded-from-chip\"\nverify = \"chip\"\nephemeral = \"chip-only\"\nallow_init = true\n\
+                   overwrite = true\n";
+        assert_eq!(parsed(&format!("{chip}{all}")), Ok(1));
+        for (line, word) in [
+            ("i2c_address = 3", "0x08"),
+            ("frame_bytes = 9", "16"),
+            ("login = \"host-pin\"", "pin_file"),
+            ("pin_file = \"/p\"", "host-pin"),
+            ("login = \"pin\"", "pin"),
+            ("rng = \"dice\"", "dice"),
+            ("verify = \"nobody\"", "nobody"),
+            ("ephemeral = \"ether\"", "ether"),
+        ] {
+            let error = parsed(&format!("{chip}{line}\n")).unwrap_err();
             assert!(error.contains(word), "{error}");
         }
         assert!(parsed(&"#".repeat(CONFIG_BYTES_MAX as usize + 1)).is_err());

@@ -16,6 +16,7 @@
     reason = "CK_ULONG has 32 bits on some platforms and 64 on others"
 )]
 
+pub mod chip_slot;
 pub mod config;
 mod describe;
 #[expect(unsafe_code, reason = "C passes pointers")]

@@ -7,6 +7,7 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
+use identity::key::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::attribute::Attribute;
@@ -125,6 +126,15 @@ pub struct PairDraft {
     pub overwrite: bool,
 }
 
+/// A key pair of a session whose private half is in the device.
+#[derive(Debug)]
+pub struct SessionPair {
+    /// The public half.
+    pub public: PublicKey,
+    /// The private half; the device forgets it when this is dropped.
+    pub private: Key,
+}
+
 /// A keeper of keys and certificates.
 ///
 /// A backend does not check who may do what; it refuses only what it can not do. It opens its device when it is first asked
@@ -204,6 +214,12 @@ pub trait Backend: Send + Sync {
     /// Makes a key pair in the device; public key and private key. `None` is "not in hardware": the core makes it in software
     /// and has it kept.
     fn generate_pair(&self, _draft: &PairDraft) -> Result<Option<(Found, Found)>, Error> {
+        Ok(None)
+    }
+
+    /// Makes a key pair in the device that lives as long as its session. `None` is "not in hardware": the core makes it in
+    /// software and holds it.
+    fn session_pair(&self, _draft: &PairDraft) -> Result<Option<SessionPair>, Error> {
         Ok(None)
     }
 

@@ -168,6 +168,21 @@ impl Session {
 
     /// Stores a certificate.
     pub fn create_certificate(&self, template: &CertificateTemplate<'_>) -> Result<Handle, Error> {
+        match self.create_one_certificate(template) {
+            Err(Error::Occupied { .. }) => {}
+            done => return done,
+        }
+        let named = [
+            Attribute::class(Class::Certificate),
+            Attribute::label(template.label),
+        ];
+        for old in self.find(&named)? {
+            self.destroy(old)?;
+        }
+        self.create_one_certificate(template)
+    }
+
+    fn create_one_certificate(&self, template: &CertificateTemplate<'_>) -> Result<Handle, Error> {
         let handle = self.application.create_object(
             self.handle,
             &[

@@ -56,6 +56,8 @@ pub enum Error {
     AttributeTypeInvalid(AttributeKind),
     /// No room on the token.
     DeviceMemory(ChipError),
+    /// No room on a chip, and where.
+    ChipFull(&'static str),
     /// There is no session behind this handle (any more).
     SessionHandleInvalid,
     /// No room for another session.
@@ -163,6 +165,8 @@ pub enum Error {
         /// What was read.
         what: &'static str,
     },
+    /// Another process has the device's bus and does not give it back.
+    BusTaken,
     /// A file of the token could not be used.
     #[cfg(feature = "std")]
     File {
@@ -229,11 +233,11 @@ impl Error {
             Self::AttributeValueInvalid { .. } => 0x013,
             Self::Occupied { .. } | Self::ActionProhibited(_) => 0x01B,
             Self::DataLengthRange { .. } => 0x021,
-            Self::Device(_) | Self::DeviceContent { .. } => 0x030,
+            Self::Device(_) | Self::DeviceContent { .. } | Self::BusTaken => 0x030,
             #[cfg(feature = "std")]
             Self::File { .. } => 0x030,
             Self::NotInitialized => 0x0E1,
-            Self::DeviceMemory(_) => 0x031,
+            Self::DeviceMemory(_) | Self::ChipFull(_) => 0x031,
             Self::DeviceRemoved(_) => 0x032,
             Self::KeyHandleInvalid => 0x060,
             Self::KeyFunctionNotPermitted => 0x068,
@@ -378,6 +382,7 @@ impl fmt::Display for Error {
             Self::AttributeTypeInvalid(kind) => {
                 write!(f, "cannot read {kind:?}: the object has no such attribute")
             }
+            Self::ChipFull(why) => write!(f, "cannot store the object: {why}"),
             Self::DeviceMemory(_) => f.write_str("cannot store the object: the token is full"),
             Self::ArgumentsBad(what) => write!(f, "cannot do this: {what}"),
             Self::MechanismInvalid(mechanism) => write!(f, "cannot use mechanism {mechanism:?} here"),
@@ -389,6 +394,9 @@ impl fmt::Display for Error {
             #[cfg(feature = "std")]
             Self::File { what, kind } => write!(f, "cannot {what}: {kind}"),
             Self::NotInitialized => f.write_str("cannot use the token: it is not initialized"),
+            Self::BusTaken => {
+                f.write_str("cannot use the token: another process has held its bus for too long; end it")
+            }
             Self::Device(_) => f.write_str("cannot use the token: the device failed"),
             Self::DeviceContent { what } => write!(f, "cannot use what the token holds: {what}"),
             Self::General(what) => write!(f, "cannot go on: {what}"),
@@ -456,6 +464,7 @@ impl Explained for Error {
             Self::KeyHandleInvalid => "token.key.handle",
             Self::AttributeTypeInvalid(_) => "token.attribute.unknown",
             Self::DeviceMemory(_) => "token.device.memory",
+            Self::ChipFull(_) => "token.device.full",
             Self::ArgumentsBad(_) => "token.arguments",
             Self::MechanismInvalid(_) => "token.mechanism.unknown",
             Self::DataLengthRange { .. } => "token.data.length",
@@ -468,6 +477,7 @@ impl Explained for Error {
             #[cfg(feature = "std")]
             Self::File { .. } => "token.file",
             Self::NotInitialized => "token.uninitialized",
+            Self::BusTaken => "token.device.taken",
             Self::General(_) => "token.general",
         }
     }
@@ -507,6 +517,7 @@ impl Explained for Error {
             | Self::UserPinNotInitialized
             | Self::OperationActive
             | Self::OperationNotInitialized
+            | Self::ChipFull(_)
             | Self::DeviceMemory(_) => Blame::State,
             Self::ArgumentsBad(_)
             | Self::MechanismInvalid(_)
@@ -534,9 +545,11 @@ impl Explained for Error {
             | Self::AttributeValueInvalid { .. } => Blame::Misuse,
             #[cfg(feature = "std")]
             Self::File { .. } => Blame::Fault,
-            Self::DeviceRemoved(_) | Self::Device(_) | Self::DeviceContent { .. } | Self::General(_) => {
-                Blame::Fault
-            }
+            Self::DeviceRemoved(_)
+            | Self::Device(_)
+            | Self::DeviceContent { .. }
+            | Self::BusTaken
+            | Self::General(_) => Blame::Fault,
         }
     }
 }

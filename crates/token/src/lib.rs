@@ -25,6 +25,10 @@ mod backend;
 #[cfg(feature = "std")]
 mod bus;
 #[cfg(feature = "std")]
+mod bus_lock;
+#[cfg(feature = "std")]
+mod checksum;
+#[cfg(feature = "std")]
 pub mod chip;
 #[cfg(feature = "std")]
 mod client;
@@ -58,10 +62,13 @@ pub use attribute::{Attribute, AttributeKind, Class, Shape, Value};
 pub use attributes::Attributes;
 #[cfg(feature = "std")]
 pub use backend::{
-    Backend, Contents, Damage, Draft, Found, PairDraft, PinState, Place, Status, TokenDescription, User,
+    Backend, Contents, Damage, Draft, Found, PairDraft, PinState, Place, SessionPair, Status,
+    TokenDescription, User,
 };
 #[cfg(feature = "std")]
-pub use bus::ChipAddress;
+pub use bus::{ChipAddress, ChipSetting};
+#[cfg(feature = "std")]
+pub use bus_lock::{BusLock, LockFile};
 #[cfg(feature = "std")]
 pub use client::{CertificateTemplate, KeyPairTemplate, Session};
 pub use error::{ChipError, Error};

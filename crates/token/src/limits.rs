@@ -63,3 +63,11 @@ pub const RAW_BYTES_MAX: usize = RSA_BITS_MAX / 8;
 pub const WRAPPED_BYTES_MAX: usize = 64 * 1024;
 /// Each key and initialization vector of a TLS 1.2 connection.
 pub const TLS_KEY_BYTES_MAX: usize = 64;
+/// How long a process waits for its turn at a chip that another process has; one command of the chip takes at most 6 s.
+pub const BUS_WAIT_SECONDS_MAX: u64 = 30;
+/// How often the record in a chip's lock file is read again while others write it.
+pub const LOCK_READS_MAX: usize = 8;
+/// Bytes of an object's id in the directory of a chip.
+pub const CHIP_ID_BYTES_MAX: usize = 20;
+/// Bytes of an application's name in the directory of a chip.
+pub const APPLICATION_BYTES_MAX: usize = 32;

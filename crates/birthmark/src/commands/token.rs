@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, fs, io::Write as _, path::Path};
 
 use ::token::{
-    Access, Application, AttributeKind, ChipAddress, Class, Object, PinState, Setup, Status,
+    Access, Application, AttributeKind, ChipAddress, ChipSetting, Class, Object, PinState, Setup, Status,
     TokenDescription, User, flash::Flash,
 };
 use birthmark_pkcs11::config;
@@ -73,7 +73,8 @@ fn chip_slot(typed: &TokenInit) -> Result<String, Failure> {
     let address = typed.chip.as_deref().unwrap_or_default();
     let parsed = ChipAddress::parse(address).map_err(|error| Failure::usage(error.to_string()))?;
     let what = || format!("the chip at {address} did not answer");
-    parsed.backend().describe().fault(what)?;
+    let backend = parsed.backend(ChipSetting::default()).fault(what)?;
+    backend.describe().fault(what)?;
     say("a chip has no PIN: any local user who reaches its bus can sign with its key");
     Ok(format!(
         "[[slot]]\nbackend = \"chip\"\naddress = {}\nlabel = {}\n",

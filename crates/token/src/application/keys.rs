@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use super::objects::{Made, check_home, draft};
 use super::{Application, Slot};
-use crate::attribute::{Attribute, AttributeKind as A, Class};
+use crate::attribute::{Attribute, AttributeKind as A, Class, Value};
 use crate::backend::PairDraft;
 use crate::crypto::{Key, generate, generate_pair};
 use crate::error::Error;
@@ -38,7 +38,7 @@ impl Application {
     ) -> Result<(u64, u64), Error> {
         let session = self.session(session)?;
         let slot = self.of(&session)?;
-        let (public, private) = read_pair(mechanism, public, private)?;
+        let (public, mut private) = read_pair(mechanism, public, private)?;
         let kind = material::pair_kind(mechanism, &public.attributes)?;
         check_home(slot, &session, &public)?;
         check_home(slot, &session, &private)?;
@@ -48,10 +48,20 @@ impl Application {
                 return Ok((public.0, private.0));
             }
         }
-        let key = generate_pair(mechanism, &kind)?;
-        let public_key = key
-            .public()?
-            .ok_or(Error::General("a pair without a public half"))?;
+        let session_pair = if public.is_token() || private.is_token() {
+            None
+        } else {
+            let draft = pair_draft(mechanism, &public, &private, false);
+            slot.token.backend().session_pair(&draft)?
+        };
+        let (public_key, key) = match session_pair {
+            Some(pair) => {
+                let info = pair.public.spki_der().to_vec();
+                private.attributes.set(A::PublicKeyInfo, Value::from(info));
+                (Key::from_public(pair.public)?, pair.private)
+            }
+            None => in_software(generate_pair(mechanism, &kind)?)?,
+        };
         let made = [
             made(public, public_key, mechanism)?,
             made(private, key, mechanism)?,
@@ -141,6 +151,11 @@ fn read_pair(
         private.attributes.set(A::EcParams, parameters.clone());
     }
     Ok((public, private))
+}
+
+fn in_software(key: Key) -> Result<(Key, Key), Error> {
+    let public = key.public()?;
+    Ok((public.ok_or(Error::General("a pair without a public half"))?, key))
 }
 
 /// A key that was born here, with all its attributes.

@@ -1,0 +1,159 @@
+//! A private key in the chip, as the core's operations use it.
+//!
+//! It remembers which key it is. If somebody has changed the chip since, it looks whether its slot still has that key: a
+//! signature by another one would be a wrong answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec::Vec;
+
+use embedded_hal::delay::DelayNs;
+use embedded_hal::i2c::I2c;
+use identity::key::{Curve, PublicKey};
+use optiga::{KeySlot, PublicKeyBytes, SessionContext};
+use zeroize::Zeroizing;
+
+use super::Shared;
+use super::device::Talk;
+use super::point::chip_curve;
+use crate::bus_lock::Claim;
+use crate::crypto::HardwareKey;
+use crate::error::Error;
+
+/// A key in a slot.
+pub(super) struct SlotKey<I2C, D> {
+    shared: Arc<Shared<I2C, D>>,
+    slot: KeySlot,
+    public: Option<PublicKey>,
+    /// The state of the chip in which the slot was last seen to have this key.
+    seen: AtomicU64,
+}
+
+/// A key in a session context. It goes when the chip's application is opened again, and with the process.
+pub(super) struct SessionKey<I2C, D> {
+    shared: Arc<Shared<I2C, D>>,
+    context: SessionContext,
+    opening: u64,
+    _claim: Claim,
+}
+
+impl<I2C: I2c, D: DelayNs> SlotKey<I2C, D> {
+    pub(super) const fn new(
+        shared: Arc<Shared<I2C, D>>,
+        slot: KeySlot,
+        public: Option<PublicKey>,
+        generation: u64,
+    ) -> Self {
+        Self {
+            shared,
+            slot,
+            public,
+            seen: AtomicU64::new(generation),
+        }
+    }
+
+    fn talk(&self) -> Result<Talk<'_, I2C, D>, Error> {
+        let mut talk = self.shared.device.talk()?;
+        let now = talk.turn().generation();
+        if now != self.seen.load(Ordering::Acquire) {
+            let image = self.shared.image(&mut talk)?;
+            let there = image.key(self.slot).ok_or(Error::KeyHandleInvalid)?;
+            if there.public != self.public {
+                return Err(Error::KeyHandleInvalid);
+            }
+            self.seen.store(now, Ordering::Release);
+        }
+        Ok(talk)
+    }
+}
+
+impl<I2C: I2c, D: DelayNs> SessionKey<I2C, D> {
+    pub(super) const fn new(
+        shared: Arc<Shared<I2C, D>>,
+        context: SessionContext,
+        opening: u64,
+        claim: Claim,
+    ) -> Self {
+        Self {
+            shared,
+            context,
+            opening,
+            _claim: claim,
+        }
+    }
+
+    fn talk(&self) -> Result<Talk<'_, I2C, D>, Error> {
+        let talk = self.shared.device.talk()?;
+        if talk.turn().opening() != self.opening {
+            return Err(LOST);
+        }
+        Ok(talk)
+    }
+}
+
+/// The chip was reset, or another program opened its application anew.
+const LOST: Error = Error::DeviceContent {
+    what: "the key of the session is lost, the chip was opened anew; make another",
+};
+
+impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SlotKey<I2C, D> {
+    fn sign_digest(&self, curve: Curve, digest: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        let (curve, padded) = padded(curve, digest)?;
+        let digest = digest_of(&padded, curve);
+        let signature = self.talk()?.ask(|chip| chip.sign_digest(self.slot, digest))?;
+        fixed(&signature, curve, out)
+    }
+
+    fn agree(&self, curve: Curve, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let peer = peer(curve, point)?;
+        let secret = self.talk()?.ask(|chip| chip.agree(self.slot, &peer))?;
+        Ok(Zeroizing::new(secret.expose().to_vec()))
+    }
+}
+
+impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SessionKey<I2C, D> {
+    fn sign_digest(&self, curve: Curve, digest: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        let (curve, padded) = padded(curve, digest)?;
+        let digest = digest_of(&padded, curve);
+        let signature = self.talk()?.ask(|chip| chip.sign_digest(self.context, digest))?;
+        fixed(&signature, curve, out)
+    }
+
+    fn agree(&self, curve: Curve, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let peer = peer(curve, point)?;
+        let secret = self.talk()?.ask(|chip| chip.agree(self.context, &peer))?;
+        Ok(Zeroizing::new(secret.expose().to_vec()))
+    }
+}
+
+/// The chip takes no digest below 10 bytes; zeros on the left do not change the number that is signed.
+fn padded(curve: Curve, digest: &[u8]) -> Result<(optiga::Curve, [u8; 48]), Error> {
+    let curve = chip_curve(curve).ok_or(Error::CurveNotSupported)?;
+    // What exceeds the curve is cut on the right (FIPS 186-5, 6.4.1).
+    let digest = digest.get(..curve.scalar_bytes()).unwrap_or(digest);
+    let mut padded = [0; 48];
+    let start = curve.scalar_bytes() - digest.len();
+    if let Some(room) = padded.get_mut(start..curve.scalar_bytes()) {
+        room.copy_from_slice(digest);
+    }
+    Ok((curve, padded))
+}
+
+fn digest_of(padded: &[u8; 48], curve: optiga::Curve) -> &[u8] {
+    padded.get(..curve.scalar_bytes()).unwrap_or_default()
+}
+
+fn fixed(signature: &optiga::Signature, curve: optiga::Curve, out: &mut [u8]) -> Result<usize, Error> {
+    let needed = 2 * curve.scalar_bytes();
+    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
+    let wrong = Error::DeviceContent {
+        what: "a signature of another curve",
+    };
+    signature.write_fixed(curve, out).ok_or(wrong)?;
+    Ok(needed)
+}
+
+fn peer(curve: Curve, point: &[u8]) -> Result<PublicKeyBytes, Error> {
+    let curve = chip_curve(curve).ok_or(Error::CurveNotSupported)?;
+    PublicKeyBytes::from_point(curve, point).ok_or(Error::MechanismParameterInvalid)
+}
