@@ -1,6 +1,7 @@
 //! How one device gets its identity by hand: a key born in the token, a request that the token signs, and the certificate
 //! that comes back. A production line does the same by the thousand, without this crate.
 
+use identity::certificate::Certificate;
 use identity::key::{PublicKey, SignatureAlgorithm};
 use identity::name::Name;
 use identity::request;
@@ -52,9 +53,17 @@ fn signed_request(
     ))
 }
 
-/// Writes the certificate that came back, and the root that servers must have, into the token. The token refuses a
-/// certificate for another key.
+/// Writes the certificate that came back, and the root that servers must have, into the token. A
+/// certificate for another key is refused.
 pub fn store(session: &Session, labels: &Labels, certificate: &[u8], root: &[u8]) -> Result<(), KeyError> {
+    let private = first(session, Class::PrivateKey, &labels.key)?;
+    let belongs = session.object(private)?.public_key().is_none_or(|key| {
+        Certificate::parse(certificate).is_ok_and(|certificate| *certificate.public_key() == key)
+    });
+    if !belongs {
+        let label = labels.certificate.clone();
+        return Err(KeyError::Mismatch { label });
+    }
     session.create_certificate(&CertificateTemplate {
         label: &labels.certificate,
         value: certificate,
