@@ -166,7 +166,7 @@ impl fmt::Display for ChipAddress {
 fn settled(path: &Path) -> PathBuf {
     let folder = || {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        let folder = folder.unwrap_or_else(|| Path::new(".")).canonicalize().ok()?;
         Some(folder.join(path.file_name()?))
     };
     path.canonicalize()

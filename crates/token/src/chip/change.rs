@@ -177,10 +177,8 @@ impl<'a, I2C: I2c, D: DelayNs> Change<'a, I2C, D> {
         let (curve, bytes) = known.ok_or(Error::CurveNotSupported)?;
         let record = point::record(curve, bytes);
         let choice = self.chooser(attributes, false).public_key()?;
-        let mut entry = entry_of(choice.spot, attributes, public.as_ref()).unwrap_or(Entry {
-            object: choice.spot.object.0,
-            ..Entry::default()
-        });
+        let mut entry =
+            entry_of(choice.spot, attributes, public.as_ref()).unwrap_or_else(|| plain(choice.spot));
         entry.flags = entry.flags.with(Flags::FOREIGN, true);
         if choice.replaces {
             self.touch_more()?;
@@ -203,10 +201,7 @@ impl<'a, I2C: I2c, D: DelayNs> Change<'a, I2C, D> {
             });
         }
         let choice = self.chooser(&draft.attributes, false).data(value.len())?;
-        let mut entry = entry_of(choice.spot, &draft.attributes, None).unwrap_or(Entry {
-            object: choice.spot.object.0,
-            ..Entry::default()
-        });
+        let mut entry = entry_of(choice.spot, &draft.attributes, None).unwrap_or_else(|| plain(choice.spot));
         entry.application = text(draft.attributes.bytes(A::Application));
         entry.flags = entry.flags.with(Flags::EMPTY, value.is_empty());
         if choice.replaces {
@@ -399,10 +394,9 @@ impl<'a, I2C: I2c, D: DelayNs> Change<'a, I2C, D> {
         let old = self.image.entries().entry(object).cloned().unwrap_or_default();
         let public = public_of(&attributes);
         let kept = [Flags::FOREIGN, Flags::EMPTY].into_iter();
-        let mut entry = entry_of(spot, &attributes, public.as_ref()).unwrap_or(Entry {
-            object: object.0,
+        let mut entry = entry_of(spot, &attributes, public.as_ref()).unwrap_or_else(|| Entry {
             flags: flags_of(&attributes),
-            ..Entry::default()
+            ..plain(spot)
         });
         entry.flags = kept.fold(entry.flags, |flags, flag| flags.with(flag, old.flags.has(flag)));
         if matches!(spot.role, Role::Data(_)) {
@@ -459,6 +453,13 @@ fn spot_of(object: ObjectId) -> Result<Spot, Error> {
         .into_iter()
         .find(|spot| spot.object == object)
         .ok_or(Error::ObjectHandleInvalid)
+}
+
+fn plain(spot: Spot) -> Entry {
+    Entry {
+        object: spot.object.0,
+        ..Entry::default()
+    }
 }
 
 fn free(object: ObjectId) -> Entry {

@@ -223,9 +223,8 @@ impl Image {
 }
 
 fn is_denied(error: &Error) -> bool {
-    let chip = match error {
-        Error::ActionProhibited(chip) => chip,
-        _ => return false,
+    let Error::ActionProhibited(chip) = error else {
+        return false;
     };
     ChipError::refusal(chip) == Some(ErrorCode::ACCESS)
 }

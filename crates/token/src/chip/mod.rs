@@ -304,9 +304,9 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
 
     fn open_key(&self, place: Place) -> Result<Key, Error> {
         self.may_use_keys()?;
-        let slot = match Spot::of(object_of(place).0).map(|spot| spot.role) {
-            Some(Role::PrivateKey(slot)) => slot,
-            _ => return Err(Error::KeyHandleInvalid),
+        let role = Spot::of(object_of(place).0).map(|spot| spot.role);
+        let Some(Role::PrivateKey(slot)) = role else {
+            return Err(Error::KeyHandleInvalid);
         };
         let image = self.image()?;
         let key = image.key(slot).ok_or(Error::KeyHandleInvalid)?;
