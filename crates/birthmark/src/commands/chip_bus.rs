@@ -8,7 +8,7 @@ use i2c_bus::{SocketClient, SocketDelay};
 #[cfg(target_os = "linux")]
 use linux_embedded_hal::{I2CError, I2cdev};
 use optiga::{Config, Optiga};
-use token::{Access, Backend, Session};
+use token::{Access, ChipAddress, ChipSetting, Session};
 
 use super::chip_record::Recorder;
 use crate::exit::{Context, Failure};
@@ -69,13 +69,13 @@ pub(super) fn recorded(address: &str) -> Result<Watched, Failure> {
     Ok(Optiga::new(bus, SocketDelay, Config::default()))
 }
 
-/// A read-write session on the token in the chip at this address.
+/// A read-write session on the token in the chip at this address, in turns with other processes that have one.
 pub(crate) fn session(address: &str) -> Result<Session, Failure> {
-    let backend: Box<dyn Backend> = Box::new(token::chip::Chip::new(
-        connect(address)?,
-        SocketDelay,
-        Config::default(),
-    ));
+    // Whoever is not there is best named before anything else is tried.
+    drop(connect(address)?);
+    let parsed = ChipAddress::parse(address).map_err(|error| Failure::usage(error.to_string()))?;
+    let backend = parsed.backend(ChipSetting::default());
+    let backend = backend.fault(|| format!("the chip at {address} cannot be used"))?;
     Session::on(backend, Access::ReadWrite).fault(|| format!("the chip at {address} did not answer"))
 }
 
