@@ -342,6 +342,7 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
     }
 
     fn generate_pair(&self, draft: &PairDraft) -> Result<Option<(Found, Found)>, Error> {
+        only_curves(draft)?;
         let ((public, private), image) = Self::change(self, |change| change.generate_pair(draft))?;
         Ok(find(&image, public).zip(find(&image, private)))
     }
@@ -353,8 +354,13 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
             Ephemeral::ChipOnly => true,
         };
         // What the chip can not do, the host does; unless the owner wants no key outside of the chip.
-        match self.pair_in_context(draft) {
-            Ok(None) | Err(Error::CurveNotSupported | Error::TemplateInconsistent(_)) if !only => Ok(None),
+        match only_curves(draft).and_then(|()| self.pair_in_context(draft)) {
+            Ok(None)
+            | Err(Error::CurveNotSupported | Error::TemplateInconsistent(_) | Error::MechanismInvalid(_))
+                if !only =>
+            {
+                Ok(None)
+            }
             Ok(None) => Err(Error::ChipFull("all four session keys of the chip are in use")),
             other => other,
         }
@@ -372,6 +378,13 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
             Random::Chip => self.chip_random(bytes),
             Random::HostSeededFromChip => self.host_random(bytes),
         }
+    }
+}
+
+fn only_curves(draft: &PairDraft) -> Result<(), Error> {
+    match draft.mechanism.kind() {
+        MechanismType::EcKeyPairGen => Ok(()),
+        other => Err(Error::MechanismInvalid(other)),
     }
 }
 
