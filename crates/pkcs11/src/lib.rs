@@ -18,9 +18,11 @@
 
 pub mod chip_slot;
 pub mod config;
+mod copies;
 mod describe;
 #[expect(unsafe_code, reason = "C passes pointers")]
 pub mod ffi;
 mod library;
 pub mod limits;
+mod sync;
 mod template;

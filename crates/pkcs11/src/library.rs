@@ -3,34 +3,18 @@
 //!
 //! A forked child sees its parent's library and must leave it alone: sessions, sockets and locks in it are the parent's. A
 //! counter that the fork itself moves tells, and the process id for those who fork without the C library.
-//!
-//! Each thread reads its own copy of the pointer to the application, so that calls on different sessions share nothing that is
-//! written.
 
 use std::cell::Cell;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use token::Application;
 
+use crate::copies::Copies;
+
 /// The application as one part of the threads shares it.
-#[derive(Clone)]
-pub(crate) struct Shared(Arc<Arc<Application>>);
+pub(crate) type Shared = crate::copies::Shared<Application>;
 
-impl Deref for Shared {
-    type Target = Application;
-
-    fn deref(&self) -> &Application {
-        &self.0
-    }
-}
-
-/// A copy of the pointer, on a line of the cache of its own.
-#[repr(align(128))]
-#[derive(Default)]
-struct Copy(RwLock<Option<Shared>>);
-
+/// Parts of the threads.
 const COPIES: usize = 32;
 
 /// Forks that this process descends from, as far as it has seen.
@@ -45,9 +29,7 @@ pub(crate) extern "C" fn forked() {
 pub(crate) struct Library {
     process: u32,
     forks: u64,
-    /// Held while it begins or ends.
-    turn: Mutex<()>,
-    copies: [Copy; COPIES],
+    application: Copies<Application, COPIES>,
 }
 
 impl Library {
@@ -56,8 +38,7 @@ impl Library {
         Self {
             process: std::process::id(),
             forks: FORKS.load(Ordering::Relaxed),
-            turn: Mutex::default(),
-            copies: std::array::from_fn(|_| Copy::default()),
+            application: Copies::new(),
         }
     }
 
@@ -75,8 +56,7 @@ impl Library {
         if !self.is_this_forks() {
             return None;
         }
-        let copy = self.copies.get(my_copy())?;
-        copy.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.application.read(my_copy())
     }
 
     /// Whether it has begun.
@@ -86,25 +66,12 @@ impl Library {
 
     /// Initializes, also again after `C_Finalize`; false if it is initialized.
     pub(crate) fn begin(&self, application: Application) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_begun() {
-            return false;
-        }
-        let application = Arc::new(application);
-        for copy in &self.copies {
-            let mut place = copy.0.write().unwrap_or_else(PoisonError::into_inner);
-            *place = Some(Shared(Arc::new(Arc::clone(&application))));
-        }
-        true
+        self.application.set(application)
     }
 
     /// Ends it: no new call gets in, who waits is woken, and the application goes when the last call that is under way has ended.
     pub(crate) fn end(&self) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ended = None;
-        for copy in &self.copies {
-            ended = copy.0.write().unwrap_or_else(PoisonError::into_inner).take();
-        }
+        let ended = self.application.take();
         if let Some(application) = &ended {
             application.stop();
         }

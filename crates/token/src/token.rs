@@ -203,7 +203,7 @@ impl Token {
         };
         let handles = found
             .iter()
-            .map(|found| table.handle_of(found).ok_or(lost.clone()));
+            .map(|found| table.handle_of(found).ok_or_else(|| lost.clone()));
         handles.collect()
     }
 

@@ -310,7 +310,7 @@ const PROFILE: &[Rule] = &[computed(A::ProfileId)];
 
 /// The rules of one kind of object, in groups.
 #[must_use]
-pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 9] {
+pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 10] {
     use KeyType as K;
     let none: &[Rule] = &[];
     let curve = matches!(key_type, Some(K::Ec | K::EcEdwards | K::EcMontgomery));
@@ -321,6 +321,7 @@ pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 9] {
             STORAGE,
             PUBLIC_UNLESS_SAID,
             DATA,
+            none,
             none,
             none,
             none,
@@ -338,11 +339,13 @@ pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 9] {
             none,
             none,
             none,
+            none,
         ],
         Class::Profile => [
             STORAGE,
             PUBLIC_UNLESS_SAID,
             PROFILE,
+            none,
             none,
             none,
             none,
@@ -360,12 +363,14 @@ pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 9] {
             if agrees_only { VERIFIES_NOT } else { VERIFIES },
             if rsa { ENCRYPTS } else { ENCRYPTS_NOT },
             DERIVES_NOT,
+            none,
         ],
         Class::PrivateKey => [
             STORAGE,
             PRIVATE_UNLESS_SAID,
             KEY,
-            PRIVATE_KEY_AND_GUARDED,
+            PRIVATE_KEY,
+            GUARDED,
             if curve { PRIVATE_CURVE } else { none },
             if rsa { PRIVATE_RSA } else { none },
             if agrees_only { SIGNS_NOT } else { SIGNS },
@@ -385,6 +390,7 @@ pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 9] {
                 if ciphers { ENCRYPTS } else { ENCRYPTS_NOT },
                 if ciphers { DECRYPTS } else { DECRYPTS_NOT },
                 if agrees { DERIVES } else { DERIVES_NOT },
+                none,
             ]
         }
     }
@@ -392,22 +398,6 @@ pub fn groups(class: Class, key_type: Option<KeyType>) -> [&'static [Rule]; 9] {
 
 const AUTHENTICATES: &[Rule] = &[usage(A::Sign, true), usage(A::Verify, true)];
 const AUTHENTICATES_NOT: &[Rule] = &[usage(A::Sign, false), usage(A::Verify, false)];
-const PRIVATE_KEY_AND_GUARDED: &[Rule] = &joined();
-
-const fn joined() -> [Rule; PRIVATE_KEY.len() + GUARDED.len()] {
-    let mut all = [GUARDED[0]; PRIVATE_KEY.len() + GUARDED.len()];
-    let mut at = 0;
-    while at < PRIVATE_KEY.len() {
-        all[at] = PRIVATE_KEY[at];
-        at += 1;
-    }
-    while at < all.len() {
-        all[at] = GUARDED[at - PRIVATE_KEY.len()];
-        at += 1;
-    }
-    all
-}
-
 /// All rules of one kind of object.
 pub fn all(class: Class, key_type: Option<KeyType>) -> impl Iterator<Item = &'static Rule> {
     groups(class, key_type).into_iter().flatten()

@@ -1,0 +1,3 @@
+//! The locks of `copies`.
+
+pub(crate) use std::sync::{Arc, Mutex, PoisonError, RwLock};
