@@ -3,13 +3,47 @@
 use std::fmt;
 use std::sync::Arc;
 
-use identity::UnixMillis;
+use identity::{Tenant, UnixMillis};
 use mqtt::v5::{self, Reason};
-use mqtt::{Delivery, Malformed, PacketType, QoS, encode};
+use mqtt::{Delivery, Malformed, Own, PacketType, QoS, encode};
 
 use crate::event::{ConnectionId, Departure};
+use crate::limits::REASON_BYTES_MAX;
 use crate::message::Message;
+use crate::record::{Identifiers, NodeIndex, Record};
 use crate::refusal::Refusal;
+
+/// What must be durable before something may be said. [`Gate::NONE`] waits for nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// This node's first so many records are durable.
+    pub logged: u64,
+    /// The other nodes have made durable what they had to of this node's first so many forwarded messages.
+    pub forwarded: u64,
+}
+
+impl Gate {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        logged: 0,
+        forwarded: 0,
+    };
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            logged: self.logged.max(other.logged),
+            forwarded: self.forwarded.max(other.forwarded),
+        }
+    }
+
+    /// Whether so much is enough.
+    #[must_use]
+    pub const fn is_passed(self, logged: u64, forwarded: u64) -> bool {
+        self.logged <= logged && self.forwarded <= forwarded
+    }
+}
 
 /// What a node wants done.
 #[derive(Debug)]
@@ -20,8 +54,11 @@ pub enum Action {
         connection: ConnectionId,
         /// What.
         packet: Outgoing,
+        /// When. What waits for one client stays in order; what need not wait may overtake it once the client has its CONNACK.
+        after: Gate,
     },
-    /// Send what is on its way, then close. The node has forgotten the connection already.
+    /// Send what is on its way, then close. The node has forgotten the connection already. What waits at a gate is not on its
+    /// way, but a packet right before this in the same step that waits for nothing is.
     Close {
         /// Which connection.
         connection: ConnectionId,
@@ -39,10 +76,43 @@ pub enum Action {
         /// Which connection.
         connection: ConnectionId,
     },
+    /// A record to be made durable, together with all others of this step.
+    Keep(Record),
     /// A message for every other node; their event is `Forwarded`.
-    Forward(Arc<Message>),
+    Forward(Forward),
+    /// Every other node is to know who of a shared subscription is here; their event is `Shared`.
+    Share(Share),
     /// Something was refused: write it down. What the client gets to see of it, if anything, is a `Send` or `Close` of its own.
     Refused(Refusal),
+}
+
+/// Which node has a message for each shared subscription that it matches.
+pub type Chosen = Arc<[(Arc<str>, NodeIndex)]>;
+
+/// A message on its way to the other nodes. The [`Gate`]s of the node count these, from 1.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Which node has it for each shared subscription that it matches.
+    pub chosen: Chosen,
+    /// Under this number a node takes it once only.
+    pub relay: Option<u64>,
+    /// When it may go.
+    pub after: Gate,
+}
+
+/// How many members of a shared subscription a node has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Whose subscription.
+    pub tenant: Tenant,
+    /// Which, with `$share/` and its group.
+    pub filter: Arc<str>,
+    /// Members whose client is connected.
+    pub present: u32,
+    /// Members whose client will come back.
+    pub away: u32,
 }
 
 /// The actions of one or more steps, in order. Empty it and use it again.
@@ -83,7 +153,15 @@ impl Actions {
     }
 
     pub(crate) fn send(&mut self, connection: ConnectionId, packet: Outgoing) {
-        self.0.push(Action::Send { connection, packet });
+        self.send_after(connection, packet, Gate::NONE);
+    }
+
+    pub(crate) fn send_after(&mut self, connection: ConnectionId, packet: Outgoing, after: Gate) {
+        self.0.push(Action::Send {
+            connection,
+            packet,
+            after,
+        });
     }
 
     pub(crate) fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
@@ -106,6 +184,10 @@ pub enum Outgoing {
         message: Arc<Message>,
         /// How this receiver gets it.
         delivery: Delivery,
+        /// Its RETAIN flag.
+        retain: bool,
+        /// The identifiers of the subscriptions that brought it; a client of MQTT 3.1.1 gives none.
+        identifiers: Identifiers,
     },
     /// PUBLISH of MQTT 5.0.
     MessageV5 {
@@ -113,6 +195,10 @@ pub enum Outgoing {
         message: Arc<Message>,
         /// How this receiver gets it.
         delivery: Delivery,
+        /// Its RETAIN flag.
+        retain: bool,
+        /// The identifiers of the subscriptions that brought it.
+        identifiers: Identifiers,
         /// What is left of its time.
         expiry_seconds: Option<u32>,
     },
@@ -125,31 +211,56 @@ impl Outgoing {
             Self::FourBytes(bytes) => out.extend_from_slice(bytes),
             Self::TwoBytes(bytes) => out.extend_from_slice(bytes),
             Self::Bytes(bytes) => out.extend_from_slice(bytes),
-            Self::Message { message, delivery } => match delivery {
-                Delivery::AtMostOnce => message.publish().append_at_most_once(out),
-                Delivery::AtLeastOnce { id, duplicate } | Delivery::ExactlyOnce { id, duplicate } => {
-                    message.publish().append_at_least_once(*id, *duplicate, out);
-                }
-            },
+            Self::Message {
+                message,
+                delivery,
+                retain,
+                ..
+            } => message.publish().append(*delivery, *retain, out),
             Self::MessageV5 {
                 message,
                 delivery,
+                retain,
+                identifiers,
                 expiry_seconds,
-            } => message
-                .publish()
-                .append_v5(*delivery, message.properties(), *expiry_seconds, out),
+            } => {
+                let own = Own {
+                    retain: *retain,
+                    expiry_seconds: *expiry_seconds,
+                    subscriptions: identifiers.as_slice(),
+                };
+                message
+                    .publish()
+                    .append_v5(*delivery, message.properties(), own, out);
+            }
         }
     }
 
-    /// How many bytes [`Outgoing::append_to`] appends, or a few less.
+    /// About how many bytes it is; never fewer than it is.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::FourBytes(_) => 4,
-            Self::TwoBytes(_) => 2,
+            Self::FourBytes(bytes) => bytes.len(),
+            Self::TwoBytes(bytes) => bytes.len(),
             Self::Bytes(bytes) => bytes.len(),
             Self::Message { message, .. } => message.bytes(),
-            Self::MessageV5 { message, .. } => message.bytes_v5(),
+            Self::MessageV5 {
+                message, identifiers, ..
+            } => message.bytes_v5() + identifiers.as_slice().len() * 5,
+        }
+    }
+
+    pub(crate) fn message(
+        message: &Arc<Message>,
+        delivery: Delivery,
+        retain: bool,
+        identifiers: Identifiers,
+    ) -> Self {
+        Self::Message {
+            message: Arc::clone(message),
+            delivery,
+            retain,
+            identifiers,
         }
     }
 
@@ -163,9 +274,12 @@ impl Outgoing {
         Self::TwoBytes(encode::PING_ANSWER)
     }
 
-    /// DISCONNECT of MQTT 5.0.
-    pub(crate) fn disconnect(reason: Reason) -> Self {
-        Self::written(|out| v5::encode::closing(out, PacketType::Disconnect, &reason.into()))
+    /// DISCONNECT of MQTT 5.0, perhaps with words.
+    pub(crate) fn disconnect(reason: Reason, words: Option<&str>) -> Self {
+        let properties = reason_string(words);
+        let mut closing = v5::Closing::from(reason);
+        closing.properties = properties_of(&properties);
+        Self::written(|out| v5::encode::closing(out, PacketType::Disconnect, &closing))
     }
 
     /// A packet that is short enough to be written.
@@ -178,14 +292,37 @@ impl Outgoing {
     /// A message in the words of MQTT 5.0; all else stays.
     pub(crate) fn into_v5(self, now: UnixMillis) -> Self {
         match self {
-            Self::Message { message, delivery } => Self::MessageV5 {
+            Self::Message {
+                message,
+                delivery,
+                retain,
+                identifiers,
+            } => Self::MessageV5 {
                 expiry_seconds: message.seconds_left(now),
                 message,
                 delivery,
+                retain,
+                identifiers,
             },
             other => other,
         }
     }
+}
+
+/// A reason in words, as properties of an answer; as much of it as anybody reads.
+pub(crate) fn reason_string(words: Option<&str>) -> Vec<u8> {
+    let mut properties = Vec::new();
+    if let Some(words) = words {
+        let short = (0..=REASON_BYTES_MAX).rev().find_map(|end| words.get(..end));
+        let words = short.filter(|_| words.len() > REASON_BYTES_MAX).unwrap_or(words);
+        let _short = v5::Properties::append(&mut properties, v5::Property::ReasonString(words));
+    }
+    properties
+}
+
+/// Properties that [`reason_string`] wrote.
+pub(crate) fn properties_of(bytes: &[u8]) -> v5::Properties<'_> {
+    v5::Properties::new(bytes, v5::Place::Acknowledgement).unwrap_or_default()
 }
 
 /// Why a connection ends. The names are those of AWS's `disconnectReason` where it has one.
@@ -215,6 +352,8 @@ pub enum CloseReason {
     TooSlow,
     /// The server goes down.
     ServerShutdown,
+    /// What the client was promised cannot be made durable.
+    ServerFault,
 }
 
 impl CloseReason {
@@ -230,6 +369,7 @@ impl CloseReason {
             Self::ConnectionLost => "CONNECTION_LOST",
             Self::TooSlow => "THROTTLED",
             Self::ServerShutdown => "SERVER_INITIATED_DISCONNECT",
+            Self::ServerFault => "SERVER_ERROR",
         }
     }
 
@@ -260,6 +400,7 @@ impl CloseReason {
             Self::KeepAliveTimeout => Some(Reason::KeepAliveTimeout),
             Self::TooSlow => Some(Reason::QuotaExceeded),
             Self::ServerShutdown => Some(Reason::ServerShuttingDown),
+            Self::ServerFault => Some(Reason::UnspecifiedError),
         }
     }
 }
@@ -279,6 +420,7 @@ impl fmt::Display for CloseReason {
             Self::ConnectionLost => "the connection was lost",
             Self::TooSlow => "the client does not read what it is sent",
             Self::ServerShutdown => "the server goes down",
+            Self::ServerFault => "what the client was promised cannot be made durable",
         };
         f.write_str(words)
     }
@@ -291,6 +433,7 @@ impl From<Departure> for CloseReason {
             Departure::Malformed(malformed) => Self::Malformed(malformed),
             Departure::TooSlow => Self::TooSlow,
             Departure::ServerShutdown => Self::ServerShutdown,
+            Departure::ServerFault => Self::ServerFault,
         }
     }
 }

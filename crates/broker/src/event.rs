@@ -8,7 +8,9 @@ use mqtt::v5::{self, Connect};
 use mqtt::{Malformed, Packet, Version};
 use policy::{Context, Grant, ThingFacts};
 
+use crate::action::{Forward, Share};
 use crate::message::Message;
+use crate::record::NodeIndex;
 
 /// One connection of one node, for as long as the node lives: the shell never gives a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +47,24 @@ pub enum Event<'a> {
         reason: Departure,
     },
     /// A message from another node. It is delivered here and never sent on.
-    Forwarded(Arc<Message>),
+    Forwarded {
+        /// Which node.
+        from: NodeIndex,
+        /// The message, and what that node has decided about it.
+        forward: Forward,
+    },
+    /// Another node tells who of a shared subscription is there.
+    Shared {
+        /// Which node.
+        from: NodeIndex,
+        /// Who.
+        share: Share,
+    },
+    /// The other nodes have made durable what they had to of this node's first so many forwarded messages.
+    Confirmed {
+        /// How many.
+        forwarded: u64,
+    },
     /// A message made by the server or its API: delivered here and sent to every other node.
     Publish(Arc<Message>),
     /// What a certificate may do has changed.
@@ -110,6 +129,8 @@ pub enum Departure {
     TooSlow,
     /// The server goes down.
     ServerShutdown,
+    /// What the client was promised cannot be made durable.
+    ServerFault,
 }
 
 impl fmt::Display for ConnectionId {

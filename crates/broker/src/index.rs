@@ -1,86 +1,158 @@
-//! Who listens to what, for one tenant: filters without wildcards in a hash table, the others in a tree by level.
+//! Who listens to what, for one tenant: filters without wildcards in a hash table, the others in a tree by level. A shared
+//! subscription stands under its filter, with its group.
 //!
 //! Nearly all filters of a fleet are exact (`cmd/<thing>`), so most messages are one look-up away from their receiver.
 
+mod group;
+mod leaf;
 mod subscribers;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mqtt::{Matching, TopicName};
 
-use crate::event::ConnectionId;
+use crate::record::{NodeIndex, SessionKey, Wanted};
 
-use self::subscribers::Subscribers;
-pub(crate) use self::subscribers::Wanted;
+pub(crate) use self::group::Choice;
+use self::group::Group;
+use self::leaf::Leaf;
+pub(crate) use self::leaf::Matched;
 use self::tree::Tree;
 
-/// The subscriptions of one tenant's connections. The hash table is never walked through, so its order shows nowhere.
+/// The subscriptions of one tenant's sessions. The hash table is never walked through, so its order shows nowhere.
 #[derive(Debug, Default)]
 pub(crate) struct SubscriptionIndex {
-    exact: HashMap<Arc<str>, Subscribers>,
+    exact: HashMap<Arc<str>, Leaf>,
     wildcard: Tree,
+    /// Shared subscriptions by their whole text.
+    groups: BTreeMap<Arc<str>, Group>,
 }
 
 impl SubscriptionIndex {
-    /// Adds a subscription or changes its QoS (`[MQTT-3.8.4-3]`).
-    pub(crate) fn subscribe(&mut self, filter: &Arc<str>, connection: ConnectionId, wanted: Wanted) {
-        if is_exact(filter) {
-            self.exact
-                .entry(Arc::clone(filter))
-                .or_default()
-                .insert(connection, wanted);
-        } else {
-            self.wildcard.at(filter).insert(connection, wanted);
+    /// Adds a subscription or changes it (`[MQTT-3.8.4-3]`). A shared one counts its session as connected or not.
+    pub(crate) fn subscribe(&mut self, filter: &Arc<str>, key: SessionKey, wanted: Wanted, present: bool) {
+        match shared(filter) {
+            Some(inner) => {
+                self.groups
+                    .entry(Arc::clone(filter))
+                    .or_default()
+                    .join(key, wanted, present);
+                self.at(inner.into()).share(filter);
+            }
+            None => self.at(Arc::clone(filter)).subscribers.insert(key, wanted),
         }
     }
 
     /// Ends a subscription, if there is one.
-    pub(crate) fn unsubscribe(&mut self, filter: &str, connection: ConnectionId) {
+    pub(crate) fn unsubscribe(&mut self, filter: &str, key: SessionKey) {
+        if shared(filter).is_none() {
+            return self.change(filter, &mut |leaf| leaf.subscribers.remove(key));
+        }
+        if let Some(group) = self.groups.get_mut(filter) {
+            group.leave(key);
+        }
+        self.drop_if_empty(filter);
+    }
+
+    /// A member of a shared subscription comes or goes.
+    pub(crate) fn set_present(&mut self, filter: &str, key: SessionKey, present: bool) {
+        if let Some(group) = self.groups.get_mut(filter) {
+            group.set_present(key, present);
+        }
+    }
+
+    /// How many members a shared subscription has here: connected, and not.
+    pub(crate) fn counts(&self, filter: &str) -> (u32, u32) {
+        self.groups.get(filter).map_or((0, 0), Group::counts)
+    }
+
+    /// How many members a shared subscription has on another node.
+    pub(crate) fn note_elsewhere(&mut self, filter: &Arc<str>, node: NodeIndex, present: u32, away: u32) {
+        let Some(inner) = shared(filter) else { return };
+        self.at(inner.into()).share(filter);
+        let group = self.groups.entry(Arc::clone(filter)).or_default();
+        group.note_elsewhere(node, present, away);
+        self.drop_if_empty(filter);
+    }
+
+    /// Who of a shared subscription gets the next message.
+    pub(crate) fn choose(&mut self, filter: &str, can_wait: bool) -> Option<Choice> {
+        self.groups.get_mut(filter)?.choose(can_wait)
+    }
+
+    /// The same among the sessions of this node.
+    pub(crate) fn choose_here(&mut self, filter: &str, can_wait: bool) -> Option<Choice> {
+        self.groups.get_mut(filter)?.choose_here(can_wait)
+    }
+
+    fn drop_if_empty(&mut self, filter: &str) {
+        if let (Some(inner), Some(true)) = (shared(filter), self.groups.get(filter).map(Group::is_empty)) {
+            self.groups.remove(filter);
+            self.change(inner, &mut |leaf| leaf.unshare(filter));
+        }
+    }
+
+    fn at(&mut self, filter: Arc<str>) -> &mut Leaf {
+        if is_exact(&filter) {
+            self.exact.entry(filter).or_default()
+        } else {
+            self.wildcard.at(&filter)
+        }
+    }
+
+    fn change(&mut self, filter: &str, change: &mut dyn FnMut(&mut Leaf)) {
         if !is_exact(filter) {
-            self.wildcard.remove(filter, connection);
-        } else if let Some(subscribers) = self.exact.get_mut(filter) {
-            subscribers.remove(connection);
-            if subscribers.is_empty() {
+            self.wildcard.change(filter, change);
+        } else if let Some(leaf) = self.exact.get_mut(filter) {
+            change(leaf);
+            if leaf.is_empty() {
                 self.exact.remove(filter);
             }
         }
     }
 
-    /// Each connection that a message on `topic` is for, once, in order, with the highest QoS of its matching subscriptions
-    /// (`[MQTT-3.3.5-1]`), but not back to `from` where it wants nothing of its own (MQTT 5.0 `[MQTT-3.8.3-3]`). They are put into `found`, which is emptied first.
+    /// All subscriptions that a message on `topic` is for, in the order of their sessions, but not back to `from` where it wants
+    /// nothing of its own (MQTT 5.0 `[MQTT-3.8.3-3]`). They are put into `matched`, which is emptied first.
     pub(crate) fn matches(
         &self,
         topic: TopicName<'_>,
         matching: Matching,
-        from: Option<ConnectionId>,
-        found: &mut Vec<(ConnectionId, Wanted)>,
+        from: Option<SessionKey>,
+        matched: &mut Matched,
     ) {
-        found.clear();
-        if let Some(subscribers) = self.exact.get(topic.as_str()) {
-            found.extend(subscribers.iter());
+        matched.found.clear();
+        matched.shared.clear();
+        if let Some(leaf) = self.exact.get(topic.as_str()) {
+            leaf.collect(matched);
         }
-        let exact = found.len();
-        self.wildcard.matches(topic, matching, found);
-        let has_wildcards = found.len() > exact;
+        let exact = matched.found.len();
+        self.wildcard.matches(topic, matching, matched);
+        let has_wildcards = matched.found.len() > exact;
         if let Some(from) = from {
-            found.retain(|(connection, wanted)| !(wanted.no_local && *connection == from));
+            matched
+                .found
+                .retain(|(key, wanted)| !(wanted.no_local && *key == from));
         }
-        if found.len() > 1 && has_wildcards {
-            found.sort_unstable();
-            // Of equal connections the last has the highest QoS; keep that one.
-            found.reverse();
-            found.dedup_by_key(|(connection, _)| *connection);
-            found.reverse();
+        if matched.found.len() > 1 && has_wildcards {
+            matched.found.sort_unstable();
         }
     }
 
     /// Nobody listens to anything.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.wildcard.is_empty()
+        self.exact.is_empty() && self.wildcard.is_empty() && self.groups.is_empty()
     }
+}
+
+/// The filter of a shared subscription, after its group.
+pub(crate) fn shared(filter: &str) -> Option<&str> {
+    filter
+        .strip_prefix("$share/")?
+        .split_once('/')
+        .map(|(_, inner)| inner)
 }
 
 fn is_exact(filter: &str) -> bool {
@@ -112,6 +184,32 @@ mod tests {
         prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce)]
     }
 
+    #[test]
+    fn a_shared_subscription_is_found_by_its_filter_and_gone_with_its_last_member() {
+        let wanted = Wanted {
+            qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            identifier: None,
+        };
+        for inner in ["a/b", "a/+", "#"] {
+            let mut index = SubscriptionIndex::default();
+            let filter: Arc<str> = format!("$share/g/{inner}").into();
+            index.subscribe(&filter, SessionKey(1), wanted, true);
+            index.note_elsewhere(&filter, NodeIndex(3), 1, 0);
+            let mut matched = Matched::default();
+            index.matches(TopicName::new("a/b").unwrap(), Matching::Aws, None, &mut matched);
+            assert_eq!(
+                (matched.found.len(), &*matched.shared),
+                (0, &[Arc::clone(&filter)][..])
+            );
+            index.unsubscribe(&filter, SessionKey(1));
+            assert_eq!(index.choose(&filter, true), Some(Choice::There(NodeIndex(3))));
+            index.note_elsewhere(&filter, NodeIndex(3), 0, 0);
+            assert!(index.is_empty(), "{index:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -125,23 +223,25 @@ mod tests {
         ) {
             let matching = if aws { Matching::Aws } else { Matching::Standard };
             let mut index = SubscriptionIndex::default();
-            let mut plain = std::collections::BTreeMap::new();
+            let mut plain = BTreeMap::new();
             for (filter, connection, qos) in &lines {
-                let wanted = Wanted { qos: *qos, no_local: false };
-                index.subscribe(&Arc::from(filter.as_str()), ConnectionId(*connection), wanted);
-                plain.insert((filter.clone(), ConnectionId(*connection)), *qos);
+                let wanted = Wanted { qos: *qos, no_local: false, retain_as_published: false, identifier: None };
+                index.subscribe(&Arc::from(filter.as_str()), SessionKey(*connection), wanted, true);
+                plain.insert((filter.clone(), SessionKey(*connection)), *qos);
             }
             for line in removed.iter().filter(|_| !lines.is_empty()) {
                 let (filter, connection, _) = line.get(&lines);
-                index.unsubscribe(filter, ConnectionId(*connection));
-                plain.remove(&(filter.clone(), ConnectionId(*connection)));
+                index.unsubscribe(filter, SessionKey(*connection));
+                plain.remove(&(filter.clone(), SessionKey(*connection)));
             }
-            let mut found = Vec::new();
+            let mut matched = Matched::default();
             for topic in &topics {
                 let name = TopicName::new(topic).unwrap();
-                index.matches(name, matching, None, &mut found);
-                let found = found.iter().map(|(connection, wanted)| (*connection, wanted.qos)).collect::<Vec<_>>();
-                let mut expected = std::collections::BTreeMap::new();
+                index.matches(name, matching, None, &mut matched);
+                let found = matched.found.chunk_by(|one, other| one.0 == other.0);
+                let found = found.filter_map(|all| Some((all.first()?.0, all.iter().map(|(_, wanted)| wanted.qos).max()?)));
+                let found = found.collect::<Vec<_>>();
+                let mut expected = BTreeMap::new();
                 for ((filter, connection), qos) in &plain {
                     if TopicFilter::new(filter).unwrap().matches(name, matching) {
                         let highest = expected.entry(*connection).or_insert(*qos);

@@ -4,17 +4,21 @@
 //! time, and carries out the [`Action`]s it answers with. Two nodes whose `Forward` actions become each other's `Forwarded`
 //! events are a cluster; joined by a `Vec` they are one in a unit test.
 //!
-//! Clients speak MQTT 3.1.1 or 5.0; there is one state machine, which thinks in the words of 5.0. Sessions end with their
-//! connection: a client of 5.0 that asks for more is told Session Expiry Interval 0 and no session present, which 5.0 allows a
-//! server to say (section 3.2.2.3.2); one of 3.1.1 is refused, since there are no words for it.
+//! Clients speak MQTT 3.1.1 or 5.0; there is one state machine, which thinks in the words of 5.0. What must outlive the process
+//! is given away as [`Record`]s, which [`Restoring`] makes a node of again; an answer that promises something waits at a [`Gate`]
+//! until the records behind it are durable, here and on the other nodes. Where AWS and the standard differ there is one named
+//! [switch](Switches) each.
 //!
-//! What it must never do: read a clock, draw a random number, touch a socket. Let a message across tenants. Publish, subscribe
+//! What it must never do: read a clock, draw a random number, touch a socket. Promise what no record holds. Let a message across tenants. Publish, subscribe
 //! or deliver anything that [`policy::decide`] does not allow at that moment. Send a forwarded message on. Keep anything of a
 //! client without a limit from [`limits`].
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
 pub mod limits;
+
+/// The words of its records and events.
+pub use mqtt;
 
 mod action;
 mod event;
@@ -23,15 +27,20 @@ mod message;
 mod node;
 mod outbound;
 mod presence;
+mod record;
 mod refusal;
+mod retained;
 mod session;
+mod switches;
 mod tenant;
 mod terms;
 mod topics;
 
-pub use action::{Action, Actions, CloseReason, Outgoing};
+pub use action::{Action, Actions, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
 pub use event::{Attach, ConnectionId, Departure, Event, SessionId, ThingChange, Trust};
 pub use limits::Limits;
-pub use message::Message;
-pub use node::{Config, Counters, Node, client_id};
+pub use message::{Message, Parts, Stamp};
+pub use node::{Checkpoint, Config, Counters, Node, Restoring, RetainedMessage, Unfit, client_id};
+pub use record::{Identifiers, KeptWill, NodeIndex, Record, SessionKey, Wanted};
 pub use refusal::{Attempt, Reason, Refusal};
+pub use switches::{SwitchLine, Switches};

@@ -38,6 +38,27 @@ pub const PACKET_BYTES_MAX: u32 = 149_504;
 /// Longest life of a message that has an end; 0 becomes 1 (AWS: 7 days).
 pub const MESSAGE_EXPIRY_SECONDS_MAX: u32 = 604_800;
 
+/// Longest life of a session without its client (AWS: 1 hour unless the account has more).
+pub const SESSION_EXPIRY_SECONDS_MAX: u32 = 3_600;
+/// Most sessions of one node that outlive their connection.
+pub const SESSIONS_KEPT_MAX: usize = 1_000_000;
+/// Longest that a message waits for its client (AWS: as long as the longest session, 7 days).
+pub const QUEUE_AGE_SECONDS_MAX: u32 = 604_800;
+/// Most bytes of messages that wait on one node, all clients together; a message counts once for each that waits for it.
+pub const NODE_QUEUE_BYTES_MAX: usize = 1 << 30;
+/// Most retained messages of one tenant (AWS: 5000).
+pub const RETAINED_MESSAGES_MAX: usize = 5_000;
+/// Most bytes of retained messages of one tenant.
+pub const RETAINED_BYTES_MAX: usize = 256 << 20;
+/// How long a node remembers that a topic was cleared, against older messages that come late from other nodes.
+pub const CLEARED_REMEMBERED_MILLIS: i64 = 3_600_000;
+/// Retained messages in one page of a list.
+pub const RETAINED_PAGE_MAX: usize = 200;
+/// Longest name of a group of a shared subscription (AWS: 128).
+pub const SHARE_NAME_BYTES_MAX: usize = 128;
+/// Longest reason that is told in words.
+pub const REASON_BYTES_MAX: usize = 256;
+
 /// Most connections of one node.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Most refusals of one connection that are told one by one; further ones are only counted.
@@ -65,6 +86,13 @@ pub struct Limits {
     pub packet_bytes_max: u32,
     pub message_expiry_seconds_max: u32,
     pub queue_bytes_max: usize,
+    pub session_expiry_seconds_max: u32,
+    pub sessions_kept_max: usize,
+    pub queue_age_seconds_max: u32,
+    pub node_queue_bytes_max: usize,
+    pub retained_messages_max: usize,
+    pub retained_bytes_max: usize,
+    pub share_name_bytes_max: usize,
     pub connections_max: usize,
 }
 
@@ -87,7 +115,38 @@ impl Limits {
         packet_bytes_max: PACKET_BYTES_MAX,
         message_expiry_seconds_max: MESSAGE_EXPIRY_SECONDS_MAX,
         queue_bytes_max: QUEUE_BYTES_MAX,
+        session_expiry_seconds_max: SESSION_EXPIRY_SECONDS_MAX,
+        sessions_kept_max: SESSIONS_KEPT_MAX,
+        queue_age_seconds_max: QUEUE_AGE_SECONDS_MAX,
+        node_queue_bytes_max: NODE_QUEUE_BYTES_MAX,
+        retained_messages_max: RETAINED_MESSAGES_MAX,
+        retained_bytes_max: RETAINED_BYTES_MAX,
+        share_name_bytes_max: SHARE_NAME_BYTES_MAX,
         connections_max: CONNECTIONS_MAX,
+    };
+
+    /// Those of a server of one's own: the standard's where memory allows, and sessions that wait for a quarter.
+    pub const SELF_HOST: Self = Self {
+        payload_bytes_max: 512 << 10,
+        topic_bytes_max: 4_096,
+        topic_slashes_max: 128,
+        filters_per_subscribe_max: 1_000,
+        subscriptions_per_connection_max: 1_000,
+        client_id_bytes_max: 1_024,
+        keep_alive_seconds_min: 1,
+        keep_alive_seconds_max: u16::MAX,
+        inflight_messages_max: 1_000,
+        queue_messages_max: 10_000,
+        queue_bytes_max: 16 << 20,
+        inflight_bytes_max: 4 << 20,
+        topic_aliases_max: 64,
+        receive_max: 1_000,
+        packet_bytes_max: 528 << 10,
+        message_expiry_seconds_max: u32::MAX,
+        session_expiry_seconds_max: 90 * 86_400,
+        queue_age_seconds_max: 90 * 86_400,
+        retained_messages_max: 1_000_000,
+        ..Self::AWS
     };
 }
 

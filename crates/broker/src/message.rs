@@ -7,16 +7,50 @@ use mqtt::encode::Unencodable;
 use mqtt::v5::{Place, Properties, Property};
 use mqtt::{QoS, SharedPublish, TopicName};
 
+use crate::record::NodeIndex;
+
 /// A message of one tenant.
 #[derive(Debug)]
 pub struct Message {
     tenant: Tenant,
     qos: QoS,
+    retain: bool,
     publish: SharedPublish,
     /// The properties that receivers of MQTT 5.0 get, without the expiry. Most messages have none.
     properties: Box<[u8]>,
     expiry_seconds: Option<u32>,
     expires: Option<UnixMillis>,
+    stamp: Stamp,
+}
+
+/// When and where a message was published. Of two messages retained on one topic the one with the greater stamp stays, on every
+/// node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// When.
+    pub at: UnixMillis,
+    /// On which node.
+    pub node: NodeIndex,
+    /// As that node's how many-th.
+    pub count: u64,
+}
+
+/// All of a message, to write it down and read it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is told at the message's own function of that name"
+)]
+pub struct Parts<'a> {
+    pub tenant: Tenant,
+    pub topic: TopicName<'a>,
+    pub payload: &'a [u8],
+    pub qos: QoS,
+    pub retain: bool,
+    pub properties: Properties<'a>,
+    /// The end of its life.
+    pub expires: Option<UnixMillis>,
+    pub stamp: Stamp,
 }
 
 impl Message {
@@ -34,7 +68,7 @@ impl Message {
     }
 
     /// The same with the properties of a PUBLISH or a will: those that are for receivers go along unchanged and in order (MQTT 5.0
-    /// `[MQTT-3.3.2-4]`, `[MQTT-3.3.2-15]` to `[MQTT-3.3.2-20]`). Its life is counted from [`Message::begin`] on.
+    /// `[MQTT-3.3.2-4]`, `[MQTT-3.3.2-15]` to `[MQTT-3.3.2-20]`). Its life is counted from the moment it is published.
     ///
     /// # Errors
     /// [`Unencodable`] when MQTT has no room for topic or payload.
@@ -54,18 +88,65 @@ impl Message {
         Ok(Arc::new(Self {
             tenant,
             qos,
+            retain: false,
             publish,
             properties: kept.into(),
             expiry_seconds,
             expires: None,
+            stamp: Stamp::default(),
         }))
     }
 
+    /// The same message, to be kept on its topic.
+    ///
+    /// # Panics
+    /// When somebody else has it already.
+    #[must_use]
+    pub fn retained(mut message: Arc<Self>) -> Arc<Self> {
+        let alone = Arc::get_mut(&mut message);
+        assert!(alone.is_some(), "a message is changed before anybody else has it");
+        alone.into_iter().for_each(|message| message.retain = true);
+        message
+    }
+
+    /// A message that was written down.
+    ///
+    /// # Errors
+    /// [`Unencodable`] when MQTT has no room for topic or payload.
+    pub fn from_parts(parts: &Parts<'_>) -> Result<Arc<Self>, Unencodable> {
+        Ok(Arc::new(Self {
+            tenant: parts.tenant,
+            qos: parts.qos,
+            retain: parts.retain,
+            publish: SharedPublish::new(parts.topic, parts.payload)?,
+            properties: parts.properties.as_bytes().into(),
+            expiry_seconds: None,
+            expires: parts.expires,
+            stamp: parts.stamp,
+        }))
+    }
+
+    /// All of it; none of a message whose topic is none, which none has.
+    #[must_use]
+    pub fn parts(&self) -> Option<Parts<'_>> {
+        Some(Parts {
+            tenant: self.tenant,
+            topic: TopicName::new(self.topic()).ok()?,
+            payload: self.payload(),
+            qos: self.qos,
+            retain: self.retain,
+            properties: self.properties(),
+            expires: self.expires,
+            stamp: self.stamp,
+        })
+    }
+
     /// It is published now; nobody else has it yet.
-    pub(crate) fn begin(message: &mut Arc<Self>, now: UnixMillis) {
+    pub(crate) fn begin(message: &mut Arc<Self>, stamp: Stamp) {
         if let Some(message) = Arc::get_mut(message) {
             let seconds = message.expiry_seconds.map(i64::from);
-            message.expires = seconds.map(|seconds| now.plus_millis(seconds * 1_000));
+            message.expires = seconds.map(|seconds| stamp.at.plus_millis(seconds * 1_000));
+            message.stamp = stamp;
         }
     }
 
@@ -79,6 +160,18 @@ impl Message {
     #[must_use]
     pub const fn qos(&self) -> QoS {
         self.qos
+    }
+
+    /// Whether it stays on its topic.
+    #[must_use]
+    pub const fn is_retained(&self) -> bool {
+        self.retain
+    }
+
+    /// When and where it was published.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// Where it goes.
@@ -105,13 +198,14 @@ impl Message {
         self.publish.wire_bytes() + self.properties.len()
     }
 
-    /// The most bytes it takes on the wire in MQTT 5.0.
+    /// The most bytes it takes on the wire in MQTT 5.0, without identifiers of subscriptions.
     pub(crate) fn bytes_v5(&self) -> usize {
         self.publish.wire_bytes() + self.properties.len() + 9
     }
 
     /// Its time is over (`[MQTT-3.3.2-5]`).
-    pub(crate) fn is_expired(&self, now: UnixMillis) -> bool {
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 

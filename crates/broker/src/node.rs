@@ -2,37 +2,86 @@
 //!
 //! What a step means is told in the files beneath this one, one for each kind of request.
 
+mod acknowledging;
 mod connecting;
+mod delivering;
+mod journal;
+mod keeping;
+mod leaving;
 mod publishing;
+mod restoring;
+mod retaining;
+mod sharing;
 mod subscribing;
 mod trust;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use identity::{Tenant, UnixMillis};
 use mqtt::server::{self, Request, Violation};
 use mqtt::v5::{self, Closing};
 use mqtt::{Matching, PacketType};
 
-use crate::action::{Action, Actions, CloseReason, Outgoing};
+use crate::action::{Action, Actions, CloseReason, Gate, Outgoing};
 use crate::event::{ConnectionId, Departure, Event};
-use crate::index::Wanted;
+use crate::index::Matched;
 use crate::limits::Limits;
-use crate::message::Message;
-use crate::presence;
+use crate::record::{NodeIndex, SessionKey};
 use crate::refusal::{Attempt, Reason};
 use crate::session::Session;
+use crate::switches::Switches;
 use crate::tenant::TenantState;
 
+use self::journal::Journal;
+
 pub use connecting::client_id;
+pub use keeping::Checkpoint;
+pub use restoring::{Restoring, Unfit};
+pub use retaining::RetainedMessage;
 
 /// What a node is made for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The limits its clients are held to.
     pub limits: Limits,
+    /// Where it follows the standard and where AWS.
+    pub switches: Switches,
+    /// Which of the nodes that share the clients it is.
+    pub index: NodeIndex,
+    /// How many nodes share the clients.
+    pub nodes: u16,
+}
+
+impl Config {
+    /// As AWS IoT Core, alone.
+    pub const AWS: Self = Self {
+        limits: Limits::AWS,
+        switches: Switches::AWS,
+        index: NodeIndex(0),
+        nodes: 1,
+    };
+    /// As the standards say, alone.
+    pub const SELF_HOST: Self = Self {
+        limits: Limits::SELF_HOST,
+        switches: Switches::STANDARD,
+        index: NodeIndex(0),
+        nodes: 1,
+    };
+
     /// Whose rule for `#` applies.
-    pub matching: Matching,
+    #[must_use]
+    pub const fn matching(&self) -> Matching {
+        match self.switches.parent_of_wildcard {
+            true => Matching::Standard,
+            false => Matching::Aws,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::AWS
+    }
 }
 
 /// What a node has done since it was made.
@@ -40,11 +89,13 @@ pub struct Config {
 pub struct Counters {
     /// Clients attached.
     pub attached: u64,
+    /// Sessions taken up again.
+    pub resumed: u64,
     /// Messages taken from clients.
     pub published: u64,
     /// Messages sent to clients.
     pub delivered: u64,
-    /// QoS 1 messages dropped because their client reads too slowly.
+    /// QoS 1 and 2 messages dropped: because their client reads too slowly or is away too long, or takes none that long.
     pub dropped: u64,
     /// Deliveries that a policy did not allow.
     pub not_received: u64,
@@ -61,11 +112,20 @@ pub struct Node {
     tenants: Vec<TenantState>,
     tenant_indices: HashMap<Tenant, usize>,
     /// Boxed, so that the table stays small and cheap to grow.
-    sessions: HashMap<ConnectionId, Box<Session>>,
-    deadlines: BTreeSet<(UnixMillis, ConnectionId)>,
+    sessions: HashMap<SessionKey, Box<Session>>,
+    connections: HashMap<ConnectionId, SessionKey>,
+    last_key: u64,
+    /// Sessions that outlive their connection, in order.
+    kept: BTreeSet<SessionKey>,
+    kept_subscriptions: usize,
+    deadlines: BTreeSet<(UnixMillis, SessionKey)>,
+    journal: Journal,
+    /// The last QoS 2 message that came from each other node.
+    seen: BTreeMap<NodeIndex, u64>,
+    queued_bytes: usize,
     counters: Counters,
     /// Receivers of the message at hand; kept to be filled again.
-    found: Vec<(ConnectionId, Wanted)>,
+    matched: Matched,
 }
 
 impl Node {
@@ -91,6 +151,7 @@ impl Node {
     /// When an attach uses the number of a live connection or comes with the context of another client id: mistakes of the
     /// shell that would mix up clients.
     pub fn step(&mut self, event: Event<'_>, now: UnixMillis, actions: &mut Actions) {
+        self.journal.begin_step();
         match event {
             Event::Attach(attach) => self.attach(attach, now, actions),
             Event::Packet { connection, packet } => {
@@ -102,11 +163,10 @@ impl Node {
                 self.packet(connection, kind, server::request_v5(packet), now, actions);
             }
             Event::Closed { connection, reason } => self.closed(connection, reason, now, actions),
-            Event::Forwarded(message) => self.route_of_tenant(&message, now, actions),
-            Event::Publish(message) => {
-                self.route_of_tenant(&message, now, actions);
-                actions.push(Action::Forward(message));
-            }
+            Event::Forwarded { from, forward } => self.forwarded(from, &forward, now, actions),
+            Event::Shared { from, share } => self.shared(from, &share),
+            Event::Confirmed { forwarded } => self.journal.confirmed(forwarded, actions),
+            Event::Publish(message) => self.publish_own(message, now, actions),
             Event::Trust(trust) => self.trust(&trust, now, actions),
             Event::Thing(change) => self.thing(&change, now, actions),
             Event::Tick => self.tick(now, actions),
@@ -119,10 +179,35 @@ impl Node {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// How many clients are attached.
+    /// How many clients are connected.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.sessions.len()
+        self.connections.len()
+    }
+
+    /// How many sessions outlive their connection.
+    #[must_use]
+    pub fn sessions_kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// How many subscriptions of such sessions there are. While there is none, a message that others forward here waits for no
+    /// record.
+    #[must_use]
+    pub const fn kept_subscriptions(&self) -> usize {
+        self.kept_subscriptions
+    }
+
+    /// How many bytes of messages wait or are on their way, all clients together.
+    #[must_use]
+    pub const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// All that it gave away so far, to be kept and to be forwarded.
+    #[must_use]
+    pub const fn progress(&self) -> Gate {
+        self.journal.progress()
     }
 
     /// What it has done so far.
@@ -140,60 +225,57 @@ impl Node {
         actions: &mut Actions,
     ) {
         // What comes after the node's own close is for nobody.
-        let Some(session) = self.sessions.get_mut(&connection) else {
+        let Some(key) = self.connections.get(&connection).copied() else {
             return;
         };
-        session.heard = now;
+        let live = self
+            .sessions
+            .get_mut(&key)
+            .and_then(|session| session.live.as_mut());
+        let Some(live) = live else { return };
+        live.heard = now;
         match request {
-            Ok(Request::Publish(publish)) => self.publish(connection, &publish, now, actions),
-            Ok(Request::Acknowledge(id)) => {
-                let delivered = &mut self.counters.delivered;
-                let is_v5 = session.terms.is_some();
-                session
-                    .outbound
-                    .acknowledged(id, &self.config.limits, now, |packet| {
-                        *delivered += 1;
-                        let packet = if is_v5 { packet.into_v5(now) } else { packet };
-                        actions.send(connection, packet);
-                    });
-            }
-            Ok(Request::Subscribe(request)) => self.subscribe(connection, &request, now, actions),
-            Ok(Request::Unsubscribe(request)) => self.unsubscribe(connection, &request, now, actions),
+            Ok(Request::Publish(publish)) => self.publish(key, &publish, now, actions),
+            Ok(Request::Acknowledge(id)) => self.acknowledged(key, id, now, actions),
+            Ok(Request::Received(id, reason)) => self.received(key, id, reason, now, actions),
+            Ok(Request::Release(id)) => self.release(key, id, actions),
+            Ok(Request::Completed(id)) => self.completed(key, id, now, actions),
+            Ok(Request::Subscribe(request)) => self.subscribe(key, &request, now, actions),
+            Ok(Request::Unsubscribe(request)) => self.unsubscribe(key, &request, now, actions),
             Ok(Request::Ping) => actions.send(connection, Outgoing::ping_answer()),
-            Ok(Request::Disconnect(goodbye)) => self.goodbye(connection, &goodbye, now, actions),
+            Ok(Request::Disconnect(goodbye)) => self.goodbye(key, &goodbye, now, actions),
             Err(violation) => {
                 let reason = Reason::Violation(violation);
-                self.refuse_and_close(connection, Attempt::Packet(kind), reason, now, actions);
+                self.refuse_and_close(key, Attempt::Packet(kind), reason, now, actions);
             }
         }
     }
 
-    fn goodbye(
-        &mut self,
-        connection: ConnectionId,
-        goodbye: &Closing<'_>,
-        now: UnixMillis,
-        actions: &mut Actions,
-    ) {
-        let terms = self
-            .sessions
-            .get(&connection)
-            .and_then(|session| session.terms.as_ref());
-        if let Some(Err(reason)) = terms.map(|terms| terms.check_goodbye(goodbye.properties)) {
-            let attempt = Attempt::Packet(PacketType::Disconnect);
-            return self.refuse_and_close(connection, attempt, reason, now, actions);
+    fn goodbye(&mut self, key: SessionKey, goodbye: &Closing<'_>, now: UnixMillis, actions: &mut Actions) {
+        let most = self.config.limits.session_expiry_seconds_max;
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let terms = session.live.as_ref().and_then(|live| live.terms.as_ref());
+        match terms.map_or(Ok(None), |terms| terms.goodbye(goodbye.properties)) {
+            Ok(Some(seconds)) => session.expiry_seconds = seconds.min(most),
+            Ok(None) => {}
+            Err(reason) => {
+                let attempt = Attempt::Packet(PacketType::Disconnect);
+                return self.refuse_and_close(key, attempt, reason, now, actions);
+            }
         }
         let reason = match goodbye.reason {
             v5::Reason::Success => CloseReason::ClientInitiated,
             _ => CloseReason::ClientInitiatedWithWill,
         };
-        self.close(connection, reason, now, actions);
+        self.close(key, reason, now, actions);
     }
 
     /// Writes down what a client did that costs it the connection; in MQTT 5.0 it is told.
     fn refuse_and_close(
         &mut self,
-        connection: ConnectionId,
+        key: SessionKey,
         attempt: Attempt,
         reason: Reason,
         now: UnixMillis,
@@ -204,20 +286,38 @@ impl Node {
             Reason::Policy { .. } => CloseReason::NotAuthorized,
             _ => CloseReason::ClientError,
         };
-        self.refuse(connection, attempt, reason, actions);
-        self.say_goodbye(connection, Some(told), actions);
-        actions.close(connection, close);
-        self.forget(connection, close, now, actions);
+        let words = self.words(key, &reason);
+        self.refuse(key, attempt, reason, actions);
+        self.say_goodbye(key, Some(told), words.as_deref(), actions);
+        let connection = self.sessions.get(&key).and_then(|session| session.connection());
+        connection
+            .into_iter()
+            .for_each(|connection| actions.close(connection, close));
+        self.leave(key, close, now, actions);
+    }
+
+    /// What a client is told in words about a refusal, if it is told any.
+    fn words(&self, key: SessionKey, reason: &Reason) -> Option<String> {
+        let session = self
+            .sessions
+            .get(&key)
+            .filter(|_| self.config.switches.reasons_told)?;
+        let terms = session.live.as_ref()?.terms.as_ref()?;
+        terms.wants_reasons.then(|| reason.to_string())
     }
 
     /// A client that speaks MQTT 5.0 is told why its connection ends.
-    fn say_goodbye(&self, connection: ConnectionId, told: Option<v5::Reason>, actions: &mut Actions) {
-        let is_v5 = self
-            .sessions
-            .get(&connection)
-            .is_some_and(|session| session.terms.is_some());
-        if let Some(told) = told.filter(|_| is_v5) {
-            actions.send(connection, Outgoing::disconnect(told));
+    fn say_goodbye(
+        &self,
+        key: SessionKey,
+        told: Option<v5::Reason>,
+        words: Option<&str>,
+        actions: &mut Actions,
+    ) {
+        let session = self.sessions.get(&key).filter(|session| session.is_v5());
+        let connection = session.and_then(|session| session.connection());
+        if let (Some(told), Some(connection)) = (told, connection) {
+            actions.send(connection, Outgoing::disconnect(told, words));
         }
     }
 
@@ -228,46 +328,21 @@ impl Node {
         now: UnixMillis,
         actions: &mut Actions,
     ) {
-        if let Departure::Malformed(malformed) = reason {
-            self.refuse(connection, Attempt::Bytes, Reason::Malformed(malformed), actions);
-        }
-        if matches!(reason, Departure::Malformed(_) | Departure::ServerShutdown) {
-            self.say_goodbye(connection, CloseReason::from(reason).told(), actions);
-        }
-        self.forget(connection, reason.into(), now, actions);
-    }
-
-    fn tick(&mut self, now: UnixMillis, actions: &mut Actions) {
-        while let Some(&(deadline, connection)) =
-            self.deadlines.first().filter(|(deadline, _)| *deadline <= now)
-        {
-            self.deadlines.remove(&(deadline, connection));
-            let Some(session) = self.sessions.get_mut(&connection) else {
-                continue;
-            };
-            session.deadline = None;
-            if session.silence_deadline().is_some_and(|deadline| deadline <= now) {
-                self.close(connection, CloseReason::KeepAliveTimeout, now, actions);
-            } else {
-                self.schedule(connection);
-            }
-        }
-    }
-
-    /// Looks after a session again when its silence would end it. Packets only note when they came, so that a packet costs
-    /// nothing here and a session is looked after about once per keep alive.
-    fn schedule(&mut self, connection: ConnectionId) {
-        let Some(session) = self.sessions.get_mut(&connection) else {
+        let Some(key) = self.connections.get(&connection).copied() else {
             return;
         };
-        session.deadline = session.silence_deadline();
-        self.deadlines
-            .extend(session.deadline.map(|deadline| (deadline, connection)));
+        if let Departure::Malformed(malformed) = reason {
+            self.refuse(key, Attempt::Bytes, Reason::Malformed(malformed), actions);
+        }
+        if !matches!(reason, Departure::ConnectionLost | Departure::TooSlow) {
+            self.say_goodbye(key, CloseReason::from(reason).told(), None, actions);
+        }
+        self.leave(key, reason.into(), now, actions);
     }
 
     /// Writes down that something was refused.
-    fn refuse(&mut self, connection: ConnectionId, attempt: Attempt, reason: Reason, actions: &mut Actions) {
-        let Some(session) = self.sessions.get_mut(&connection) else {
+    fn refuse(&mut self, key: SessionKey, attempt: Attempt, reason: Reason, actions: &mut Actions) {
+        let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
         self.counters.refused += 1;
@@ -277,45 +352,24 @@ impl Node {
     }
 
     /// Ends a connection from this side.
-    fn close(
-        &mut self,
-        connection: ConnectionId,
-        reason: CloseReason,
-        now: UnixMillis,
-        actions: &mut Actions,
-    ) {
-        self.say_goodbye(connection, reason.told(), actions);
-        actions.close(connection, reason);
-        self.forget(connection, reason, now, actions);
+    fn close(&mut self, key: SessionKey, reason: CloseReason, now: UnixMillis, actions: &mut Actions) {
+        self.say_goodbye(key, reason.told(), None, actions);
+        let connection = self.sessions.get(&key).and_then(|session| session.connection());
+        connection
+            .into_iter()
+            .for_each(|connection| actions.close(connection, reason));
+        self.leave(key, reason, now, actions);
     }
 
-    /// Forgets a client, and tells those who wanted to know: by its will, unless it said goodbye, and by the presence event.
-    fn forget(
-        &mut self,
-        connection: ConnectionId,
-        reason: CloseReason,
-        now: UnixMillis,
-        actions: &mut Actions,
-    ) {
-        let Some(mut session) = self.sessions.remove(&connection) else {
-            return;
-        };
-        if let Some(deadline) = session.deadline {
-            self.deadlines.remove(&(deadline, connection));
-        }
-        if let Some(tenant) = self.tenants.get_mut(session.tenant_index) {
-            for filter in &session.subscriptions {
-                tenant.index.unsubscribe(filter, connection);
-            }
-            tenant.leave(&session.client_id, session.grant.certificate, connection);
-        }
-        let mut will = session.will.take().filter(|_| !reason.forgets_will());
-        if let Some(will) = &mut will {
-            Message::begin(will, now);
-        }
-        let event = presence::disconnected(&session, reason, now);
-        for message in [will, event].into_iter().flatten() {
-            self.publish_everywhere(session.tenant_index, message, None, now, actions);
+    /// Answers a request: not before what it promises is durable, and in the order of the requests (`[MQTT-4.6.0-2]`).
+    fn answer(&mut self, key: SessionKey, packet: Outgoing, after: Gate, actions: &mut Actions) {
+        let live = self
+            .sessions
+            .get_mut(&key)
+            .and_then(|session| session.live.as_mut());
+        if let Some(live) = live {
+            live.answers_after = live.answers_after.and(after);
+            actions.send_after(live.connection, packet, live.answers_after);
         }
     }
 
@@ -325,7 +379,7 @@ impl Node {
         let next = self.tenants.len();
         let index = *self.tenant_indices.entry(tenant).or_insert(next);
         if index == next {
-            self.tenants.push(TenantState::default());
+            self.tenants.push(TenantState::new(tenant));
         }
         index
     }

@@ -1,155 +1,349 @@
-//! QoS 1 messages for one client: some on their way until the client acknowledges them, the others waiting for room.
+//! QoS 1 and 2 messages for one client: those on their way first, then those that wait for room or for the client itself.
 //!
-//! Both are bounded by count and by bytes. A clean session never repeats a message (`[MQTT-4.4.0-1]`), so of one on its way only
-//! the length is kept.
+//! Each has a number that never comes back, and its packet identifier follows from the number: so a message keeps its
+//! identifier over connections and restarts (`[MQTT-4.4.0-1]`) without being written down again when it is sent. All of it is
+//! bounded by count, bytes and age.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use identity::UnixMillis;
-use mqtt::{Delivery, PacketId, Window};
+use mqtt::{Delivery, PacketId, QoS};
 
 use crate::action::Outgoing;
 use crate::limits::Limits;
 use crate::message::Message;
+use crate::record::Identifiers;
 use crate::refusal::Reason;
 
-#[derive(Debug)]
+/// How many packet identifiers there are.
+const IDENTIFIERS: u64 = 65_535;
+
+#[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    /// The length of each message on its way.
-    inflight: Window<usize>,
-    inflight_bytes: usize,
-    waiting: VecDeque<Arc<Message>>,
-    waiting_bytes: usize,
+    next: u64,
+    /// In the order of their numbers.
+    entries: VecDeque<Entry>,
+    /// So many of them, the first ones, are on their way on this connection.
+    sent: usize,
+    sent_bytes: usize,
+    bytes: usize,
     /// Messages were dropped, and the queue was not half empty since.
     overflowing: bool,
 }
 
-/// What became of a message.
+/// One message until it is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) number: u64,
+    pub(crate) message: Arc<Message>,
+    /// Its number in the log; 0: it is not there.
+    pub(crate) kept: u64,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Identifiers,
+    /// It was on its way on an earlier connection.
+    pub(crate) again: bool,
+    /// The client has it, and is to be told that it may forget the identifier.
+    pub(crate) released: bool,
+}
+
+/// What a client takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Messages at once.
+    pub(crate) messages: usize,
+    /// Bytes of one packet; none of a client that speaks MQTT 3.1.1.
+    pub(crate) packet_bytes: Option<usize>,
+}
+
+/// What became of a message when its turn came.
 #[derive(Debug)]
-pub(crate) enum Queued {
-    /// To be sent now.
-    Send(Outgoing),
-    /// It waits for room.
-    Waiting,
-    /// There is no room to wait either. The reason comes with the first of a series only.
-    Dropped(Option<Reason>),
+pub(crate) enum Moved {
+    /// To be sent.
+    Send(Outgoing, QoS),
+    /// Nobody waits for it any more: its time is over, or the client takes no message that long.
+    Gone(Entry),
+}
+
+impl Entry {
+    /// Its packet identifier.
+    pub(crate) fn id(&self) -> PacketId {
+        let value = u16::try_from(1 + self.number % IDENTIFIERS).unwrap_or(1);
+        PacketId::new(value).unwrap_or(PacketId::FIRST)
+    }
+
+    fn packet(&self) -> Outgoing {
+        let (id, duplicate) = (self.id(), self.again);
+        if self.released {
+            return Outgoing::FourBytes(mqtt::encode::publish_released(id));
+        }
+        let delivery = match self.qos {
+            QoS::ExactlyOnce => Delivery::ExactlyOnce { id, duplicate },
+            _ => Delivery::AtLeastOnce { id, duplicate },
+        };
+        Outgoing::message(&self.message, delivery, self.retain, self.identifiers.clone())
+    }
+}
+
+impl Room {
+    /// A message longer than the client takes is not for it (MQTT 5.0 `[MQTT-3.1.2-24]`, `[MQTT-3.1.2-25]`).
+    pub(crate) fn takes(&self, message: &Message, identifiers: &Identifiers) -> bool {
+        let own = identifiers.as_slice().len() * 5;
+        self.packet_bytes
+            .is_none_or(|most| message.bytes_v5() + own <= most)
+    }
 }
 
 impl Outbound {
-    /// `receive_max` is how many the client takes at once, if it said so (MQTT 5.0 section 3.1.2.11.3).
-    pub(crate) fn new(limits: &Limits, receive_max: Option<u16>) -> Self {
-        let receive_max = receive_max.map_or(usize::MAX, usize::from);
+    /// As it was before a restart.
+    pub(crate) fn starting_at(next: u64) -> Self {
         Self {
-            inflight: Window::new(limits.inflight_messages_max.min(receive_max)),
-            inflight_bytes: 0,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            overflowing: false,
+            next,
+            ..Self::default()
         }
     }
 
-    /// Sends a message, or lets it wait behind those that wait already.
-    pub(crate) fn push(&mut self, message: &Arc<Message>, limits: &Limits) -> Queued {
-        if self.waiting.is_empty()
-            && let Some(packet) = self.send(message, limits)
-        {
-            return Queued::Send(packet);
-        }
-        let (messages, bytes) = (self.waiting.len(), self.waiting_bytes);
-        if messages >= limits.queue_messages_max || bytes + message.bytes() > limits.queue_bytes_max {
-            let first = !std::mem::replace(&mut self.overflowing, true);
-            return Queued::Dropped(first.then_some(Reason::QueueFull { messages, bytes }));
-        }
-        self.waiting.push_back(Arc::clone(message));
-        self.waiting_bytes += message.bytes();
-        Queued::Waiting
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
     }
 
-    /// The client has a message; what waits moves up.
-    pub(crate) fn acknowledged(
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.entries.len() - self.sent
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Whether one more message has room; if not, why, for the first of a series only.
+    pub(crate) fn check_room(&mut self, bytes: usize, limits: &Limits) -> Result<(), Option<Reason>> {
+        let (messages, waiting) = (self.waiting(), self.bytes - self.sent_bytes);
+        let full = messages >= limits.queue_messages_max || waiting + bytes > limits.queue_bytes_max;
+        // One message may always be on its way, however long.
+        if !full || self.entries.is_empty() {
+            return Ok(());
+        }
+        let first = !std::mem::replace(&mut self.overflowing, true);
+        Err(first.then_some(Reason::QueueFull {
+            messages,
+            bytes: waiting,
+        }))
+    }
+
+    /// Puts a message at the end, and gives its number.
+    pub(crate) fn push(
         &mut self,
-        id: PacketId,
+        message: Arc<Message>,
+        (qos, retain): (QoS, bool),
+        identifiers: Identifiers,
+        kept: u64,
+    ) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.restore(Entry {
+            number,
+            message,
+            kept,
+            qos,
+            retain,
+            identifiers,
+            again: false,
+            released: false,
+        });
+        number
+    }
+
+    /// Puts a message back that was queued before a restart.
+    pub(crate) fn restore(&mut self, entry: Entry) {
+        self.next = self.next.max(entry.number + 1);
+        self.bytes += entry.message.bytes();
+        self.entries.push_back(entry);
+    }
+
+    /// Sends what there is room for.
+    pub(crate) fn pump(
+        &mut self,
+        room: Room,
         limits: &Limits,
         now: UnixMillis,
-        mut send: impl FnMut(Outgoing),
+        mut moved: impl FnMut(Moved),
     ) {
-        let Some(bytes) = self.inflight.close(id) else {
-            return;
-        };
-        self.inflight_bytes -= bytes;
-        while let Some(message) = self.waiting.pop_front() {
-            if message.is_expired(now) {
-                self.waiting_bytes -= message.bytes();
+        let messages = limits.inflight_messages_max.min(room.messages);
+        while self.sent < messages
+            && let Some(entry) = self.entries.get(self.sent)
+        {
+            let bytes = entry.message.bytes();
+            if self.sent > 0 && self.sent_bytes + bytes > limits.inflight_bytes_max {
+                break;
+            }
+            let first = self.entries.front().map_or(0, |first| first.number);
+            if entry.number - first >= IDENTIFIERS {
+                break;
+            }
+            if !entry.again && entry.is_over(limits, now)
+                || !entry.released && !room.takes(&entry.message, &entry.identifiers)
+            {
+                self.remove(self.sent)
+                    .into_iter()
+                    .for_each(|entry| moved(Moved::Gone(entry)));
                 continue;
             }
-            let Some(packet) = self.send(&message, limits) else {
-                self.waiting.push_front(message);
-                break;
-            };
-            self.waiting_bytes -= message.bytes();
-            send(packet);
+            self.sent += 1;
+            self.sent_bytes += bytes;
+            moved(Moved::Send(entry.packet(), entry.qos));
         }
-        if self.waiting.len() <= limits.queue_messages_max / 2
-            && self.waiting_bytes <= limits.queue_bytes_max / 2
-        {
+        let waiting = self.bytes - self.sent_bytes;
+        if self.waiting() <= limits.queue_messages_max / 2 && waiting <= limits.queue_bytes_max / 2 {
             self.overflowing = false;
         }
     }
 
-    /// Keeps of what waits only what the client may still receive.
-    pub(crate) fn retain_waiting(&mut self, mut keep: impl FnMut(&Message) -> bool) {
-        self.waiting.retain(|message| keep(message));
-        self.waiting_bytes = self.waiting.iter().map(|message| message.bytes()).sum();
+    /// The client has a QoS 1 message.
+    pub(crate) fn acknowledged(&mut self, id: PacketId) -> Option<Entry> {
+        let at = self.position(id, |entry| entry.qos == QoS::AtLeastOnce)?;
+        self.remove(at)
     }
 
-    /// One message may always be on its way, however long.
-    fn send(&mut self, message: &Arc<Message>, limits: &Limits) -> Option<Outgoing> {
-        let bytes = message.bytes();
-        if !self.inflight.is_empty() && self.inflight_bytes + bytes > limits.inflight_bytes_max {
-            return None;
+    /// The client has a QoS 2 message.
+    pub(crate) fn received(&mut self, id: PacketId) -> Option<&mut Entry> {
+        let at = self.position(id, |entry| entry.qos == QoS::ExactlyOnce)?;
+        self.entries.get_mut(at)
+    }
+
+    /// The client refuses a QoS 2 message, or has forgotten its identifier.
+    pub(crate) fn completed(&mut self, id: PacketId, released: bool) -> Option<Entry> {
+        let at = self.position(id, |entry| {
+            entry.qos == QoS::ExactlyOnce && entry.released == released
+        })?;
+        self.remove(at)
+    }
+
+    /// The connection is gone: what was on its way will be sent again.
+    pub(crate) fn connection_lost(&mut self) {
+        self.entries
+            .iter_mut()
+            .take(self.sent)
+            .for_each(|entry| entry.again = true);
+        self.sent = 0;
+        self.sent_bytes = 0;
+    }
+
+    /// After a restart nobody knows what was on its way: whatever may have been is sent as a repetition.
+    pub(crate) fn restarted(&mut self, limits: &Limits) {
+        let most = limits.inflight_messages_max;
+        self.entries
+            .iter_mut()
+            .take(most)
+            .for_each(|entry| entry.again = true);
+    }
+
+    /// Takes back what waits and is not wanted.
+    pub(crate) fn take_back(&mut self, mut wanted: impl FnMut(&Message) -> bool) -> Vec<Entry> {
+        let mut gone = Vec::new();
+        let mut at = self.sent;
+        while let Some(entry) = self.entries.get(at) {
+            if entry.released || wanted(&entry.message) {
+                at += 1;
+            } else {
+                gone.extend(self.remove(at));
+            }
         }
-        let id = self.inflight.open(bytes).ok()?;
-        self.inflight_bytes += bytes;
-        let delivery = Delivery::AtLeastOnce { id, duplicate: false };
-        Some(Outgoing::Message {
-            message: Arc::clone(message),
-            delivery,
-        })
+        gone
+    }
+
+    /// Forgets a message that is done, by number.
+    pub(crate) fn forget(&mut self, number: u64) {
+        if let Ok(at) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
+            self.remove(at);
+        }
+    }
+
+    /// A message by number.
+    pub(crate) fn entry_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        let at = self
+            .entries
+            .binary_search_by_key(&number, |entry| entry.number)
+            .ok()?;
+        self.entries.get_mut(at)
+    }
+
+    fn position(&self, id: PacketId, is: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let mut sent = self.entries.iter().take(self.sent);
+        sent.position(|entry| is(entry) && entry.id() == id)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entries.remove(at)?;
+        let bytes = entry.message.bytes();
+        self.bytes -= bytes;
+        if at < self.sent {
+            self.sent -= 1;
+            self.sent_bytes -= bytes;
+        }
+        if self.entries.is_empty() {
+            // An idle client costs no memory.
+            self.entries = VecDeque::new();
+        }
+        Some(entry)
+    }
+}
+
+impl Entry {
+    /// Its own time, or the longest that anything waits, is over.
+    pub(crate) fn is_over(&self, limits: &Limits, now: UnixMillis) -> bool {
+        let age_max = i64::from(limits.queue_age_seconds_max) * 1_000;
+        // A retained message may be as old as it is.
+        let too_old = !self.retain && now.since(self.message.stamp().at) > age_max;
+        self.message.is_expired(now) || too_old
     }
 }
 
 #[cfg(test)]
 mod tests {
     use identity::Tenant;
-    use mqtt::{QoS, TopicName};
+    use mqtt::TopicName;
 
     use super::*;
 
+    const ROOM: Room = Room {
+        messages: usize::MAX,
+        packet_bytes: None,
+    };
+
     fn message(payload_bytes: usize) -> Arc<Message> {
         let topic = TopicName::new("t").unwrap();
-        Message::new(
-            Tenant::default(),
-            topic,
-            &vec![0; payload_bytes],
-            QoS::AtLeastOnce,
-        )
-        .unwrap()
+        let payload = vec![0; payload_bytes];
+        Message::new(Tenant::default(), topic, &payload, QoS::AtLeastOnce).unwrap()
     }
 
-    fn word(queued: &Queued) -> &'static str {
-        match queued {
-            Queued::Send(_) => "send",
-            Queued::Waiting => "wait",
-            Queued::Dropped(Some(_)) => "drop, told",
-            Queued::Dropped(None) => "drop",
+    fn put(outbound: &mut Outbound, payload_bytes: usize, limits: &Limits) -> &'static str {
+        let message = message(payload_bytes);
+        match outbound.check_room(message.bytes(), limits) {
+            Ok(()) => {}
+            Err(Some(_)) => return "drop, told",
+            Err(None) => return "drop",
+        }
+        outbound.push(message, (QoS::AtLeastOnce, false), Identifiers::None, 0);
+        match pump(outbound, limits) {
+            0 => "wait",
+            _ => "send",
         }
     }
 
-    fn acknowledge(outbound: &mut Outbound, id: u16, limits: &Limits) -> usize {
+    fn pump(outbound: &mut Outbound, limits: &Limits) -> usize {
         let mut sent = 0;
-        outbound.acknowledged(PacketId::new(id).unwrap(), limits, UnixMillis(0), |_| sent += 1);
+        outbound.pump(ROOM, limits, UnixMillis(0), |_| sent += 1);
         sent
+    }
+
+    fn acknowledge(outbound: &mut Outbound, id: u16, limits: &Limits) -> usize {
+        outbound.acknowledged(PacketId::new(id).unwrap());
+        pump(outbound, limits)
     }
 
     #[test]
@@ -159,14 +353,10 @@ mod tests {
             queue_messages_max: 2,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits, None);
+        let mut outbound = Outbound::default();
         let expected = ["send", "send", "wait", "wait", "drop, told", "drop"];
         for (number, expected) in expected.into_iter().enumerate() {
-            assert_eq!(
-                word(&outbound.push(&message(1), &limits)),
-                expected,
-                "message {number}"
-            );
+            assert_eq!(put(&mut outbound, 1, &limits), expected, "message {number}");
         }
         assert_eq!(
             acknowledge(&mut outbound, 9, &limits),
@@ -174,9 +364,9 @@ mod tests {
             "nothing waits for this answer"
         );
         assert_eq!(acknowledge(&mut outbound, 1, &limits), 1);
-        assert_eq!(word(&outbound.push(&message(1), &limits)), "wait");
+        assert_eq!(put(&mut outbound, 1, &limits), "wait");
         assert_eq!(
-            word(&outbound.push(&message(1), &limits)),
+            put(&mut outbound, 1, &limits),
             "drop, told",
             "half empty in between: another series"
         );
@@ -189,10 +379,11 @@ mod tests {
             queue_bytes_max: 100,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits, None);
-        assert_eq!(word(&outbound.push(&message(1_000), &limits)), "send");
-        assert_eq!(word(&outbound.push(&message(1), &limits)), "wait");
-        assert_eq!(word(&outbound.push(&message(1_000), &limits)), "drop, told");
+        let mut outbound = Outbound::default();
+        let cases = [(1_000, "send"), (1, "wait"), (1_000, "drop, told")];
+        for (payload_bytes, expected) in cases {
+            assert_eq!(put(&mut outbound, payload_bytes, &limits), expected);
+        }
         assert_eq!(acknowledge(&mut outbound, 1, &limits), 1);
     }
 
@@ -202,9 +393,9 @@ mod tests {
             inflight_bytes_max: 100,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits, None);
+        let mut outbound = Outbound::default();
         for (payload_bytes, expected) in [(50, "send"), (80, "wait"), (1, "wait")] {
-            assert_eq!(word(&outbound.push(&message(payload_bytes), &limits)), expected);
+            assert_eq!(put(&mut outbound, payload_bytes, &limits), expected);
         }
     }
 
@@ -214,14 +405,67 @@ mod tests {
             inflight_messages_max: 1,
             ..Limits::AWS
         };
-        let mut outbound = Outbound::new(&limits, None);
+        let mut outbound = Outbound::default();
         for payload_bytes in [0, 1, 2, 3] {
-            let _queued = outbound.push(&message(payload_bytes), &limits);
+            put(&mut outbound, payload_bytes, &limits);
         }
-        outbound.retain_waiting(|message| message.payload().len() != 2);
+        let gone = outbound.take_back(|message| message.payload().len() != 2);
+        assert_eq!((gone.len(), outbound.waiting()), (1, 2));
         assert_eq!(
-            (outbound.waiting.len(), outbound.waiting_bytes),
-            (2, message(1).bytes() + message(3).bytes())
+            outbound.bytes(),
+            [0, 1, 3]
+                .map(|bytes| message(bytes).bytes())
+                .iter()
+                .sum::<usize>()
+        );
+    }
+
+    #[test]
+    fn an_identifier_in_use_is_never_given_again() {
+        let limits = Limits {
+            inflight_messages_max: 3,
+            queue_messages_max: 10,
+            ..Limits::AWS
+        };
+        let mut outbound = Outbound::default();
+        put(&mut outbound, 0, &limits);
+        for number in 1..IDENTIFIERS {
+            assert_eq!(put(&mut outbound, 0, &limits), "send");
+            let id = u16::try_from(number + 1).unwrap();
+            acknowledge(&mut outbound, id, &limits);
+        }
+        assert_eq!(put(&mut outbound, 0, &limits), "wait", "identifier 1 is in use");
+        assert_eq!(acknowledge(&mut outbound, 1, &limits), 1);
+    }
+
+    #[test]
+    fn a_lost_connection_repeats_what_was_on_its_way() {
+        let limits = Limits {
+            inflight_messages_max: 2,
+            ..Limits::AWS
+        };
+        let mut outbound = Outbound::default();
+        for _ in 0..3 {
+            put(&mut outbound, 0, &limits);
+        }
+        outbound.connection_lost();
+        let mut sent = Vec::new();
+        outbound.pump(ROOM, &limits, UnixMillis(0), |moved| {
+            sent.push(format!("{moved:?}"))
+        });
+        assert_eq!(sent.len(), 2);
+        assert!(
+            sent.iter().all(|line| line.contains("duplicate: true")),
+            "{sent:?}"
+        );
+        sent.clear();
+        outbound.acknowledged(PacketId::FIRST);
+        outbound.pump(ROOM, &limits, UnixMillis(0), |moved| {
+            sent.push(format!("{moved:?}"))
+        });
+        assert!(
+            sent.iter().all(|line| line.contains("duplicate: false")),
+            "{sent:?}"
         );
     }
 }

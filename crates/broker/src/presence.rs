@@ -14,7 +14,7 @@ use mqtt::{QoS, TopicName};
 use crate::action::CloseReason;
 use crate::event::SessionId;
 use crate::message::Message;
-use crate::session::Session;
+use crate::session::Live;
 
 /// Whom an event is about.
 #[derive(Clone, Copy)]
@@ -26,29 +26,33 @@ pub(crate) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    pub(crate) fn of(session: &'a Session) -> Self {
-        let certificate = session.context.certificate_id();
+    pub(crate) fn of(client_id: &'a str, live: &'a Live) -> Self {
         Self {
-            tenant: session.tenant(),
-            client_id: &session.client_id,
-            certificate,
-            session: session.id,
+            tenant: &live.grant.tenant,
+            client_id,
+            certificate: live.context.certificate_id(),
+            session: live.id,
         }
     }
 }
 
-pub(crate) fn connected(session: &Session, now: UnixMillis) -> Option<Arc<Message>> {
-    let mut event = Event::new(Subject::of(session), "connected", now);
-    event.text("ipAddress", &session.context.source_ip().to_string());
-    event.plain("versionNumber", session.version);
+pub(crate) fn connected(client_id: &str, live: &Live, now: UnixMillis) -> Option<Arc<Message>> {
+    let mut event = Event::new(Subject::of(client_id, live), "connected", now);
+    event.text("ipAddress", &live.context.source_ip().to_string());
+    event.plain("versionNumber", live.version);
     event.message("presence")
 }
 
-pub(crate) fn disconnected(session: &Session, reason: CloseReason, now: UnixMillis) -> Option<Arc<Message>> {
-    let mut event = Event::new(Subject::of(session), "disconnected", now);
+pub(crate) fn disconnected(
+    client_id: &str,
+    live: &Live,
+    reason: CloseReason,
+    now: UnixMillis,
+) -> Option<Arc<Message>> {
+    let mut event = Event::new(Subject::of(client_id, live), "disconnected", now);
     event.plain("clientInitiatedDisconnect", reason.is_client_initiated());
     event.text("disconnectReason", reason.aws_name());
-    event.plain("versionNumber", session.version);
+    event.plain("versionNumber", live.version);
     event.message("presence")
 }
 
@@ -64,12 +68,13 @@ pub(crate) fn connect_failed(
 }
 
 pub(crate) fn subscriptions(
-    session: &Session,
+    client_id: &str,
+    live: &Live,
     kind: &'static str,
     filters: &[&str],
     now: UnixMillis,
 ) -> Option<Arc<Message>> {
-    let mut event = Event::new(Subject::of(session), kind, now);
+    let mut event = Event::new(Subject::of(client_id, live), kind, now);
     event.list("topics", filters);
     event.message("subscriptions")
 }

@@ -12,17 +12,17 @@ use mqtt::{Malformed, PacketType};
 use policy::Verdict;
 
 use crate::event::ConnectionId;
-use crate::topics::{EXACTLY_ONCE, RETAIN, SHARED};
+use crate::topics::EXACTLY_ONCE;
 
 /// Something that a client asked for and did not get.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// Which connection.
-    pub connection: ConnectionId,
-    /// Whose certificate.
+    /// Which connection; none while the client is away.
+    pub connection: Option<ConnectionId>,
+    /// Whose client.
     pub tenant: Tenant,
-    /// Which certificate.
-    pub certificate: CertificateId,
+    /// The certificate of the connection.
+    pub certificate: Option<CertificateId>,
     /// The client id it connected with.
     pub client_id: Arc<str>,
     /// What was asked for.
@@ -98,6 +98,18 @@ pub enum Reason {
         /// How many bytes they are.
         bytes: usize,
     },
+    /// The node holds as much for clients that are away as it may; this and further messages were dropped.
+    NodeFull {
+        /// How many bytes wait, all clients together.
+        bytes: usize,
+    },
+    /// The message waited until its time, or the longest time that any may wait, was over.
+    Expired,
+    /// The client takes no packet that long.
+    PacketTooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+    },
 }
 
 impl Explained for Reason {
@@ -113,13 +125,20 @@ impl Explained for Reason {
             Self::Rule(_) => "broker.rule",
             Self::NotServed(_) => "broker.not_served",
             Self::QueueFull { .. } => "broker.queue.full",
+            Self::NodeFull { .. } => "broker.queue.node_full",
+            Self::Expired => "broker.queue.expired",
+            Self::PacketTooLarge { .. } => "broker.queue.packet_too_large",
         }
     }
 
     fn blame(&self) -> Blame {
         match self {
             Self::Policy { .. } | Self::TrustWithdrawn => Blame::Refused,
-            Self::NotServed(_) | Self::QueueFull { .. } => Blame::State,
+            Self::NotServed(_)
+            | Self::QueueFull { .. }
+            | Self::NodeFull { .. }
+            | Self::Expired
+            | Self::PacketTooLarge { .. } => Blame::State,
             _ => Blame::Peer,
         }
     }
@@ -148,12 +167,16 @@ impl Reason {
                 name: "TOPIC_ALIASES_MAX",
                 ..
             } => v5::Reason::TopicAliasInvalid,
-            Self::Limit { .. } | Self::QueueFull { .. } => v5::Reason::QuotaExceeded,
+            Self::Rule(_) if matches!(attempt, Attempt::Subscribe(_)) => v5::Reason::TopicFilterInvalid,
+            Self::Limit {
+                name: "RECEIVE_MAX", ..
+            } => v5::Reason::ReceiveMaximumExceeded,
+            Self::Limit { .. } | Self::QueueFull { .. } | Self::NodeFull { .. } => v5::Reason::QuotaExceeded,
+            Self::Expired => v5::Reason::UnspecifiedError,
+            Self::PacketTooLarge { .. } => v5::Reason::PacketTooLarge,
             Self::Violation(violation) => violation.reason(),
             Self::Malformed(malformed) => malformed.reason(),
-            Self::NotServed(RETAIN) => v5::Reason::RetainNotSupported,
             Self::NotServed(EXACTLY_ONCE) => v5::Reason::QoSNotSupported,
-            Self::NotServed(SHARED) => v5::Reason::SharedSubscriptionsNotSupported,
             Self::NotServed(AUTHENTICATION) => v5::Reason::BadAuthenticationMethod,
             Self::NotServed(SUBSCRIPTION_IDENTIFIER) => v5::Reason::SubscriptionIdentifiersNotSupported,
             Self::NotServed(_) => v5::Reason::ImplementationSpecificError,
@@ -199,7 +222,14 @@ impl fmt::Display for Reason {
             Self::Rule(rule) => f.write_str(rule),
             Self::NotServed(what) => f.write_str(what),
             Self::QueueFull { messages, bytes } => {
-                write!(f, "client reads too slowly: {messages} messages of {bytes} bytes wait for it, further ones are dropped")
+                write!(f, "client reads too slowly or stays away too long: {messages} messages of {bytes} bytes wait for it, further ones are dropped")
+            }
+            Self::NodeFull { bytes } => {
+                write!(f, "{bytes} bytes wait on this node for clients that are away, further messages are dropped")
+            }
+            Self::Expired => f.write_str("the message waited until its time was over"),
+            Self::PacketTooLarge { bytes } => {
+                write!(f, "the message takes {bytes} bytes, more than the client's Maximum Packet Size")
             }
         }
     }
@@ -211,14 +241,14 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             client_id,
-            certificate,
             attempt,
             reason,
             ..
         } = self;
-        write!(
-            f,
-            "client {client_id:?} with certificate {certificate} may not {attempt}: {reason}"
-        )
+        write!(f, "client {client_id:?}")?;
+        if let Some(certificate) = self.certificate {
+            write!(f, " with certificate {certificate}")?;
+        }
+        write!(f, " may not {attempt}: {reason}")
     }
 }

@@ -3,54 +3,52 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use identity::CertificateId;
+use identity::{CertificateId, Tenant};
 
-use crate::event::ConnectionId;
 use crate::index::SubscriptionIndex;
 use crate::limits::TRUST_CHANGES_MAX;
+use crate::record::SessionKey;
+use crate::retained::Retained;
 
 /// One tenant on one node. The hash tables are never walked through, so their order shows nowhere.
 #[derive(Debug, Default)]
 pub(crate) struct TenantState {
-    pub(crate) clients: HashMap<Arc<str>, ConnectionId>,
-    certificates: HashMap<CertificateId, BTreeSet<ConnectionId>>,
+    pub(crate) name: Tenant,
+    /// Sessions, connected or not.
+    pub(crate) clients: HashMap<Arc<str>, SessionKey>,
+    certificates: HashMap<CertificateId, BTreeSet<SessionKey>>,
     pub(crate) index: SubscriptionIndex,
+    pub(crate) retained: Retained,
     changes: TrustChanges,
 }
 
 impl TenantState {
-    pub(crate) fn enter(
-        &mut self,
-        client_id: &Arc<str>,
-        certificate: CertificateId,
-        connection: ConnectionId,
-    ) {
-        self.clients.insert(Arc::clone(client_id), connection);
-        self.certificates
-            .entry(certificate)
-            .or_default()
-            .insert(connection);
+    pub(crate) fn new(name: Tenant) -> Self {
+        Self {
+            name,
+            ..Self::default()
+        }
     }
 
-    pub(crate) fn leave(&mut self, client_id: &str, certificate: CertificateId, connection: ConnectionId) {
-        // Who takes over comes in after the other has left, so the name is this connection's.
-        self.clients.remove(client_id);
-        if let Some(connections) = self.certificates.get_mut(&certificate) {
-            connections.remove(&connection);
-            if connections.is_empty() {
+    /// A session has a connection with this certificate.
+    pub(crate) fn enter(&mut self, certificate: CertificateId, key: SessionKey) {
+        self.certificates.entry(certificate).or_default().insert(key);
+    }
+
+    /// It has none any more.
+    pub(crate) fn leave(&mut self, certificate: CertificateId, key: SessionKey) {
+        if let Some(sessions) = self.certificates.get_mut(&certificate) {
+            sessions.remove(&key);
+            if sessions.is_empty() {
                 self.certificates.remove(&certificate);
             }
         }
     }
 
-    /// The live connections of a certificate, in order.
-    pub(crate) fn connections_of(&self, certificate: CertificateId) -> Vec<ConnectionId> {
-        self.certificates
-            .get(&certificate)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect()
+    /// The connected sessions of a certificate, in order.
+    pub(crate) fn sessions_of(&self, certificate: CertificateId) -> Vec<SessionKey> {
+        let sessions = self.certificates.get(&certificate);
+        sessions.into_iter().flatten().copied().collect()
     }
 
     pub(crate) fn trust_changed(&mut self, certificate: CertificateId, epoch: u64) {

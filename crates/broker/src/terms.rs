@@ -9,6 +9,7 @@ use mqtt::{TopicName, v5::Reason as Told};
 
 use crate::action::Outgoing;
 use crate::limits::Limits;
+use crate::node::Config;
 use crate::refusal::Reason;
 
 /// What a client of MQTT 5.0 and this node know of each other.
@@ -19,7 +20,9 @@ pub(crate) struct Terms {
     /// Messages it takes at once, if it said so.
     pub(crate) receive_max: Option<u16>,
     /// What it asked its session to outlive it by.
-    session_expiry_seconds: u32,
+    pub(crate) session_expiry_seconds: u32,
+    /// It wants to be told why something failed.
+    pub(crate) wants_reasons: bool,
     /// By number, from 1. Empty until the first alias.
     aliases: Vec<Option<Arc<str>>>,
 }
@@ -30,6 +33,7 @@ impl Terms {
             packet_bytes_max: usize::MAX,
             receive_max: None,
             session_expiry_seconds: 0,
+            wants_reasons: true,
             aliases: Vec::new(),
         };
         for property in connect.properties {
@@ -37,6 +41,7 @@ impl Terms {
                 Property::MaximumPacketBytes(bytes) => terms.packet_bytes_max = bytes.get() as usize,
                 Property::ReceiveMaximum(messages) => terms.receive_max = Some(messages.get()),
                 Property::SessionExpirySeconds(seconds) => terms.session_expiry_seconds = seconds,
+                Property::RequestProblemInformation(wanted) => terms.wants_reasons = wanted,
                 _ => {}
             }
         }
@@ -48,15 +53,19 @@ impl Terms {
         self.session_expiry_seconds > 0
     }
 
-    /// A goodbye may not make a session live on that was to end with its connection (section 3.14.2.2.2).
-    pub(crate) fn check_goodbye(&self, mut properties: Properties<'_>) -> Result<(), Reason> {
-        let outlives = |property| matches!(property, Property::SessionExpirySeconds(seconds) if seconds > 0);
-        if !self.asks_to_stay() && properties.any(outlives) {
+    /// The session expiry that a goodbye asks for, if it does. It may not make a session live on that was to end with its
+    /// connection (section 3.14.2.2.2).
+    pub(crate) fn goodbye(&self, mut properties: Properties<'_>) -> Result<Option<u32>, Reason> {
+        let asked = properties.find_map(|property| match property {
+            Property::SessionExpirySeconds(seconds) => Some(seconds),
+            _ => None,
+        });
+        if !self.asks_to_stay() && asked.is_some_and(|seconds| seconds > 0) {
             return Err(Reason::Rule(
-                "DISCONNECT has a session expiry where CONNECT had none [MQTT-3.14.2-2]",
+                "DISCONNECT has a session expiry where CONNECT had none (MQTT 5.0 section 3.14.2.2.2)",
             ));
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// The topic of a PUBLISH, by name or by number; a name with a number is remembered (section 3.3.2.3.4).
@@ -93,59 +102,81 @@ impl Terms {
         }
     }
 
-    /// The CONNACK of a client that is let in: what this server offers (AWS IoT developer guide, "MQTT 5 supported features"), less
-    /// what it does not serve yet, which MQTT 5.0 lets a server say. Sessions do not outlive their connection.
-    pub(crate) fn welcome(
-        &self,
-        connect: &Connect<'_>,
-        client_id: &str,
-        keep_alive_seconds: u16,
-        limits: &Limits,
-    ) -> Outgoing {
-        let assigned = connect.client_id.is_empty().then_some(client_id);
+    /// The CONNACK of a client that is let in: what this server offers (AWS IoT developer guide, "MQTT 5 supported features").
+    pub(crate) fn welcome(&self, connect: &Connect<'_>, welcome: &Welcome<'_>, config: &Config) -> Outgoing {
+        let (limits, switches) = (&config.limits, &config.switches);
+        let assigned = connect.client_id.is_empty().then_some(welcome.client_id);
+        let changed = welcome.expiry_seconds != self.session_expiry_seconds;
+        let keep_alive = welcome.keep_alive_seconds;
         let properties = [
-            self.asks_to_stay().then_some(Property::SessionExpirySeconds(0)),
+            changed.then_some(Property::SessionExpirySeconds(welcome.expiry_seconds)),
             NonZeroU16::new(limits.receive_max).map(Property::ReceiveMaximum),
-            Some(Property::MaximumQoSIs1(true)),
-            Some(Property::RetainAvailable(false)),
+            (!switches.exactly_once).then_some(Property::MaximumQoSIs1(true)),
+            Some(Property::RetainAvailable(true)),
             NonZeroU32::new(limits.packet_bytes_max).map(Property::MaximumPacketBytes),
             assigned.map(Property::AssignedClientIdentifier),
             Some(Property::TopicAliasMaximum(limits.topic_aliases_max)),
             Some(Property::WildcardSubscriptionAvailable(true)),
-            Some(Property::SubscriptionIdentifiersAvailable(false)),
-            Some(Property::SharedSubscriptionAvailable(false)),
-            Some(Property::ServerKeepAliveSeconds(keep_alive_seconds)),
+            Some(Property::SubscriptionIdentifiersAvailable(
+                switches.subscription_identifiers,
+            )),
+            Some(Property::SharedSubscriptionAvailable(true)),
+            keep_alive.map(Property::ServerKeepAliveSeconds),
         ];
-        answer(Told::Success, properties.into_iter().flatten())
+        answer(
+            Told::Success,
+            welcome.session_present,
+            properties.into_iter().flatten(),
+        )
     }
 }
 
+/// What a client that is let in is told.
+pub(crate) struct Welcome<'a> {
+    pub(crate) session_present: bool,
+    pub(crate) client_id: &'a str,
+    pub(crate) expiry_seconds: u32,
+    /// None: the client's own.
+    pub(crate) keep_alive_seconds: Option<u16>,
+}
+
 /// A CONNACK of MQTT 5.0.
-pub(crate) fn answer<'a>(reason: Told, properties: impl IntoIterator<Item = Property<'a>>) -> Outgoing {
+pub(crate) fn answer<'a>(
+    reason: Told,
+    session_present: bool,
+    properties: impl IntoIterator<Item = Property<'a>>,
+) -> Outgoing {
     let mut bytes = Vec::new();
     for property in properties {
         let _short = Properties::append(&mut bytes, property);
     }
     let properties = Properties::new(&bytes, v5::Place::ConnectAnswer).unwrap_or_default();
-    Outgoing::written(|out| {
-        v5::encode::connect_answer(
-            out,
-            &v5::ConnectAnswer {
-                session_present: false,
-                reason,
-                properties,
-            },
-        )
-    })
+    let answer = v5::ConnectAnswer {
+        session_present,
+        reason,
+        properties,
+    };
+    Outgoing::written(|out| v5::encode::connect_answer(out, &answer))
 }
 
 /// How long a message lives: at least a second, at most the limit (AWS IoT developer guide, "Message expiry").
-pub(crate) fn expiry_seconds(properties: Properties<'_>, limits: &Limits) -> Option<u32> {
-    let mut properties = properties;
+pub(crate) fn expiry_seconds(mut properties: Properties<'_>, config: &Config) -> Option<u32> {
+    let least = u32::from(!config.switches.expiry_of_zero);
+    let most = config.limits.message_expiry_seconds_max;
     properties.find_map(|property| match property {
-        Property::MessageExpirySeconds(seconds) => Some(seconds.clamp(1, limits.message_expiry_seconds_max)),
+        Property::MessageExpirySeconds(seconds) => Some(seconds.clamp(least, most)),
         _ => None,
     })
+}
+
+/// How long after the connection a will is published (section 3.1.3.2.2).
+pub(crate) fn will_delay_seconds(mut properties: Properties<'_>) -> u32 {
+    properties
+        .find_map(|property| match property {
+            Property::WillDelaySeconds(seconds) => Some(seconds),
+            _ => None,
+        })
+        .unwrap_or(0)
 }
 
 /// A topic that was a name all along, or is one again.

@@ -3,9 +3,11 @@
 //! It stands before the start of the server: [`Config::plan`] checks everything that can be checked without touching the
 //! disk or the network, so that a wrong value is named before anything has been written.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use broker::Switches;
 use identity::{AccountId, Region, Tenant};
 use serde::Deserialize;
 
@@ -29,6 +31,20 @@ pub enum Profile {
     /// AWS's semantics and limits.
     #[default]
     Aws,
+    /// The full standards, higher limits, and reasons told.
+    SelfHost,
+}
+
+/// When a message that a session waits for counts as kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it is on the disk: an acknowledged message survives the loss of power.
+    #[default]
+    Strict,
+    /// When the kernel has it: it survives the end of the server, and is lost with the machine's power if that comes within a
+    /// second, or within half a minute where nothing more is published.
+    Relaxed,
 }
 
 /// The configuration of the cloud.
@@ -49,6 +65,10 @@ pub struct Config {
     pub region: String,
     /// Whose semantics apply.
     pub profile: Profile,
+    /// Where the server is to differ from its profile: the names of switches, on for the standard, off for AWS.
+    pub switches: BTreeMap<String, bool>,
+    /// When a message that a session waits for counts as kept.
+    pub durability: Durability,
     /// What happens at a first connection.
     pub first_connect: FirstConnect,
     /// Whether certificates of simulated chips are admitted.
@@ -70,6 +90,8 @@ impl Default for Config {
             account: AccountId::default().to_string(),
             region: Region::default().to_string(),
             profile: Profile::Aws,
+            switches: BTreeMap::new(),
+            durability: Durability::Strict,
             first_connect: FirstConnect::Close,
             allow_simulated: false,
             shards: 0,
@@ -86,6 +108,8 @@ pub(crate) struct Plan {
     pub(crate) listen_api: SocketAddr,
     pub(crate) hostnames: Vec<String>,
     pub(crate) tenant: Tenant,
+    pub(crate) broker: broker::Config,
+    pub(crate) durability: store::Durability,
     pub(crate) first_connect: FirstConnect,
     pub(crate) allow_simulated: bool,
     pub(crate) shards: usize,
@@ -129,10 +153,48 @@ impl Config {
             listen_api: resolve("listen_api", &self.listen_api)?,
             hostnames,
             tenant: self.tenant()?,
+            broker: self.broker()?,
+            durability: match self.durability {
+                Durability::Strict => store::Durability::Strict,
+                Durability::Relaxed => store::Durability::Relaxed,
+            },
             first_connect,
             allow_simulated,
             shards: shards_of(self.shards),
             endpoint,
+        })
+    }
+
+    /// How every switch stands, by name: as the profile has it, or as it is turned.
+    ///
+    /// # Errors
+    /// A switch that there is none of.
+    pub fn switches(&self) -> Result<Switches, Error> {
+        let mut switches = match self.profile {
+            Profile::Aws => Switches::AWS,
+            Profile::SelfHost => Switches::STANDARD,
+        };
+        for (name, on) in &self.switches {
+            if !switches.turn(name, *on) {
+                return Err(Error::Setting {
+                    key: "switches",
+                    value: name.clone(),
+                    allowed: "the names of the reference page of switches, such as exactly_once",
+                });
+            }
+        }
+        Ok(switches)
+    }
+
+    fn broker(&self) -> Result<broker::Config, Error> {
+        let limits = match self.profile {
+            Profile::Aws => broker::Limits::AWS,
+            Profile::SelfHost => broker::Limits::SELF_HOST,
+        };
+        Ok(broker::Config {
+            limits,
+            switches: self.switches()?,
+            ..broker::Config::AWS
         })
     }
 

@@ -33,6 +33,7 @@ mod tenancy;
 pub mod tls;
 mod trust;
 
-pub use config::{Config, FirstConnect, Profile};
+pub use broker::{SwitchLine, Switches};
+pub use config::{Config, Durability, FirstConnect, Profile};
 pub use error::Error;
 pub use server::{Running, Server};

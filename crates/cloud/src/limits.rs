@@ -65,6 +65,14 @@ pub const MAIL_PER_TURN_MAX: usize = 64;
 pub const READS_PER_TURN_MAX: usize = 4;
 /// Messages that wait for another shard; beyond it the publishers of this shard wait.
 pub const OUTBOX_MESSAGES_MAX: usize = 16 * 1024;
+/// Bytes that wait for the session log of a shard; beyond it its publishers wait.
+pub const LOG_WAITING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A session log shorter than this is not made shorter.
+pub const CHECKPOINT_LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Sessions that a shard writes into a checkpoint before its connections get their turn.
+pub const CHECKPOINT_SESSIONS_PER_TURN: usize = 256;
+/// How long a shard whose log failed waits before it opens it again.
+pub const LOG_REST: Duration = Duration::from_secs(1);
 /// Bytes of output buffer that an idle connection keeps.
 pub const OUTPUT_KEPT_BYTES: usize = 1024;
 /// Changes of policies and things that a shard remembers, to refuse grants that are older.

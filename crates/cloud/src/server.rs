@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::limits::ACCEPT_BACKLOG;
 use crate::pki::{Pki, Ready, access_key};
-use crate::shard::{self, Shards};
+use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Shutdown, Trigger, signal};
 use crate::tls::Settings;
 use crate::{api, clock, files, front_door};
@@ -60,6 +60,7 @@ impl Server {
         let records = LocalRecords::open(&directory).map_err(Error::Store)?;
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
         let data_dir = plan.data_dir.clone();
+        let restored = shard::open_all(&data_dir, plan.broker, plan.shards, plan.durability)?;
         let settings = (
             Settings::mqtt(&pki.server).map_err(Error::Tls)?,
             Settings::api(&pki.server).map_err(Error::Tls)?,
@@ -76,6 +77,7 @@ impl Server {
             trigger,
             threads: Vec::new(),
         };
+        let slots = slots.into_iter().zip(restored).collect();
         running.start_threads(slots, (mqtt, api), settings, &shutdown)?;
         running.ready().write(&running.data_dir)?;
         Ok(running)
@@ -85,14 +87,14 @@ impl Server {
 impl Running {
     fn start_threads(
         &mut self,
-        slots: Vec<tokio::sync::mpsc::Receiver<shard::Mail>>,
+        slots: Vec<(tokio::sync::mpsc::Receiver<shard::Mail>, Restored)>,
         (mqtt, api): (TcpListener, TcpListener),
         (mqtt_settings, api_settings): (Settings, Settings),
         shutdown: &Shutdown,
     ) -> Result<(), Error> {
-        for (index, slot) in slots.into_iter().enumerate() {
-            let thread =
-                shard::start(self.control.clone(), index, slot, shutdown.clone()).map_err(Error::Thread)?;
+        for (index, (slot, restored)) in slots.into_iter().enumerate() {
+            let thread = shard::start(self.control.clone(), index, slot, restored, shutdown.clone())
+                .map_err(Error::Thread)?;
             self.threads.push(thread);
         }
         let (control, ended) = (self.control.clone(), shutdown.clone());

@@ -88,6 +88,24 @@ pub const fn publish_acknowledged(id: PacketId) -> [u8; 4] {
     with_id(PacketType::PubAck, id)
 }
 
+/// PUBREC (section 3.5).
+#[must_use]
+pub const fn publish_received(id: PacketId) -> [u8; 4] {
+    with_id(PacketType::PubRec, id)
+}
+
+/// PUBREL (section 3.6).
+#[must_use]
+pub const fn publish_released(id: PacketId) -> [u8; 4] {
+    with_id(PacketType::PubRel, id)
+}
+
+/// PUBCOMP (section 3.7).
+#[must_use]
+pub const fn publish_completed(id: PacketId) -> [u8; 4] {
+    with_id(PacketType::PubComp, id)
+}
+
 /// UNSUBACK (section 3.11).
 #[must_use]
 pub const fn unsubscribe_answer(id: PacketId) -> [u8; 4] {

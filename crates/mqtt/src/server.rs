@@ -9,6 +9,7 @@ use crate::connect::{Connect, ForeignConnect};
 use crate::fault::Malformed;
 use crate::frame::{Decoded, PacketType, decode};
 use crate::packet::{Packet, PacketId, Version};
+#[cfg(test)]
 use crate::publish::{Delivery, Publish};
 use crate::v5;
 
@@ -24,10 +25,16 @@ pub enum Opening<'a> {
 /// What a connected client asks for, in the words of MQTT 5.0: those of 3.1.1 are among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Take this message, at QoS 0 or 1.
+    /// Take this message.
     Publish(v5::Publish<'a>),
     /// A QoS 1 message that the server sent has arrived.
     Acknowledge(PacketId),
+    /// A QoS 2 message that the server sent has arrived, or is refused.
+    Received(PacketId, v5::Reason),
+    /// The client knows that its QoS 2 message has arrived.
+    Release(PacketId),
+    /// The client has forgotten the identifier of a QoS 2 message that the server sent.
+    Completed(PacketId),
     /// Start sending.
     Subscribe(v5::SubscribeRequest<'a>),
     /// Stop sending.
@@ -47,7 +54,7 @@ pub enum Violation {
     SecondConnect,
     /// A packet that only servers send (table 2.1).
     ServerOnly(PacketType),
-    /// A packet of QoS 2, which AWS IoT Core does not support and neither do we.
+    /// A packet of QoS 2, where that is not served: AWS IoT Core does not.
     ExactlyOnce(PacketType),
     /// AUTH, though no authentication method was agreed on (MQTT 5.0 `[MQTT-4.12.0-6]`).
     Authentication,
@@ -181,15 +188,11 @@ pub fn opening(packet: Packet<'_>) -> Result<Opening<'_>, Violation> {
 /// [`Violation`]; close.
 pub fn request(packet: Packet<'_>) -> Result<Request<'_>, Violation> {
     match packet {
-        Packet::Publish(Publish {
-            delivery: Delivery::ExactlyOnce { .. },
-            ..
-        })
-        | Packet::PublishReceived(_)
-        | Packet::PublishReleased(_)
-        | Packet::PublishCompleted(_) => Err(Violation::ExactlyOnce(packet.kind())),
         Packet::Publish(publish) => Ok(Request::Publish(publish.into())),
         Packet::PublishAcknowledged(id) => Ok(Request::Acknowledge(id)),
+        Packet::PublishReceived(id) => Ok(Request::Received(id, v5::Reason::Success)),
+        Packet::PublishReleased(id) => Ok(Request::Release(id)),
+        Packet::PublishCompleted(id) => Ok(Request::Completed(id)),
         Packet::Subscribe(subscribe) => Ok(Request::Subscribe(subscribe.into())),
         Packet::Unsubscribe(unsubscribe) => Ok(Request::Unsubscribe(unsubscribe.into())),
         Packet::PingRequest => Ok(Request::Ping),
@@ -209,15 +212,11 @@ pub fn request(packet: Packet<'_>) -> Result<Request<'_>, Violation> {
 pub fn request_v5(packet: v5::Packet<'_>) -> Result<Request<'_>, Violation> {
     use v5::Packet as P;
     match packet {
-        P::Publish(v5::Publish {
-            delivery: Delivery::ExactlyOnce { .. },
-            ..
-        })
-        | P::PublishReceived(_)
-        | P::PublishReleased(_)
-        | P::PublishCompleted(_) => Err(Violation::ExactlyOnce(packet.kind())),
         P::Publish(publish) => Ok(Request::Publish(publish)),
         P::PublishAcknowledged(answer) => Ok(Request::Acknowledge(answer.id)),
+        P::PublishReceived(answer) => Ok(Request::Received(answer.id, answer.reason)),
+        P::PublishReleased(answer) => Ok(Request::Release(answer.id)),
+        P::PublishCompleted(answer) => Ok(Request::Completed(answer.id)),
         P::Subscribe(subscribe) => Ok(Request::Subscribe(subscribe)),
         P::Unsubscribe(unsubscribe) => Ok(Request::Unsubscribe(unsubscribe)),
         P::PingRequest => Ok(Request::Ping),
@@ -273,12 +272,10 @@ mod tests {
         check(Packet::PublishAcknowledged(id), Ok(()));
         check(Packet::PingRequest, Ok(()));
         check(Packet::Disconnect, Ok(()));
-        let exactly_once = publish(Delivery::ExactlyOnce { id, duplicate: false });
-        check(exactly_once, Err(Violation::ExactlyOnce(PacketType::Publish)));
-        check(
-            Packet::PublishReleased(id),
-            Err(Violation::ExactlyOnce(PacketType::PubRel)),
-        );
+        check(publish(Delivery::ExactlyOnce { id, duplicate: false }), Ok(()));
+        check(Packet::PublishReceived(id), Ok(()));
+        check(Packet::PublishReleased(id), Ok(()));
+        check(Packet::PublishCompleted(id), Ok(()));
         check(
             Packet::PingAnswer,
             Err(Violation::ServerOnly(PacketType::PingResp)),

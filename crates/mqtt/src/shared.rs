@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use crate::encode::{self, Unencodable};
 use crate::packet::PacketId;
@@ -12,7 +13,7 @@ use crate::topic::TopicName;
 use crate::v5::encode::{variable, variable_bytes};
 use crate::v5::{Properties, Property};
 
-/// An encoded message without a receiver: never a repetition, not retained.
+/// An encoded message without a receiver.
 pub struct SharedPublish {
     /// A QoS 1 PUBLISH with identifier 1.
     bytes: Box<[u8]>,
@@ -70,60 +71,78 @@ impl SharedPublish {
         self.bytes.len()
     }
 
-    /// Writes it at QoS 0.
-    pub fn append_at_most_once(&self, out: &mut Vec<u8>) {
-        let (until_id, from_id) = self.bytes.split_at(self.id_at);
-        let topic = until_id.get(self.topic_at..).unwrap_or_default();
-        let payload = from_id.get(2..).unwrap_or_default();
-        let first = encode::publish_first_byte(Delivery::AtMostOnce, false);
-        // It fitted with two bytes more, so this cannot be refused.
-        let _fits = encode::fixed_header(out, first, topic.len() + payload.len());
-        out.extend_from_slice(topic);
+    /// Writes it for a receiver that speaks MQTT 3.1.1.
+    pub fn append(&self, delivery: Delivery, retain: bool, out: &mut Vec<u8>) {
+        let first = encode::publish_first_byte(delivery, retain);
+        let (topic, payload) = self.parts();
+        let Some(id) = delivery.packet_id() else {
+            // It fitted with two bytes more, so this cannot be refused.
+            let _fits = encode::fixed_header(out, first, topic.len() + payload.len());
+            out.extend_from_slice(topic);
+            return out.extend_from_slice(payload);
+        };
+        out.reserve(self.bytes.len());
+        out.push(first);
+        out.extend_from_slice(self.bytes.get(1..self.id_at).unwrap_or_default());
+        out.extend(id.to_bytes());
         out.extend_from_slice(payload);
     }
 
-    /// Writes it at QoS 1.
-    pub fn append_at_least_once(&self, id: PacketId, duplicate: bool, out: &mut Vec<u8>) {
-        out.reserve(self.bytes.len());
-        let (until_id, from_id) = self.bytes.split_at(self.id_at);
-        out.push(encode::publish_first_byte(
-            Delivery::AtLeastOnce { id, duplicate },
-            false,
-        ));
-        out.extend_from_slice(until_id.get(1..).unwrap_or_default());
-        out.extend(id.to_bytes());
-        out.extend_from_slice(from_id.get(2..).unwrap_or_default());
-    }
-}
-
-/// The same message in MQTT 5.0.
-impl SharedPublish {
-    /// Writes it with properties; they are those of a PUBLISH without a message expiry, which comes beside them.
-    pub fn append_v5(
-        &self,
-        delivery: Delivery,
-        properties: Properties<'_>,
-        expiry_seconds: Option<u32>,
-        out: &mut Vec<u8>,
-    ) {
-        let (until_id, from_id) = self.bytes.split_at(self.id_at);
-        let topic = until_id.get(self.topic_at..).unwrap_or_default();
-        let payload = from_id.get(2..).unwrap_or_default();
+    /// Writes it for a receiver that speaks MQTT 5.0. The properties are those of a PUBLISH without what each receiver has of its
+    /// own, which comes beside them.
+    pub fn append_v5(&self, delivery: Delivery, properties: Properties<'_>, own: Own<'_>, out: &mut Vec<u8>) {
+        let (topic, payload) = self.parts();
         let id = delivery.packet_id().map(PacketId::to_bytes);
-        let words = properties.as_bytes().len() + expiry_seconds.map_or(0, |_| 5);
+        let words = properties.as_bytes().len() + own.bytes();
         let length = topic.len() + id.map_or(0, |_| 2) + variable_bytes(words) + words + payload.len();
-        let first = encode::publish_first_byte(delivery, false);
+        let first = encode::publish_first_byte(delivery, own.retain);
         if encode::fixed_header(out, first, length).is_err() {
             return;
         }
         out.extend_from_slice(topic);
         out.extend(id.into_iter().flatten());
         variable(out, words);
-        if let Some(seconds) = expiry_seconds {
-            let _fits = Properties::append(out, Property::MessageExpirySeconds(seconds));
-        }
+        own.append(out);
         out.extend_from_slice(properties.as_bytes());
         out.extend_from_slice(payload);
+    }
+
+    /// The topic with its length, and the payload.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let topic = self.bytes.get(self.topic_at..self.id_at).unwrap_or_default();
+        (topic, self.bytes.get(self.id_at + 2..).unwrap_or_default())
+    }
+}
+
+/// What one receiver's copy has of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own<'a> {
+    /// The RETAIN flag (section 3.3.1.3 of MQTT 5.0).
+    pub retain: bool,
+    /// What is left of the message's time.
+    pub expiry_seconds: Option<u32>,
+    /// The identifiers of the subscriptions that brought it.
+    pub subscriptions: &'a [NonZeroU32],
+}
+
+impl Own<'_> {
+    /// How many bytes the properties of it take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let identifiers = self
+            .subscriptions
+            .iter()
+            .map(|id| 1 + variable_bytes(id.get() as usize));
+        self.expiry_seconds.map_or(0, |_| 5) + identifiers.sum::<usize>()
+    }
+
+    fn append(&self, out: &mut Vec<u8>) {
+        if let Some(seconds) = self.expiry_seconds {
+            let _fits = Properties::append(out, Property::MessageExpirySeconds(seconds));
+        }
+        for id in self.subscriptions {
+            let _fits = Properties::append(out, Property::SubscriptionIdentifier(*id));
+        }
     }
 }
 

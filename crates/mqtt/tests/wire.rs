@@ -414,29 +414,28 @@ fn one_shared_message_reaches_each_receiver_in_its_own_form() {
         let payload = vec![0x5a; payload_bytes];
         let shared = SharedPublish::new(topic, &payload).unwrap();
         assert_eq!((shared.topic(), shared.payload()), ("a/b", &payload[..]));
-        let check = |written: &[u8], delivery| {
-            let mut expected = Vec::new();
-            encode::publish(
-                &mut expected,
-                &Publish {
-                    topic,
-                    payload: &payload,
-                    delivery,
-                    retain: false,
-                },
-            )
-            .unwrap();
+        let check = |delivery, retain| {
+            let publish = Publish {
+                topic,
+                payload: &payload,
+                delivery,
+                retain,
+            };
+            let (mut expected, mut written) = (Vec::new(), Vec::new());
+            encode::publish(&mut expected, &publish).unwrap();
+            shared.append(delivery, retain, &mut written);
             assert!(written == expected, "{payload_bytes} bytes, {delivery:?}");
+            if delivery != Delivery::AtMostOnce {
+                assert_eq!(written.len(), shared.wire_bytes());
+            }
         };
-        let mut out = Vec::new();
-        shared.append_at_most_once(&mut out);
-        check(&out, Delivery::AtMostOnce);
-        for duplicate in [false, true] {
-            let id = PacketId::new(0xabcd).unwrap();
-            out.clear();
-            shared.append_at_least_once(id, duplicate, &mut out);
-            check(&out, Delivery::AtLeastOnce { id, duplicate });
-            assert_eq!(out.len(), shared.wire_bytes());
+        let id = PacketId::new(0xabcd).unwrap();
+        for retain in [false, true] {
+            check(Delivery::AtMostOnce, retain);
+            for duplicate in [false, true] {
+                check(Delivery::AtLeastOnce { id, duplicate }, retain);
+                check(Delivery::ExactlyOnce { id, duplicate }, retain);
+            }
         }
     }
 }

@@ -49,3 +49,12 @@ pub const STORMS_MAX: usize = 8_192;
 pub const STORM_SILENCE_MILLIS: i64 = 10 * 60 * 1000;
 /// Attempts that one read may give.
 pub const ATTEMPTS_READ_MAX: usize = 1_000;
+
+/// Frames of one session log that wait for its writer; a frame is what one turn of a shard has to keep.
+pub const LOG_QUEUE_MAX: usize = 16_384;
+/// Frames in one write.
+pub const LOG_GROUP_MAX: usize = 4_096;
+/// Bytes of one frame of a session log; what is longer is read as damage.
+pub const LOG_FRAME_BYTES_MAX: usize = 1 << 30;
+/// How long a log that is `relaxed` goes without being forced onto the disk while it is written.
+pub const LOG_RELAXED_MILLIS: u64 = 1_000;

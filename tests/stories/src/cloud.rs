@@ -96,6 +96,13 @@ impl Cloud {
         self.child.wait().unwrap();
     }
 
+    /// Ends it without a warning, and begins it again with what it left behind.
+    pub fn kill_and_restart(&mut self, data_dir: &Path, arguments: &[&str]) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        *self = Self::start(data_dir, arguments);
+    }
+
     /// Ends it without a warning, though others may still hold it.
     pub fn kill_now(&self) {
         let pid = self.child.id().to_string();

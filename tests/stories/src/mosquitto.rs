@@ -50,6 +50,43 @@ impl Mosquitto {
         self
     }
 
+    /// The same certificate under another client id.
+    #[must_use]
+    pub fn named(mut self, client_id: &str) -> Self {
+        self.client_id = client_id.to_owned();
+        self
+    }
+
+    /// Subscribes with a session that stays, and goes away as soon as the server has said yes.
+    #[track_caller]
+    pub fn subscribe_and_leave(&self, filter: &str, qos: u8, further: &[&str]) {
+        let mut command = self.command("mosquitto_sub");
+        command.args(["-c", "-E", "-t", filter, "-q", &qos.to_string()]);
+        let _ = run(command.args(further)).well();
+    }
+
+    /// Comes back to a session that stayed and gives the first message, in a format, which may come before the subscription is
+    /// answered.
+    #[track_caller]
+    #[must_use]
+    pub fn come_back(&self, filter: &str, format: &str, further: &[&str]) -> String {
+        let mut command = self.command("mosquitto_sub");
+        command.args([
+            "-c",
+            "-W",
+            SECONDS_MAX,
+            "-C",
+            "1",
+            "-q",
+            "1",
+            "-t",
+            filter,
+            "-F",
+            format,
+        ]);
+        run(command.args(further)).well().stdout.trim().to_owned()
+    }
+
     /// The same client with another certificate file.
     #[must_use]
     pub fn certificate(mut self, file: &Path) -> Self {

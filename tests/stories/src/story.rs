@@ -14,7 +14,7 @@ pub struct Story {
     pub aws: Aws,
     /// All keys and certificates.
     pub certificates: Certificates,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Story {
@@ -35,8 +35,18 @@ impl Story {
             cloud,
             aws,
             certificates,
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// Kills the cloud without a warning and starts it again.
+    ///
+    /// # Panics
+    /// At the first surprise.
+    pub fn kill_and_restart(&mut self, arguments: &[&str]) {
+        let data_dir = self.folder.path().join("cloud");
+        self.cloud.kill_and_restart(&data_dir, arguments);
+        self.aws = self.cloud.aws().unwrap();
     }
 
     /// A device that the signer certified, not yet known to the cloud.

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::{
-    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Limits, Message, Node, Outgoing,
-    SessionId, Trust,
+    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Limits, Node, NodeIndex,
+    Outgoing, SessionId, Trust,
 };
 use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::{
@@ -129,7 +129,7 @@ struct Live {
 
 /// Something between nodes, or between the control plane and a node.
 enum Flying {
-    Message(Arc<Message>),
+    Message(Forward),
     Trust { client: usize, role: Role, epoch: u64 },
 }
 
@@ -157,7 +157,7 @@ impl World {
         let node = |_| {
             Node::new(Config {
                 limits,
-                matching: Matching::Aws,
+                ..Config::AWS
             })
         };
         let client = |index: usize| Client {
@@ -213,14 +213,20 @@ impl World {
 
     fn act(&mut self, node: usize, action: Action) {
         match action {
-            Action::Forward(message) => {
+            Action::Forward(forward) => {
                 let others = (0..self.nodes.len()).filter(|other| *other != node);
                 self.flying
-                    .extend(others.map(|other| (other, Flying::Message(Arc::clone(&message)))));
+                    .extend(others.map(|other| (other, Flying::Message(forward.clone()))));
             }
-            Action::Send { connection, packet } => self.arrive(connection, &packet),
+            Action::Send {
+                connection, packet, ..
+            } => self.arrive(connection, &packet),
             Action::LookAgain { .. } => self.looked_again += 1,
-            Action::Close { .. } | Action::Attached { .. } | Action::Refused(_) => {}
+            Action::Close { .. }
+            | Action::Attached { .. }
+            | Action::Refused(_)
+            | Action::Keep(_)
+            | Action::Share(_) => {}
         }
     }
 
@@ -437,12 +443,14 @@ impl World {
         let index = self.dice.below(self.flying.len());
         let (node, flying) = self.flying.swap_remove(index);
         match flying {
-            Flying::Message(message) => {
+            Flying::Message(forward) => {
+                let message = &forward.message;
                 if !message.topic().starts_with('$') {
                     self.expect(node, message.topic(), number(message.payload()));
                 }
                 let flying = self.flying.len();
-                self.event(node, Event::Forwarded(message));
+                let from = NodeIndex(u16::MAX);
+                self.event(node, Event::Forwarded { from, forward });
                 assert_eq!(self.flying.len(), flying, "a forwarded message is not sent on");
             }
             Flying::Trust { client, role, epoch } => self.land_trust(node, client, role, epoch),

@@ -5,7 +5,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use cloud::{Config, FirstConnect};
+use cloud::{Config, Durability, FirstConnect, Profile, Switches};
 use toml::Table;
 
 use crate::{
@@ -60,8 +60,18 @@ impl Effective {
             allow_simulated,
             shards,
             endpoint,
+            profile,
+            durability,
             ..
         } = &self.config;
+        let profile = match profile {
+            Profile::Aws => "aws",
+            Profile::SelfHost => "self-host",
+        };
+        let durability = match durability {
+            Durability::Strict => "strict",
+            Durability::Relaxed => "relaxed (an acknowledged message may be lost with the machine's power)",
+        };
         let first_connect = match first_connect {
             FirstConnect::Close => "close",
             FirstConnect::Hold => "hold",
@@ -73,7 +83,9 @@ impl Effective {
             ("hostnames", hostnames.join(", ")),
             ("account", account.clone()),
             ("region", region.clone()),
-            ("profile", "aws".to_owned()),
+            ("profile", profile.to_owned()),
+            ("switches", self.switches()),
+            ("durability", durability.to_owned()),
             ("first_connect", first_connect.to_owned()),
             ("allow_simulated", allow_simulated.to_string()),
             (
@@ -96,6 +108,22 @@ impl Effective {
         .into_iter()
         .map(|(key, value)| (key, value, self.origin(key)))
         .collect()
+    }
+
+    /// Which switches are on, as the profile and the file have it.
+    fn switches(&self) -> String {
+        let Ok(switches) = self.config.switches() else {
+            return String::new();
+        };
+        let on = Switches::TABLE
+            .iter()
+            .filter(|line| switches.value(line.name) == Some(true));
+        let on: Vec<&str> = on.map(|line| line.name).collect();
+        match on.len() {
+            0 => "all off: as AWS".to_owned(),
+            all if all == Switches::TABLE.len() => "all on: as the standards say".to_owned(),
+            _ => format!("on: {}", on.join(", ")),
+        }
     }
 
     fn origin(&self, key: &str) -> Origin {

@@ -6,23 +6,21 @@ use std::collections::BTreeMap;
 
 use mqtt::{Matching, TopicName};
 
-use crate::event::ConnectionId;
-
-use super::subscribers::{Subscribers, Wanted};
+use super::leaf::{Leaf, Matched};
 
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     children: BTreeMap<Box<str>, Self>,
     any_level: Option<Box<Self>>,
     /// Filters that end with this level.
-    here: Subscribers,
+    here: Leaf,
     /// Filters that end with `#` after this level.
-    beneath: Subscribers,
+    beneath: Leaf,
 }
 
 impl Tree {
     /// The place of a filter, made if it is not there.
-    pub(crate) fn at(&mut self, filter: &str) -> &mut Subscribers {
+    pub(crate) fn at(&mut self, filter: &str) -> &mut Leaf {
         let mut tree = self;
         for level in filter.split('/') {
             tree = match level {
@@ -34,20 +32,21 @@ impl Tree {
         &mut tree.here
     }
 
-    pub(crate) fn remove(&mut self, filter: &str, connection: ConnectionId) {
+    /// Changes the place of a filter, if it is there, and cuts off what is empty then.
+    pub(crate) fn change(&mut self, filter: &str, change: &mut dyn FnMut(&mut Leaf)) {
         let (level, rest) = match filter.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
             None => (filter, None),
         };
         if level == "#" {
-            return self.beneath.remove(connection);
+            return change(&mut self.beneath);
         }
         let Some(child) = self.child_mut(level) else {
             return;
         };
         match rest {
-            Some(rest) => child.remove(rest, connection),
-            None => child.here.remove(connection),
+            Some(rest) => child.change(rest, change),
+            None => change(&mut child.here),
         }
         if child.is_empty() {
             match level {
@@ -71,41 +70,36 @@ impl Tree {
             && self.beneath.is_empty()
     }
 
-    /// Adds every subscription that a message on `topic` matches, in no order, one connection perhaps more than once.
-    pub(crate) fn matches(
-        &self,
-        topic: TopicName<'_>,
-        matching: Matching,
-        found: &mut Vec<(ConnectionId, Wanted)>,
-    ) {
+    /// Adds every subscription that a message on `topic` matches, in no order, one session perhaps more than once.
+    pub(crate) fn matches(&self, topic: TopicName<'_>, matching: Matching, matched: &mut Matched) {
         if !topic.is_reserved() {
-            return self.collect(topic.as_str(), matching, found);
+            return self.collect(topic.as_str(), matching, matched);
         }
         // A filter that begins with a wildcard does not match a topic that begins with $ ([MQTT-4.7.2-1]).
         let (level, rest) = split(topic.as_str());
         if let Some(child) = self.children.get(level) {
-            child.collect_rest(rest, matching, found);
+            child.collect_rest(rest, matching, matched);
         }
     }
 
-    fn collect(&self, levels: &str, matching: Matching, found: &mut Vec<(ConnectionId, Wanted)>) {
-        found.extend(self.beneath.iter());
+    fn collect(&self, levels: &str, matching: Matching, matched: &mut Matched) {
+        self.beneath.collect(matched);
         let (level, rest) = split(levels);
         for child in [self.children.get(level), self.any_level.as_deref()]
             .into_iter()
             .flatten()
         {
-            child.collect_rest(rest, matching, found);
+            child.collect_rest(rest, matching, matched);
         }
     }
 
-    fn collect_rest(&self, rest: Option<&str>, matching: Matching, found: &mut Vec<(ConnectionId, Wanted)>) {
+    fn collect_rest(&self, rest: Option<&str>, matching: Matching, matched: &mut Matched) {
         match rest {
-            Some(rest) => self.collect(rest, matching, found),
+            Some(rest) => self.collect(rest, matching, matched),
             None => {
-                found.extend(self.here.iter());
+                self.here.collect(matched);
                 if matching == Matching::Standard {
-                    found.extend(self.beneath.iter());
+                    self.beneath.collect(matched);
                 }
             }
         }

@@ -7,7 +7,8 @@ use identity::UnixMillis;
 use policy::{Action as PolicyAction, Resource, ThingFacts};
 
 use crate::action::{Actions, CloseReason};
-use crate::event::{ConnectionId, ThingChange, Trust};
+use crate::event::{ThingChange, Trust};
+use crate::record::{Record, SessionKey};
 use crate::refusal::{Attempt, Reason};
 
 use super::Node;
@@ -21,21 +22,21 @@ impl Node {
             return;
         };
         tenant.trust_changed(trust.certificate, trust.epoch);
-        for connection in tenant.connections_of(trust.certificate) {
-            let Some(session) = self.sessions.get_mut(&connection) else {
+        for key in tenant.sessions_of(trust.certificate) {
+            let live = self
+                .sessions
+                .get_mut(&key)
+                .and_then(|session| session.live.as_mut());
+            // A change that was overtaken by a later one takes nothing back.
+            let Some(live) = live.filter(|live| live.grant.epoch <= trust.epoch) else {
                 continue;
             };
-            // A change that was overtaken by a later one takes nothing back.
-            if session.grant.epoch > trust.epoch {
-                continue;
-            }
             if let Some(grant) = &trust.grant {
-                session.grant = Arc::clone(grant);
-                session.trust_changed(now);
-                self.check_will_again(connection, now, actions);
+                live.grant = Arc::clone(grant);
+                self.trust_changed(key, now, actions);
             } else {
-                self.refuse(connection, Attempt::Stay, Reason::TrustWithdrawn, actions);
-                self.close(connection, CloseReason::TrustWithdrawn, now, actions);
+                self.refuse(key, Attempt::Stay, Reason::TrustWithdrawn, actions);
+                self.close(key, CloseReason::TrustWithdrawn, now, actions);
             }
         }
     }
@@ -46,32 +47,52 @@ impl Node {
             .tenant_indices
             .get(&change.tenant)
             .and_then(|index| self.tenants.get(*index));
-        let connection = tenant
+        let key = tenant
             .and_then(|tenant| tenant.clients.get(change.name.as_str()))
             .copied();
-        let Some(connection) = connection else { return };
-        let Some(session) = self.sessions.get_mut(&connection) else {
-            return;
-        };
-        let is_attached = change.attached_to.contains(&session.grant.certificate);
+        let Some(key) = key else { return };
+        let live = self
+            .sessions
+            .get_mut(&key)
+            .and_then(|session| session.live.as_mut());
+        let Some(live) = live else { return };
+        let is_attached = change.attached_to.contains(&live.grant.certificate);
         let facts = change.facts.map(|facts| ThingFacts {
             is_attached,
             ..facts.clone()
         });
-        session.context.set_thing(facts.as_ref());
-        session.trust_changed(now);
-        self.check_will_again(connection, now, actions);
+        live.context.set_thing(facts.as_ref());
+        self.trust_changed(key, now, actions);
     }
 
-    /// A will that the client could not leave any more is taken back.
-    fn check_will_again(&mut self, connection: ConnectionId, now: UnixMillis, actions: &mut Actions) {
-        let Some(session) = self.sessions.get_mut(&connection) else {
+    /// What the client may do has changed: refusals are told from the beginning, what waits for it must still be allowed, and a
+    /// will that it could not leave any more is taken back.
+    fn trust_changed(&mut self, key: SessionKey, now: UnixMillis, actions: &mut Actions) {
+        let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        let Some(will) = session.will.clone() else { return };
-        if let Err(reason) = session.check(PolicyAction::Publish, Resource::topic(will.topic()), now) {
+        if let Some(live) = &mut session.live {
+            live.refusals_told = 0;
+        }
+        self.take_back(key, now, actions);
+        self.check_will_again(key, now, actions);
+    }
+
+    fn check_will_again(&mut self, key: SessionKey, now: UnixMillis, actions: &mut Actions) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let (Some(will), Some(live)) = (&session.will, &session.live) else {
+            return;
+        };
+        let topic = will.message.topic();
+        if let Err(reason) = live.check(PolicyAction::Publish, Resource::topic(topic), now) {
+            let attempt = Attempt::Will(topic.into());
             session.will = None;
-            self.refuse(connection, Attempt::Will(will.topic().into()), reason, actions);
+            if self.kept.contains(&key) {
+                self.journal.keep(Record::WillDone { key }, actions);
+            }
+            self.refuse(key, attempt, reason, actions);
         }
     }
 }

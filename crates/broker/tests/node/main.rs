@@ -3,6 +3,7 @@
 
 mod connecting;
 mod publishing;
+mod sessions;
 mod subscribing;
 mod trust;
 mod version_5;
@@ -12,8 +13,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::{
-    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Limits, Message, Node, SessionId,
-    ThingChange, Trust,
+    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Gate, Limits, Message, Node,
+    NodeIndex, Record, Restoring, SessionId, ThingChange, Trust,
 };
 use identity::{CertificateId, Explained, Tenant, UnixMillis};
 use mqtt::{
@@ -47,6 +48,19 @@ fn message(topic: &str, qos: QoS) -> Arc<Message> {
     Message::new(Tenant::default(), TopicName::new(topic).unwrap(), b"m", qos).unwrap()
 }
 
+/// A message that another node forwards.
+fn forwarded(message: Arc<Message>) -> Event<'static> {
+    Event::Forwarded {
+        from: NodeIndex(1),
+        forward: Forward {
+            message,
+            chosen: Arc::new([]),
+            relay: None,
+            after: Gate::NONE,
+        },
+    }
+}
+
 fn asks<'a>(client_id: &'a str) -> Connect<'a> {
     Connect {
         client_id,
@@ -74,6 +88,11 @@ struct Bench {
     events: bool,
     /// Those who speak MQTT 5.0.
     v5: BTreeSet<u64>,
+    config: Config,
+    /// All that was kept.
+    log: Vec<Record>,
+    /// What waits at a gate says so.
+    gates: bool,
 }
 
 impl Bench {
@@ -89,12 +108,18 @@ impl Bench {
     }
 
     fn with(limits: Limits) -> Self {
-        let node = Node::new(Config {
+        Self::of(Config {
             limits,
             ..Config::default()
-        });
+        })
+    }
+
+    fn of(config: Config) -> Self {
         Self {
-            node,
+            node: Node::new(config),
+            config,
+            log: Vec::new(),
+            gates: false,
             now: UnixMillis(1_000_000),
             events: false,
             v5: BTreeSet::new(),
@@ -104,16 +129,48 @@ impl Bench {
     fn step(&mut self, event: Event<'_>) -> Vec<String> {
         let mut actions = Actions::new();
         self.node.step(event, self.now, &mut actions);
+        self.show_all(&mut actions)
+    }
+
+    fn show_all(&mut self, actions: &mut Actions) -> Vec<String> {
+        let kept = actions.iter().filter_map(|action| match action {
+            Action::Keep(record) => Some(record.clone()),
+            _ => None,
+        });
+        self.log.extend(kept);
         actions
             .drain()
-            .map(|action| match &action {
-                Action::Send { connection, packet } if self.v5.contains(&connection.0) => {
-                    version_5::show(connection.0, packet)
-                }
-                other => show(other),
-            })
+            .map(|action| self.show(&action))
             .filter(|line| self.events || !line.contains("$aws/events/"))
+            .filter(|line| !line.starts_with("keep "))
             .collect()
+    }
+
+    fn show(&self, action: &Action) -> String {
+        let line = match action {
+            Action::Send {
+                connection, packet, ..
+            } if self.v5.contains(&connection.0) => version_5::show(connection.0, packet),
+            other => show(other),
+        };
+        match action {
+            Action::Send { after, .. } if self.gates && *after != Gate::NONE => format!("{line} (waits)"),
+            _ => line,
+        }
+    }
+
+    /// Everything is lost but what was kept. A node made of it is what this one was, and so is one made of its checkpoint.
+    fn restart(&mut self) -> Vec<String> {
+        let log = std::mem::take(&mut self.log);
+        let (mut node, mut actions) = restored(self.config, &log, self.now);
+        self.log = snapshot(&mut node, self.now);
+        let (mut again, _) = restored(self.config, &self.log, self.now);
+        assert_eq!(
+            format!("{:?}", self.log),
+            format!("{:?}", snapshot(&mut again, self.now))
+        );
+        self.node = restored(self.config, &self.log, self.now).0;
+        self.show_all(&mut actions)
     }
 
     fn attach(&mut self, id: u64, grant: &Arc<Grant>, connect: Connect<'_>) -> Vec<String> {
@@ -230,6 +287,24 @@ impl Bench {
     }
 }
 
+fn restored(config: Config, log: &[Record], now: UnixMillis) -> (Node, Actions) {
+    let mut restoring = Restoring::new(config);
+    for record in log {
+        restoring.take(record.clone()).unwrap();
+    }
+    restoring.finish(now)
+}
+
+fn snapshot(node: &mut Node, now: UnixMillis) -> Vec<Record> {
+    let mut actions = Actions::new();
+    node.snapshot(now, &mut actions);
+    let records = actions.drain().map(|action| match action {
+        Action::Keep(record) => record,
+        other => panic!("{other:?}"),
+    });
+    records.collect()
+}
+
 fn packet_id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
 }
@@ -246,7 +321,9 @@ fn whole(bytes: &[u8]) -> Packet<'_> {
 
 fn show(action: &Action) -> String {
     match action {
-        Action::Send { connection, packet } => {
+        Action::Send {
+            connection, packet, ..
+        } => {
             let mut bytes = Vec::new();
             packet.append_to(&mut bytes);
             format!("{} < {}", connection.0, show_packet(&whole(&bytes)))
@@ -254,10 +331,12 @@ fn show(action: &Action) -> String {
         Action::Close { connection, reason } => format!("{} closed {}", connection.0, reason.aws_name()),
         Action::Attached { connection } => format!("{} attached", connection.0),
         Action::LookAgain { connection } => format!("{} look again", connection.0),
-        Action::Forward(message) => format!("forward {}", message.topic()),
+        Action::Forward(forward) => format!("forward {}", forward.message.topic()),
+        Action::Share(share) => format!("share {} {} {}", share.filter, share.present, share.away),
+        Action::Keep(record) => format!("keep {record:?}"),
         Action::Refused(refusal) => format!(
             "{} may not {}: {}",
-            refusal.connection.0,
+            refusal.connection.map_or(0, |connection| connection.0),
             refusal.attempt,
             refusal.reason.code()
         ),
@@ -266,8 +345,13 @@ fn show(action: &Action) -> String {
 
 fn show_packet(packet: &Packet<'_>) -> String {
     match packet {
-        Packet::ConnectAnswer(answer) => format!("CONNACK {}", answer.code),
+        Packet::ConnectAnswer(answer) => {
+            format!("CONNACK {}{}", answer.code, present(answer.session_present))
+        }
         Packet::PublishAcknowledged(id) => format!("PUBACK {id}"),
+        Packet::PublishReceived(id) => format!("PUBREC {id}"),
+        Packet::PublishReleased(id) => format!("PUBREL {id}"),
+        Packet::PublishCompleted(id) => format!("PUBCOMP {id}"),
         Packet::SubscribeAnswer(answer) => {
             let codes = answer
                 .codes
@@ -284,14 +368,29 @@ fn show_packet(packet: &Packet<'_>) -> String {
                 .map(|id| format!(" id {id}"))
                 .unwrap_or_default();
             let payload = String::from_utf8_lossy(publish.payload);
+            let marks = marks(publish.delivery, publish.retain);
             format!(
-                "{} QoS {}{id} {payload}",
+                "{} QoS {}{id} {payload}{marks}",
                 publish.topic,
                 publish.delivery.qos().bits()
             )
         }
         other => panic!("{other:?} is never sent"),
     }
+}
+
+fn present(session_present: bool) -> &'static str {
+    if session_present { ", session present" } else { "" }
+}
+
+/// What is unusual about a message.
+fn marks(delivery: Delivery, retain: bool) -> String {
+    let repeated = matches!(
+        delivery,
+        Delivery::AtLeastOnce { duplicate: true, .. } | Delivery::ExactlyOnce { duplicate: true, .. }
+    );
+    let mark = |is: bool, mark: &'static str| if is { mark } else { "" };
+    format!("{}{}", mark(repeated, " DUP"), mark(retain, " RETAIN"))
 }
 
 const NOTHING: [&str; 0] = [];

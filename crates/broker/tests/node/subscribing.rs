@@ -12,14 +12,14 @@ fn each_filter_is_decided_alone() {
             &[
                 ("dt/a", QoS::AtLeastOnce),
                 ("secret/#", QoS::AtLeastOnce),
-                ("$share/g/dt/a", QoS::AtMostOnce),
+                ("$share/g", QoS::AtMostOnce),
                 ("$aws/things/x/jobs/notify", QoS::AtMostOnce),
                 ("cmd/+", QoS::AtMostOnce)
             ]
         ),
         [
             r#"1 may not subscribe to "secret/#": broker.policy"#,
-            r#"1 may not subscribe to "$share/g/dt/a": broker.not_served"#,
+            r#"1 may not subscribe to "$share/g": broker.rule"#,
             r#"1 may not subscribe to "$aws/things/x/jobs/notify": broker.topic.reserved"#,
             "1 < SUBACK 7 01 80 80 80 00",
         ]

@@ -46,7 +46,7 @@ fn nothing_crosses_tenants() {
         ["1 < a QoS 0 m", "forward a"]
     );
     assert_eq!(
-        bench.step(Event::Forwarded(message("a", QoS::AtMostOnce))),
+        bench.step(forwarded(message("a", QoS::AtMostOnce))),
         ["1 < a QoS 0 m"]
     );
     let withdrawn = Trust {
@@ -163,7 +163,7 @@ fn messages_that_wait_are_decided_again_when_trust_changes() {
     bench.connect(1, EVERYTHING);
     bench.subscribe(1, &[("#", QoS::AtLeastOnce)]);
     for topic in ["a", "secret", "b"] {
-        bench.step(Event::Forwarded(message(topic, QoS::AtLeastOnce)));
+        bench.step(forwarded(message(topic, QoS::AtLeastOnce)));
     }
     let no_secret = r#"[{"Effect": "Allow", "Action": "*", "Resource": "*"},
         {"Effect": "Deny", "Action": "iot:Receive", "Resource": "arn:aws:iot:*:*:topic/secret"}]"#;
@@ -176,7 +176,7 @@ fn messages_that_wait_are_decided_again_when_trust_changes() {
     }));
     assert_eq!(
         bench.send(1, Packet::PublishAcknowledged(packet_id(1))),
-        ["1 < b QoS 1 id 2 m"]
+        ["1 < b QoS 1 id 3 m"]
     );
 }
 
@@ -187,7 +187,7 @@ fn a_thing_that_changes_changes_what_its_client_may() {
     let mut bench = Bench::new();
     bench.connect(1, own_topic);
     bench.subscribe(1, &[("c1", QoS::AtMostOnce)]);
-    let deliver = |bench: &mut Bench| bench.step(Event::Forwarded(message("c1", QoS::AtMostOnce)));
+    let deliver = |bench: &mut Bench| bench.step(forwarded(message("c1", QoS::AtMostOnce)));
     let refused = [r#"1 may not receive from "c1": broker.policy"#];
     assert_eq!(deliver(&mut bench), refused);
     let name = "c1".parse().unwrap();

@@ -20,7 +20,9 @@ pub(super) fn show(connection: u64, packet: &Outgoing) -> String {
     };
     assert_eq!(length, bytes.len());
     let line = match packet {
-        v5::Packet::ConnectAnswer(answer) => format!("CONNACK {}", answer.reason),
+        v5::Packet::ConnectAnswer(answer) => {
+            format!("CONNACK {}{}", answer.reason, present(answer.session_present))
+        }
         v5::Packet::PublishAcknowledged(answer) => format!("PUBACK {} {}", answer.id, answer.reason),
         v5::Packet::SubscribeAnswer(answer) => {
             let reasons = answer.reasons.map(|reason| reason.to_string());
@@ -36,18 +38,22 @@ pub(super) fn show(connection: u64, packet: &Outgoing) -> String {
                 .collect::<String>();
             let payload = String::from_utf8_lossy(publish.payload);
             let topic = publish.topic.unwrap();
-            format!("{topic} QoS {} {payload}{words}", publish.delivery.qos().bits())
+            let marks = marks(publish.delivery, publish.retain);
+            format!(
+                "{topic} QoS {} {payload}{words}{marks}",
+                publish.delivery.qos().bits()
+            )
         }
         other => panic!("{other:?} is never sent"),
     };
     format!("{connection} < {line}")
 }
 
-fn asks5(client_id: &str) -> v5::Connect<'_> {
+pub(super) fn asks5(client_id: &str) -> v5::Connect<'_> {
     asks(client_id).into()
 }
 
-fn words(properties: &[Property<'_>]) -> Vec<u8> {
+pub(super) fn words(properties: &[Property<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for property in properties {
         Properties::append(&mut bytes, *property).unwrap();
@@ -55,7 +61,7 @@ fn words(properties: &[Property<'_>]) -> Vec<u8> {
     bytes
 }
 
-fn of(bytes: &[u8], place: Place) -> Properties<'_> {
+pub(super) fn of(bytes: &[u8], place: Place) -> Properties<'_> {
     Properties::new(bytes, place).unwrap()
 }
 
@@ -174,16 +180,16 @@ fn welcome(connect: v5::Connect<'_>) -> Vec<String> {
 }
 
 #[test]
-fn the_connack_says_what_aws_says_and_what_is_not_served() {
+fn the_connack_says_what_aws_says() {
     let offered = [
         "[21, 00, 64]",
         "[24, 01]",
-        "[25, 00]",
+        "[25, 01]",
         "[27, 00, 02, 48, 00]",
         "[22, 00, 08]",
         "[28, 01]",
         "[29, 00]",
-        "[2a, 00]",
+        "[2a, 01]",
     ];
     let check = |connect: v5::Connect<'_>, more: &[&str]| {
         let mut expected: Vec<&str> = offered.iter().chain(more).copied().collect();
@@ -206,7 +212,7 @@ fn the_connack_says_what_aws_says_and_what_is_not_served() {
         properties: of(&properties, Place::Connect),
         ..asks5("c1")
     };
-    check(staying, &["[13, 00, 3c]", "[11, 00, 00, 00, 00]"]);
+    check(staying, &["[13, 00, 3c]", "[11, 00, 00, 0e, 10]"]);
 }
 
 #[test]
@@ -245,8 +251,8 @@ fn a_refused_connect_is_told_why() {
     );
     check(
         with_will(QoS::AtMostOnce, true),
-        EVERYTHING,
-        "retain not supported",
+        r#"[{"Effect": "Allow", "Action": "*", "Resource": "*"}, {"Effect": "Deny", "Action": "iot:RetainPublish", "Resource": "*"}]"#,
+        "not authorized",
     );
 }
 
@@ -395,7 +401,6 @@ fn what_is_not_served_is_told() {
         retain: true,
         properties: Properties::NONE,
     };
-    check(v5::Packet::Publish(publish), "retain not supported");
     let exactly_once = Delivery::ExactlyOnce {
         id: packet_id(1),
         duplicate: false,
@@ -434,7 +439,8 @@ fn each_filter_has_its_reason() {
     check("dt/#", "granted QoS 1");
     check("other", "not authorized");
     check("$aws/things/x", "topic filter invalid");
-    check("$share/g/dt/x", "shared subscriptions not supported");
+    check("$share/g/dt/x", "granted QoS 1");
+    check("$share/g", "topic filter invalid");
     let said = bench.subscribe5(1, "dt/#", QoS::ExactlyOnce, false);
     assert_eq!(said[1], "1 < DISCONNECT QoS not supported");
 

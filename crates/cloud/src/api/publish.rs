@@ -1,8 +1,7 @@
 //! Publish: a message into the broker, by an API caller.
 //!
 //! It stands between the wire and the shards. The caller's access key may publish anywhere that is not reserved. QoS 1 is
-//! answered when the shards have the message; no session outlives its connection in this release, so there is nobody else
-//! to keep it for.
+//! answered when the message is durable for every session that waits for it, and a retained one when it is durable itself.
 
 use broker::Message;
 use mqtt::{QoS, TopicName};
@@ -34,12 +33,6 @@ pub(super) async fn publish(request: &Request<'_>, input: Input) -> Result<Answe
             ));
         }
     };
-    if input.retain {
-        return Err(wrong(
-            "cloud.api.retain",
-            "retained messages are not served by this release".into(),
-        ));
-    }
     let topic = check_topic(&input.topic)?;
     if request.body.len() > broker::limits::PAYLOAD_BYTES_MAX {
         return Err(ApiFault::TooLarge {
@@ -48,6 +41,10 @@ pub(super) async fn publish(request: &Request<'_>, input: Input) -> Result<Answe
     }
     let message = Message::new(request.call.tenant, topic, request.body, qos)
         .map_err(|error| wrong("cloud.api.topic", error.to_string()))?;
+    let message = match input.retain {
+        true => Message::retained(message),
+        false => message,
+    };
     request.control.shards.publish(message).await?;
     Ok(nothing())
 }

@@ -33,6 +33,8 @@ pub(super) struct Connection {
     /// The CONNECT, until it is answered.
     pub(super) opening: Option<Box<Opening>>,
     pub(super) client: Box<Client>,
+    /// Whether its CONNACK is on its way.
+    pub(super) welcomed: bool,
     /// Whether it is on the shard's list of connections with something to send.
     pub(super) touched: bool,
     /// Wakes the task of this connection.
@@ -118,6 +120,7 @@ impl Connection {
             version: Version::default(),
             opening: Some(Box::new(opening)),
             client: Box::new(client),
+            welcomed: false,
             touched: false,
             waker: None,
             output: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::{Message, Trust};
+use broker::{Forward, Message, RetainedMessage, Share, Trust};
 use identity::{CertificateId, Tenant, ThingName};
 use policy::ThingFacts;
 use tokio::sync::oneshot;
@@ -13,10 +13,58 @@ use super::Arrival;
 pub(crate) enum Mail {
     /// A client that may come in.
     Arrive(Box<Arrival>),
-    /// Messages that another shard's clients published.
-    Forwarded(Vec<Arc<Message>>),
+    /// What another shard sends.
+    Parcels {
+        /// Which.
+        from: usize,
+        /// What.
+        parcels: Vec<Parcel>,
+        /// Confirm under this number when what had to be kept of it is durable; 0: nothing had to.
+        receipt: u64,
+        /// How often that shard has begun anew.
+        life: u32,
+    },
+    /// Another shard has made durable what it was sent.
+    Confirmed {
+        /// Which.
+        from: usize,
+        /// Up to this number.
+        number: u64,
+        /// In this life of the receiver.
+        life: u32,
+    },
+    /// Another shard lost what it has not confirmed.
+    Lost {
+        /// Which.
+        from: usize,
+    },
     /// A message of the server or its API.
-    Publish(Arc<Message>),
+    Publish {
+        /// Which.
+        message: Arc<Message>,
+        /// Answered when it is kept for all who are to get it.
+        answer: Option<oneshot::Sender<bool>>,
+    },
+    /// Asks for the message that stays on a topic.
+    Retained {
+        /// Whose.
+        tenant: Tenant,
+        /// Where.
+        topic: Box<str>,
+        /// Answered at once.
+        answer: oneshot::Sender<Option<RetainedMessage>>,
+    },
+    /// Asks for a page of the messages that stay on topics.
+    ListRetained {
+        /// Whose.
+        tenant: Tenant,
+        /// After this topic; none: from the first.
+        after: Option<Box<str>>,
+        /// At most so many.
+        count: usize,
+        /// Answered at once.
+        answer: oneshot::Sender<Vec<RetainedMessage>>,
+    },
     /// Certificates may do something else from now on.
     Trust {
         /// What changed.
@@ -42,6 +90,15 @@ pub(crate) enum Mail {
         /// Answered with the certificates of live connections that have it.
         answer: oneshot::Sender<Vec<CertificateId>>,
     },
+}
+
+/// What one shard sends another.
+#[derive(Clone, Debug)]
+pub(crate) enum Parcel {
+    /// A message.
+    Forward(Forward),
+    /// Who takes part in a shared subscription.
+    Share(Share),
 }
 
 /// What is known of a thing after a change.

@@ -6,15 +6,16 @@
 
 mod changes;
 mod connection;
+mod gates;
+mod log;
 mod mail;
 mod run;
 mod state;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use broker::{Message, Trust};
+use broker::{Message, RetainedMessage, Trust};
 use fleet::record::Thing;
 use identity::{AccountId, CertificateId, Tenant};
 use mqtt::{QoS, TopicName};
@@ -22,6 +23,7 @@ use policy::{CertificateFacts, Grant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub(crate) use log::{Restored, open_all};
 pub(crate) use mail::{Mail, ThingNews};
 pub(crate) use run::start;
 
@@ -66,6 +68,8 @@ pub(crate) struct Shards {
     mailboxes: Arc<[mpsc::Sender<Mail>]>,
     /// Whether any client has ever subscribed to messages of the server's own.
     listened: Arc<AtomicBool>,
+    /// By shard, the subscriptions of sessions that outlive their connection.
+    kept: Arc<[AtomicUsize]>,
 }
 
 impl Shards {
@@ -77,6 +81,7 @@ impl Shards {
             Self {
                 mailboxes: mailboxes.into(),
                 listened: Arc::default(),
+                kept: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             },
             slots,
         )
@@ -99,9 +104,7 @@ impl Shards {
         client_id: &str,
         arrival: Box<Arrival>,
     ) -> Result<(), Box<Arrival>> {
-        let mut hasher = DefaultHasher::new();
-        (account, client_id).hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % self.mailboxes.len().max(1) as u64).unwrap_or(0);
+        let index = log::shard_of(account, client_id, self.mailboxes.len());
         let Some(mailbox) = self.mailboxes.get(index) else {
             return Err(arrival);
         };
@@ -123,14 +126,83 @@ impl Shards {
         };
         let message = Message::new(*tenant, topic, &announcement.payload, QoS::AtLeastOnce);
         if let (Ok(message), Some(mailbox)) = (message, self.mailboxes.first()) {
-            let _ = mailbox.try_send(Mail::Publish(message));
+            let answer = None;
+            let _ = mailbox.try_send(Mail::Publish { message, answer });
         }
     }
 
-    /// Publishes a message of an API caller; ends when the shards have it.
+    /// Publishes a message of an API caller; at QoS 1 it ends when the message is kept for all who are to get it.
     pub(crate) async fn publish(&self, message: Arc<Message>) -> Result<(), ApiFault> {
         let mailbox = self.mailboxes.first().ok_or_else(stopped)?;
-        mailbox.send(Mail::Publish(message)).await.map_err(|_| stopped())
+        let (sender, receiver) = oneshot::channel();
+        let promises = message.qos() != QoS::AtMostOnce || message.is_retained();
+        let answer = promises.then_some(sender);
+        let sent = mailbox.send(Mail::Publish { message, answer }).await;
+        sent.map_err(|_| stopped())?;
+        if promises {
+            let kept = timeout(TRUST_DEADLINE, receiver).await;
+            kept.map_err(|_| late("keep a message"))?.map_err(|_| stopped())?;
+        }
+        Ok(())
+    }
+
+    /// The message that stays on a topic.
+    #[expect(dead_code, reason = "for GetRetainedMessage, which comes next")]
+    pub(crate) async fn retained(
+        &self,
+        tenant: &Tenant,
+        topic: &str,
+    ) -> Result<Option<RetainedMessage>, ApiFault> {
+        let (tenant, topic) = (*tenant, topic.into());
+        self.ask_first(|answer| Mail::Retained {
+            tenant,
+            topic,
+            answer,
+        })
+        .await
+    }
+
+    /// One page of the messages that stay on topics, in the order of the topics, beginning after one.
+    #[expect(dead_code, reason = "for ListRetainedMessages, which comes next")]
+    pub(crate) async fn list_retained(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<RetainedMessage>, ApiFault> {
+        let (tenant, after) = (*tenant, after.map(Into::into));
+        self.ask_first(|answer| Mail::ListRetained {
+            tenant,
+            after,
+            count,
+            answer,
+        })
+        .await
+    }
+
+    /// Asks one shard what all of them know.
+    async fn ask_first<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Mail) -> Result<T, ApiFault> {
+        let mailbox = self.mailboxes.first().ok_or_else(stopped)?;
+        let (sender, receiver) = oneshot::channel();
+        mailbox.send(question(sender)).await.map_err(|_| stopped())?;
+        let answer = timeout(TRUST_DEADLINE, receiver).await;
+        answer.map_err(|_| late("answer"))?.map_err(|_| stopped())
+    }
+
+    /// Notes how many subscriptions of sessions that outlive their connection a shard has.
+    pub(crate) fn note_kept(&self, index: usize, count: usize) {
+        if let Some(kept) = self.kept.get(index)
+            && kept.load(Ordering::Relaxed) != count
+        {
+            kept.store(count, Ordering::Release);
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn kept(&self, index: usize) -> usize {
+        self.kept
+            .get(index)
+            .map_or(0, |kept| kept.load(Ordering::Acquire))
     }
 
     /// Whether anybody has ever subscribed to messages of the server's own.
@@ -211,11 +283,14 @@ impl Shards {
             }
             Ok(answers)
         };
-        let late = || ApiFault::failed("a shard did not act on a change of trust in time");
         timeout(TRUST_DEADLINE, asked)
             .await
-            .unwrap_or_else(|_| Err(late()))
+            .unwrap_or_else(|_| Err(late("act on a change of trust")))
     }
+}
+
+fn late(what: &str) -> ApiFault {
+    ApiFault::failed(format!("a shard did not {what} in time"))
 }
 
 fn stopped() -> ApiFault {

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::Clearance;
+use super::log::Restored;
 use super::mail::Mail;
 use super::state::{Attempted, State};
 use crate::api::ApiFault;
@@ -36,6 +37,7 @@ pub(crate) fn start(
     control: Arc<Control>,
     index: usize,
     slot: mpsc::Receiver<Mail>,
+    restored: Restored,
     shutdown: Shutdown,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -45,7 +47,7 @@ pub(crate) fn start(
         .name(format!("shard-{index}"))
         .spawn(move || {
             let tasks = LocalSet::new();
-            tasks.block_on(&runtime, run(control, index, slot, shutdown));
+            tasks.block_on(&runtime, run(control, index, slot, restored, shutdown));
         })
 }
 
@@ -55,11 +57,18 @@ struct Shard {
     state: RefCell<State>,
 }
 
-async fn run(control: Arc<Control>, index: usize, mut slot: mpsc::Receiver<Mail>, shutdown: Shutdown) {
-    let state = RefCell::new(State::new(control.clone(), index));
+async fn run(
+    control: Arc<Control>,
+    index: usize,
+    mut slot: mpsc::Receiver<Mail>,
+    restored: Restored,
+    shutdown: Shutdown,
+) {
+    let state = RefCell::new(State::new(control.clone(), index, restored));
     let shard = Rc::new(Shard { control, state });
     spawn_local(flush(shard.clone()));
     spawn_local(keep_time(shard.clone()));
+    spawn_local(follow_log(shard.clone()));
     let mut mail = Vec::with_capacity(MAIL_PER_TURN_MAX);
     loop {
         let taken = tokio::select! {
@@ -110,8 +119,30 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
                 spawn_local(carry(shard.clone(), id));
             }
         }
-        Mail::Forwarded(messages) => state.forwarded(messages),
-        Mail::Publish(message) => state.publish(message),
+        Mail::Parcels {
+            from,
+            parcels,
+            receipt,
+            life,
+        } => state.parcels(from, parcels, receipt, life),
+        Mail::Confirmed { from, number, life } => state.confirm(from, number, life),
+        Mail::Lost { from } => state.lost(from),
+        Mail::Publish { message, answer } => state.publish(message, answer),
+        Mail::Retained {
+            tenant,
+            topic,
+            answer,
+        } => {
+            let _ = answer.send(state.retained(&tenant, &topic));
+        }
+        Mail::ListRetained {
+            tenant,
+            after,
+            count,
+            answer,
+        } => {
+            let _ = answer.send(state.list_retained(&tenant, after.as_deref(), count));
+        }
         Mail::Trust { changes, answer } => {
             state.change_trust(&changes);
             let _ = answer.send(());
@@ -159,11 +190,20 @@ async fn flush(shard: Rc<Shard>) {
     }
 }
 
+/// Lets go what waited for the log, whenever that has progressed.
+async fn follow_log(shard: Rc<Shard>) {
+    let progress = shard.state.borrow().progress();
+    loop {
+        progress.notified().await;
+        shard.state.borrow_mut().progressed();
+    }
+}
+
 async fn keep_time(shard: Rc<Shard>) {
     loop {
         let (deadline, congested) = {
             let state = shard.state.borrow();
-            (state.next_deadline(), state.is_congested())
+            (state.next_deadline(), state.is_congested() || state.is_tidying())
         };
         let rest = if congested { TICK_CONGESTED } else { TICK };
         let until = deadline.map_or(rest, |deadline| {

@@ -1,34 +1,37 @@
-//! Everything that one shard owns: its node, its connections, and what waits for other shards.
+//! Everything that one shard owns: its node, its connections, its log, and what waits for other shards.
 //!
 //! All of it belongs to one thread, and no method waits: tasks borrow it for a moment and give it back. What a node wants
-//! done is done in [`State::carry_out`]; bytes leave in [`State::flush`], once for all that was queued since the last time.
+//! done is done in [`acting`]; bytes leave in [`State::flush`], once for all that was queued since the last time.
+
+mod acting;
+mod notes;
+mod peers;
+mod trusting;
 
 use core::task::{Context, Poll, Waker};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use broker::{
-    Action, Actions, Attach, CloseReason, Config, ConnectionId, Departure, Event, Message, Node, Refusal,
-    SessionId,
+    Actions, Attach, CloseReason, ConnectionId, Departure, Event, Node, RetainedMessage, SessionId,
 };
-use fleet::attempt::{Attempt, Kind, Verdict};
-use fleet::text::Text;
-use identity::{CertificateId, Explained as _, Tenant};
+use fleet::attempt::{Attempt, Verdict};
+use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::server::{First, first};
 use mqtt::{Decoded, Malformed, Packet, Version, decode, v5};
 use policy::Context as PolicyContext;
-use tokio::sync::mpsc::error::TrySendError;
 
+use self::peers::{Outbox, Receipt};
 use super::changes::Changes;
-use super::connection::{Connection, Queued};
-use super::mail::{Mail, ThingNews};
+use super::connection::Connection;
+use super::gates::Gates;
+use super::log::{Restored, ShardLog};
 use super::{Arrival, Clearance};
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, OUTBOUND_BYTES_MAX, OUTBOX_MESSAGES_MAX, PACKET_BYTES_MAX, READS_PER_TURN_MAX,
-    TURN_BYTES_MAX,
+    CONNECTIONS_PER_SHARD_MAX, LOG_REST, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX,
 };
 use crate::tls::Stream;
 use crate::trust::thing_facts;
@@ -36,7 +39,13 @@ use crate::trust::thing_facts;
 /// The state of one shard.
 pub(super) struct State {
     control: Arc<Control>,
+    index: usize,
     node: Node,
+    log: ShardLog,
+    /// Counts how often this shard began anew from its log.
+    life: u32,
+    /// When the log failed.
+    failed_at: Option<UnixMillis>,
     /// Boxed, so that a growing table moves only pointers.
     connections: HashMap<ConnectionId, Box<Connection>>,
     last_connection: u64,
@@ -46,7 +55,11 @@ pub(super) struct State {
     flusher: Option<Waker>,
     /// Read buffer of all connections: only the rest of an incomplete packet stays with its connection.
     scratch: Vec<u8>,
+    gates: Gates,
+    /// Messages that the node has forwarded.
+    forwards: u64,
     outboxes: Vec<Outbox>,
+    receipts: VecDeque<Receipt>,
     /// Connections that wait until other shards have taken their mail.
     paused: Vec<ConnectionId>,
     changes: Changes,
@@ -56,37 +69,40 @@ pub(super) struct State {
     pub(super) outdated: Vec<ConnectionId>,
 }
 
-/// Messages for another shard.
-struct Outbox {
-    shard: usize,
-    messages: Vec<Arc<Message>>,
-}
-
 impl State {
-    pub(super) fn new(control: Arc<Control>, index: usize) -> Self {
+    pub(super) fn new(control: Arc<Control>, index: usize, restored: Restored) -> Self {
         let others = (0..control.shards.count()).filter(|shard| *shard != index);
-        let outboxes = others
-            .map(|shard| Outbox {
-                shard,
-                messages: Vec::new(),
-            })
-            .collect();
-        Self {
+        let outboxes = others.map(Outbox::to).collect();
+        let mut state = Self {
             control,
-            node: Node::new(Config::default()),
+            index,
+            node: restored.node,
+            log: restored.log,
+            life: 0,
+            failed_at: None,
             connections: HashMap::new(),
             last_connection: 0,
-            actions: Actions::new(),
+            actions: restored.actions,
             departed: Vec::new(),
             touched: Vec::new(),
             flusher: None,
             scratch: Vec::new(),
+            gates: Gates::default(),
+            forwards: 0,
             outboxes,
+            receipts: VecDeque::new(),
             paused: Vec::new(),
             changes: Changes::default(),
             closing: Vec::new(),
             outdated: Vec::new(),
-        }
+        };
+        state.carry_out();
+        state
+    }
+
+    /// What is told when the log has progressed.
+    pub(super) fn progress(&self) -> Arc<tokio::sync::Notify> {
+        self.log.progress.clone()
     }
 
     /// Takes a new connection and tries to attach it; gives its number.
@@ -100,6 +116,14 @@ impl State {
                 &reason,
                 "add shards",
             );
+            return None;
+        }
+        if self.failed_at.is_some() {
+            let reason = "the session log of the shard cannot be written";
+            let hint = "look at the disk of the data directory";
+            arrival
+                .record
+                .end(&self.control, Verdict::Faulted, "cloud.shard.log", reason, hint);
             return None;
         }
         let connection = Connection::new(arrival).ok()?;
@@ -233,10 +257,11 @@ impl State {
             .connections
             .get(&id)
             .map_or_else(Version::default, |connection| connection.version);
+        let packet_bytes_max = self.control.plan.broker.limits.packet_bytes_max as usize;
         let mut taken = 0;
         loop {
             let rest = input.get(taken..).unwrap_or_default();
-            match event(version, id, rest) {
+            match event(version, id, rest, packet_bytes_max) {
                 Ok(None) => break,
                 Ok(Some((event, bytes))) => {
                     note_listener(&self.control, &event);
@@ -264,72 +289,6 @@ impl State {
         self.carry_out();
     }
 
-    /// Does what the node wants done, until it wants nothing more.
-    fn carry_out(&mut self) {
-        let mut actions = core::mem::take(&mut self.actions);
-        loop {
-            for action in actions.drain() {
-                self.perform(action);
-            }
-            let departed = core::mem::take(&mut self.departed);
-            if departed.is_empty() {
-                break;
-            }
-            for (connection, reason) in departed {
-                if reason == Departure::TooSlow {
-                    self.note_slow(connection);
-                }
-                let listens = matches!(reason, Departure::Malformed(_));
-                self.node
-                    .step(Event::Closed { connection, reason }, clock::now(), &mut actions);
-                if !listens {
-                    self.abandon(connection);
-                    continue;
-                }
-                // Who sends nonsense may still be told so, which MQTT 5.0 has words for.
-                for action in actions.drain() {
-                    self.perform(action);
-                }
-                self.close(connection);
-            }
-        }
-        self.actions = actions;
-        self.call_flusher();
-    }
-
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::Send {
-                connection: id,
-                packet,
-            } => {
-                let Some(connection) = self.connections.get_mut(&id) else {
-                    return;
-                };
-                match connection.queue(&packet) {
-                    Queued::Taken if !connection.touched => {
-                        connection.touched = true;
-                        self.touched.push(id);
-                    }
-                    Queued::Taken | Queued::Dropped => {}
-                    Queued::Overfull => self.departed.push((id, Departure::TooSlow)),
-                }
-            }
-            Action::Close { connection, reason } => self.end(connection, reason),
-            Action::Attached { connection } => self.attached(connection),
-            Action::LookAgain { connection } => self.outdated.push(connection),
-            // Each connection is announced; other shards need not hear of it while nobody listens anywhere.
-            Action::Forward(message)
-                if message.topic().starts_with("$aws/") && !self.control.shards.has_listeners() => {}
-            Action::Forward(message) => {
-                for outbox in &mut self.outboxes {
-                    outbox.messages.push(message.clone());
-                }
-            }
-            Action::Refused(refusal) => self.note_refusal(&refusal),
-        }
-    }
-
     /// The client is in: its attempt was a success, and what it sent after its CONNECT counts now.
     fn attached(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -354,11 +313,8 @@ impl State {
         record.keep(&self.control);
     }
 
-    /// Closes from this side: sends what is on its way first.
-    fn end(&mut self, id: ConnectionId, reason: CloseReason) {
-        if reason.is_client_initiated() {
-            return self.abandon(id);
-        }
+    /// Ends the record of a connection that was not let in.
+    fn end_opening(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -373,7 +329,6 @@ impl State {
             }
             opening.record.keep(&self.control);
         }
-        self.close(id);
     }
 
     fn close(&mut self, id: ConnectionId) {
@@ -400,6 +355,9 @@ impl State {
 
     /// Sends everything that was queued, and hands over what other shards take.
     pub(super) fn flush(&mut self) {
+        if !self.log.submit() && self.log.has_failed() {
+            self.progressed();
+        }
         for id in core::mem::take(&mut self.touched) {
             let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
@@ -415,36 +373,6 @@ impl State {
         self.send_mail();
     }
 
-    fn send_mail(&mut self) {
-        for outbox in self
-            .outboxes
-            .iter_mut()
-            .filter(|outbox| !outbox.messages.is_empty())
-        {
-            let Some(mailbox) = self.control.shards.mailbox(outbox.shard) else {
-                continue;
-            };
-            let mail = Mail::Forwarded(core::mem::take(&mut outbox.messages));
-            if let Err(TrySendError::Full(Mail::Forwarded(messages))) = mailbox.try_send(mail) {
-                outbox.messages = messages;
-            }
-        }
-        if !self.is_congested() {
-            for id in core::mem::take(&mut self.paused) {
-                if let Some(connection) = self.connections.get(&id) {
-                    connection.wake();
-                }
-            }
-        }
-    }
-
-    /// Whether another shard is so far behind that publishers here must wait.
-    pub(super) fn is_congested(&self) -> bool {
-        self.outboxes
-            .iter()
-            .any(|outbox| outbox.messages.len() >= OUTBOX_MESSAGES_MAX)
-    }
-
     /// Whether there is something to flush; if not, whoever asks is woken when there is.
     pub(super) fn poll_work(&mut self, context: &Context<'_>) -> Poll<()> {
         match self.has_work() {
@@ -457,8 +385,9 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let mail = self.outboxes.iter().any(|outbox| !outbox.messages.is_empty()) && !self.is_congested();
-        mail || !self.touched.is_empty() || !self.closing.is_empty() || !self.outdated.is_empty()
+        let mail = self.outboxes.iter().any(|outbox| !outbox.parcels.is_empty()) && !self.is_congested();
+        let records = self.log.has_unsubmitted() && self.failed_at.is_none();
+        mail || records || !self.touched.is_empty() || !self.closing.is_empty() || !self.outdated.is_empty()
     }
 
     fn call_flusher(&mut self) {
@@ -469,83 +398,64 @@ impl State {
         }
     }
 
-    /// Messages of another shard's clients.
-    pub(super) fn forwarded(&mut self, messages: Vec<Arc<Message>>) {
-        let now = clock::now();
-        for message in messages {
-            self.node.step(Event::Forwarded(message), now, &mut self.actions);
-        }
-        self.carry_out();
-    }
-
-    /// A message of the server or its API.
-    pub(super) fn publish(&mut self, message: Arc<Message>) {
-        self.node
-            .step(Event::Publish(message), clock::now(), &mut self.actions);
-        self.carry_out();
-    }
-
-    /// Acts on changes of trust; when this returns, live connections have felt them.
-    pub(super) fn change_trust(&mut self, changes: &[broker::Trust]) {
-        let now = clock::now();
-        for change in changes {
-            self.node
-                .step(Event::Trust(change.clone()), now, &mut self.actions);
-            if let Some(grant) = &change.grant {
-                let held = self.connections.values_mut().filter(|connection| {
-                    connection.grant.certificate == change.certificate
-                        && connection.grant.tenant == change.tenant
-                });
-                held.for_each(|connection| connection.grant = grant.clone());
-            }
-        }
-        self.carry_out();
-        self.flush();
-    }
-
-    /// Acts on a change of a thing.
-    pub(super) fn change_thing(&mut self, news: &ThingNews) {
-        self.changes.note_thing(news);
-        let change = broker::ThingChange {
-            tenant: news.tenant,
-            name: &news.name,
-            facts: news.facts.as_ref(),
-            attached_to: &news.attached_to,
-        };
-        self.node
-            .step(Event::Thing(change), clock::now(), &mut self.actions);
-        self.carry_out();
-        self.flush();
-    }
-
-    /// Notes that a policy changed, and names the certificates of live connections that have it.
-    pub(super) fn change_policy(
-        &mut self,
-        tenant: Tenant,
-        policy: &Arc<str>,
-        epoch: u64,
-    ) -> Vec<CertificateId> {
-        self.changes.note_policy(tenant, policy.clone(), epoch);
-        let holds = |connection: &Connection| {
-            let grant = &connection.grant;
-            grant.tenant == tenant && grant.policies().iter().any(|held| held.name() == &**policy)
-        };
-        self.connections
-            .values()
-            .filter(|connection| holds(connection))
-            .map(|connection| connection.grant.certificate)
-            .collect()
-    }
-
     /// Time has passed.
     pub(super) fn tick(&mut self) {
         self.node.step(Event::Tick, clock::now(), &mut self.actions);
         self.carry_out();
+        if self.failed_at.is_none() {
+            self.log.tidy(&mut self.node, &mut self.actions);
+        } else {
+            self.begin_anew();
+        }
         self.send_mail();
     }
 
+    /// After the log failed: makes the node of its log again, once that can be opened.
+    fn begin_anew(&mut self) {
+        let rested = |failed_at: UnixMillis| clock::now().since(failed_at) >= LOG_REST.as_millis() as i64;
+        if !self.failed_at.is_some_and(rested) {
+            return;
+        }
+        self.failed_at = Some(clock::now());
+        let Ok(restored) = self.log.open_again() else {
+            return;
+        };
+        let retained = self.node.retained_messages();
+        self.node = restored.node;
+        self.log = restored.log;
+        self.actions = restored.actions;
+        self.node.adopt(&retained);
+        self.life += 1;
+        self.forwards = 0;
+        self.receipts.clear();
+        let others: Vec<usize> = self.outboxes.iter().map(|outbox| outbox.shard).collect();
+        self.outboxes = others.into_iter().map(Outbox::to).collect();
+        self.failed_at = None;
+        self.carry_out();
+    }
+
+    /// Whether it has work for its next tick already.
+    pub(super) const fn is_tidying(&self) -> bool {
+        self.log.is_tidying()
+    }
+
+    /// The message that stays on a topic.
+    pub(super) fn retained(&self, tenant: &Tenant, topic: &str) -> Option<RetainedMessage> {
+        self.node.retained(tenant, topic, clock::now())
+    }
+
+    /// One page of the messages that stay on topics.
+    pub(super) fn list_retained(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        count: usize,
+    ) -> Vec<RetainedMessage> {
+        self.node.list_retained(tenant, after, count, clock::now())
+    }
+
     /// When time matters next.
-    pub(super) fn next_deadline(&self) -> Option<identity::UnixMillis> {
+    pub(super) fn next_deadline(&self) -> Option<UnixMillis> {
         self.node.next_deadline()
     }
 
@@ -568,50 +478,6 @@ impl State {
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
         ids.into_iter().for_each(|id| self.close(id));
     }
-
-    /// Writes down that a client is closed because it does not read.
-    fn note_slow(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get(&id) else {
-            return;
-        };
-        let mut attempt = self.attempt_of(connection, Kind::Subscribe, connection.grant.tenant);
-        let reason = format!("the client does not read: more than {OUTBOUND_BYTES_MAX} bytes wait for it");
-        attempt.end(
-            Verdict::Refused,
-            "cloud.shard.slow",
-            reason,
-            "let the client read faster, or subscribe to less",
-        );
-        store::Attempts::record(&self.control.attempts, attempt);
-    }
-
-    /// The beginning of a record about a live connection.
-    fn attempt_of(&self, connection: &Connection, kind: Kind, tenant: Tenant) -> Attempt {
-        let mut attempt = Attempt::begin(self.control.traces.next(), kind, tenant, clock::now());
-        let client = &connection.client;
-        attempt.peer = client.peer;
-        attempt.certificate.clone_from(&client.certificate);
-        attempt.thing.clone_from(&client.thing);
-        attempt.standing = client.standing;
-        attempt
-    }
-
-    /// Writes down what was refused: in the record of the connection itself while it is being decided, else in one of its own.
-    fn note_refusal(&mut self, refusal: &Refusal) {
-        let connection = self.connections.get_mut(&refusal.connection);
-        let opening = connection.and_then(|connection| connection.opening.as_mut());
-        if let Some(opening) = opening {
-            describe(&mut opening.record.attempt, refusal);
-            return;
-        }
-        let kind = kind_of(&refusal.attempt);
-        let mut attempt = match self.connections.get(&refusal.connection) {
-            Some(connection) => self.attempt_of(connection, kind, refusal.tenant),
-            None => Attempt::begin(self.control.traces.next(), kind, refusal.tenant, clock::now()),
-        };
-        describe(&mut attempt, refusal);
-        store::Attempts::record(&self.control.attempts, attempt);
-    }
 }
 
 /// Writes the outcome of a look-up into an attempt that ends with it.
@@ -632,13 +498,14 @@ fn event(
     version: Version,
     connection: ConnectionId,
     input: &[u8],
+    packet_bytes_max: usize,
 ) -> Result<Option<(Event<'_>, usize)>, Malformed> {
     Ok(match version {
-        Version::V3 => match decode(input, PACKET_BYTES_MAX)? {
+        Version::V3 => match decode(input, packet_bytes_max)? {
             Decoded::Incomplete { .. } => None,
             Decoded::Packet { packet, bytes } => Some((Event::Packet { connection, packet }, bytes)),
         },
-        Version::V5 => match v5::decode(input, PACKET_BYTES_MAX)? {
+        Version::V5 => match v5::decode(input, packet_bytes_max)? {
             v5::Decoded::Incomplete { .. } => None,
             v5::Decoded::Packet { packet, bytes } => Some((Event::PacketV5 { connection, packet }, bytes)),
         },
@@ -661,43 +528,5 @@ fn note_listener(control: &Control, event: &Event<'_>) {
     };
     if asked {
         control.shards.note_listener();
-    }
-}
-
-fn kind_of(attempt: &broker::Attempt) -> Kind {
-    match attempt {
-        broker::Attempt::Publish(_) => Kind::Publish,
-        broker::Attempt::Subscribe(_) | broker::Attempt::Receive(_) => Kind::Subscribe,
-        _ => Kind::Connect,
-    }
-}
-
-fn describe(attempt: &mut Attempt, refusal: &Refusal) {
-    attempt.client_id = Some(Text::short(&*refusal.client_id));
-    attempt.operation = match &refusal.attempt {
-        broker::Attempt::Publish(name)
-        | broker::Attempt::Subscribe(name)
-        | broker::Attempt::Receive(name)
-        | broker::Attempt::Will(name) => Some(Text::short(&**name)),
-        _ => None,
-    };
-    let reason = refusal.reason.to_string();
-    attempt.trail.failed("broker.decide", reason.as_str());
-    attempt.end(
-        Verdict::Refused,
-        refusal.reason.code(),
-        reason,
-        hint_of(&refusal.reason),
-    );
-}
-
-fn hint_of(reason: &broker::Reason) -> &'static str {
-    match reason {
-        broker::Reason::Policy { .. } => {
-            "add the statement to a policy of the certificate (CreatePolicyVersion), or correct what the device asks for"
-        }
-        broker::Reason::Limit { .. } => "stay within the limit; it is that of AWS IoT Core",
-        broker::Reason::QueueFull { .. } => "let the client read faster, or subscribe to less",
-        _ => "",
     }
 }

@@ -171,14 +171,19 @@ fn whoever_does_not_speak_mqtt_over_tls() {
 }
 
 #[test]
-fn what_is_not_served_yet_says_so() {
+fn what_the_profile_does_not_serve_says_so() {
     let world = World::start(FirstConnect::Close);
     let device = trusted_device(&world, "bm-1");
     let connect = Connect {
         client_id: "bm-1",
-        clean_session: false,
+        clean_session: true,
         keep_alive_seconds: 60,
-        will: None,
+        will: Some(mqtt::Will {
+            topic: mqtt::TopicName::new("dt/bm-1/will").unwrap(),
+            payload: b"gone",
+            qos: mqtt::QoS::ExactlyOnce,
+            retain: false,
+        }),
         user_name: None,
         password: None,
     };
@@ -192,7 +197,7 @@ fn what_is_not_served_yet_says_so() {
             .refused(&device, "broker.not_served")
             .reason
             .as_str()
-            .contains("CleanSession")
+            .contains("QoS 2")
     );
 }
 

@@ -1,0 +1,223 @@
+//! A message on the last part of its way: into the queue of a session, and out of it to the client.
+
+use std::sync::Arc;
+
+use identity::UnixMillis;
+use mqtt::{Delivery, QoS};
+use policy::{Action as PolicyAction, Resource};
+
+use crate::action::{Action, Actions, Gate, Outgoing};
+use crate::message::Message;
+use crate::outbound::{Entry, Moved};
+use crate::record::{Identifiers, Record, SessionKey};
+use crate::refusal::{Attempt, Reason};
+use crate::session::Session;
+
+use super::Node;
+
+/// How a session is to get a message.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) identifiers: Identifiers,
+}
+
+impl Node {
+    /// To one who listens, if its policies let it receive this now. Who is away is asked when it comes back.
+    pub(super) fn deliver(
+        &mut self,
+        key: SessionKey,
+        message: &Arc<Message>,
+        offer: Offer,
+        kept: &mut u64,
+        now: UnixMillis,
+        actions: &mut Actions,
+    ) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        if message.is_expired(now) {
+            return;
+        }
+        if session
+            .live
+            .as_ref()
+            .is_some_and(|live| !live.may_receive(message.topic(), now))
+        {
+            self.counters.not_received += 1;
+            return not_received(session, message.topic(), now, actions);
+        }
+        if let Err(reason) = fits(session, message, &offer) {
+            return self.dropped(key, message.topic(), Some(reason), actions);
+        }
+        if offer.qos == QoS::AtMostOnce {
+            if let Some(connection) = session.connection() {
+                let packet =
+                    Outgoing::message(message, Delivery::AtMostOnce, offer.retain, offer.identifiers);
+                self.counters.delivered += 1;
+                actions.send(connection, session.said(packet, now));
+            }
+            return;
+        }
+        let limits = &self.config.limits;
+        let node_full = self.queued_bytes + message.bytes() > limits.node_queue_bytes_max;
+        let room = match session.outbound.check_room(message.bytes(), limits) {
+            Ok(()) if node_full && session.outbound.bytes() > 0 => {
+                let bytes = self.queued_bytes;
+                Err(Some(Reason::NodeFull { bytes }))
+            }
+            room => room,
+        };
+        if let Err(reason) = room {
+            return self.dropped(key, message.topic(), reason, actions);
+        }
+        self.queue(key, message, offer, kept, actions);
+        self.pump(key, now, actions);
+    }
+
+    /// Puts a message into the queue of a session, and into the log if the session is there.
+    fn queue(
+        &mut self,
+        key: SessionKey,
+        message: &Arc<Message>,
+        offer: Offer,
+        kept: &mut u64,
+        actions: &mut Actions,
+    ) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let Offer {
+            qos,
+            retain,
+            identifiers,
+        } = offer;
+        self.queued_bytes += message.bytes();
+        if !session.is_kept() {
+            session
+                .outbound
+                .push(Arc::clone(message), (qos, retain), identifiers, 0);
+            return;
+        }
+        let id = self.journal.message(message, kept, actions);
+        let number = session
+            .outbound
+            .push(Arc::clone(message), (qos, retain), identifiers.clone(), id);
+        let record = Record::Queued {
+            key,
+            number,
+            message: id,
+            qos,
+            retain,
+            identifiers,
+        };
+        self.journal.keep(record, actions);
+    }
+
+    /// Sends what a client has room for.
+    pub(super) fn pump(&mut self, key: SessionKey, now: UnixMillis, actions: &mut Actions) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let Some(connection) = session.connection().filter(|_| session.outbound.waiting() > 0) else {
+            return;
+        };
+        let (room, is_v5) = (session.room(), session.is_v5());
+        // The client remembers a QoS 2 message by its identifier, so the identifier must be remembered here first.
+        let remembered = match session.is_kept() {
+            true => self.journal.all(),
+            false => Gate::NONE,
+        };
+        let (journal, counters) = (&mut self.journal, &mut self.counters);
+        let queued_bytes = &mut self.queued_bytes;
+        session
+            .outbound
+            .pump(room, &self.config.limits, now, |moved| match moved {
+                Moved::Send(packet, qos) => {
+                    counters.delivered += 1;
+                    let packet = if is_v5 { packet.into_v5(now) } else { packet };
+                    let after = if qos == QoS::ExactlyOnce {
+                        remembered
+                    } else {
+                        Gate::NONE
+                    };
+                    actions.send_after(connection, packet, after);
+                }
+                Moved::Gone(entry) => {
+                    counters.dropped += 1;
+                    *queued_bytes -= entry.message.bytes();
+                    if entry.kept != 0 {
+                        let number = entry.number;
+                        journal.keep(Record::Done { key, number }, actions);
+                    }
+                }
+            });
+    }
+
+    /// A client that came back gets what waited for it, as far as it may have it now.
+    pub(super) fn catch_up(&mut self, key: SessionKey, now: UnixMillis, actions: &mut Actions) {
+        self.take_back(key, now, actions);
+        self.pump(key, now, actions);
+    }
+
+    /// Takes back what waits for a client that may not receive it.
+    pub(super) fn take_back(&mut self, key: SessionKey, now: UnixMillis, actions: &mut Actions) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let Some(live) = &session.live else { return };
+        let gone = session
+            .outbound
+            .take_back(|message| live.may_receive(message.topic(), now));
+        self.counters.not_received += gone.len() as u64;
+        for entry in gone {
+            self.forget_entry(key, &entry, actions);
+            if let Some(session) = self.sessions.get_mut(&key) {
+                not_received(session, entry.message.topic(), now, actions);
+            }
+        }
+    }
+
+    /// A message is done with.
+    pub(super) fn forget_entry(&mut self, key: SessionKey, entry: &Entry, actions: &mut Actions) {
+        self.queued_bytes -= entry.message.bytes();
+        if entry.kept != 0 {
+            let number = entry.number;
+            self.journal.keep(Record::Done { key, number }, actions);
+        }
+    }
+
+    fn dropped(&mut self, key: SessionKey, topic: &str, reason: Option<Reason>, actions: &mut Actions) {
+        self.counters.dropped += 1;
+        let session = self.sessions.get_mut(&key);
+        if let (Some(session), Some(reason)) = (session, reason) {
+            let refusal = session.refusal(Attempt::Receive(topic.into()), reason);
+            refusal
+                .into_iter()
+                .for_each(|refusal| actions.push(Action::Refused(refusal)));
+        }
+    }
+}
+
+fn fits(session: &Session, message: &Message, offer: &Offer) -> Result<(), Reason> {
+    match session.room().takes(message, &offer.identifiers) {
+        true => Ok(()),
+        false => Err(Reason::PacketTooLarge {
+            bytes: message.bytes(),
+        }),
+    }
+}
+
+/// Says why a client does not get a message, while such things are still told.
+fn not_received(session: &mut Session, topic: &str, now: UnixMillis, actions: &mut Actions) {
+    let Some(live) = session.live.as_ref().filter(|live| live.tells_refusals()) else {
+        return;
+    };
+    if let Err(reason) = live.check(PolicyAction::Receive, Resource::topic(topic), now) {
+        let refusal = session.refusal(Attempt::Receive(topic.into()), reason);
+        refusal
+            .into_iter()
+            .for_each(|refusal| actions.push(Action::Refused(refusal)));
+    }
+}

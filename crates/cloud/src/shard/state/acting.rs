@@ -1,0 +1,165 @@
+//! What a node wants done, done: packets to clients, records to the log, messages to other shards, and all that must wait until
+//! something is durable.
+
+use broker::{Action, CloseReason, ConnectionId, Departure, Event, Gate, Outgoing};
+use tokio::sync::oneshot;
+
+use super::State;
+use crate::clock;
+use crate::shard::connection::Queued;
+use crate::shard::gates::Held;
+
+impl State {
+    /// Does what the node wants done, until it wants nothing more.
+    pub(super) fn carry_out(&mut self) {
+        let mut actions = core::mem::take(&mut self.actions);
+        loop {
+            for action in actions.drain() {
+                self.perform(action);
+            }
+            let departed = core::mem::take(&mut self.departed);
+            if departed.is_empty() {
+                break;
+            }
+            for (connection, reason) in departed {
+                if reason == Departure::TooSlow {
+                    self.note_slow(connection);
+                }
+                let listens = matches!(reason, Departure::Malformed(_) | Departure::ServerFault);
+                self.node
+                    .step(Event::Closed { connection, reason }, clock::now(), &mut actions);
+                if !listens {
+                    self.abandon(connection);
+                    continue;
+                }
+                // Who sends nonsense may still be told so, which MQTT 5.0 has words for.
+                for action in actions.drain() {
+                    self.perform(action);
+                }
+                self.close(connection);
+            }
+        }
+        self.actions = actions;
+        self.control
+            .shards
+            .note_kept(self.index, self.node.kept_subscriptions());
+        self.call_flusher();
+    }
+
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Send {
+                connection,
+                packet,
+                after,
+            } => self.send_after(connection, packet, after),
+            Action::Close { connection, reason } => self.end(connection, reason),
+            Action::Attached { connection } => self.attached(connection),
+            Action::LookAgain { connection } => self.outdated.push(connection),
+            Action::Keep(record) => self.log.keep(&record),
+            Action::Forward(forward) => {
+                self.forwards += 1;
+                let (number, passed) = (self.forwards, self.is_passed(forward.after));
+                if self.gates.must_hold_forward(passed) {
+                    self.gates.hold(forward.after, Held::Forward(number, forward));
+                } else {
+                    self.forward(number, forward);
+                }
+            }
+            Action::Share(share) => self.tell_share(&share),
+            Action::Refused(refusal) => self.note_refusal(&refusal),
+        }
+    }
+
+    fn is_passed(&self, gate: Gate) -> bool {
+        gate == Gate::NONE || gate.is_passed(self.log.durable(), self.confirmed())
+    }
+
+    fn send_after(&mut self, connection: ConnectionId, packet: Outgoing, after: Gate) {
+        let passed = self.is_passed(after);
+        if self.gates.must_hold(connection, passed) && self.keeps_order(connection, after) {
+            self.gates.hold(after, Held::Send(connection, packet));
+        } else {
+            self.send(connection, &packet);
+        }
+    }
+
+    /// What waits for nothing may overtake, unless the client does not even have its CONNACK.
+    fn keeps_order(&self, connection: ConnectionId, after: Gate) -> bool {
+        let welcomed = |connection: &super::Connection| connection.welcomed;
+        after != Gate::NONE
+            || !self
+                .connections
+                .get(&connection)
+                .is_some_and(|connection| welcomed(connection))
+    }
+
+    fn send(&mut self, id: ConnectionId, packet: &Outgoing) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        // Nothing is sent before the CONNACK.
+        connection.welcomed = true;
+        match connection.queue(packet) {
+            Queued::Taken if !connection.touched => {
+                connection.touched = true;
+                self.touched.push(id);
+            }
+            Queued::Taken | Queued::Dropped => {}
+            Queued::Overfull => self.departed.push((id, Departure::TooSlow)),
+        }
+    }
+
+    /// More is durable, here or on another shard: what waited for it goes.
+    pub(in crate::shard) fn progressed(&mut self) {
+        if self.log.has_failed() {
+            return self.fail();
+        }
+        self.settle_relays();
+        while let Some(held) = self.gates.release(self.log.durable(), self.confirmed()) {
+            match held {
+                Held::Send(connection, packet) => self.send(connection, &packet),
+                Held::Forward(number, forward) => self.forward(number, forward),
+                Held::Answer(answer) => {
+                    let _ = answer.send(true);
+                }
+            }
+        }
+        self.pay_receipts();
+        self.carry_out();
+    }
+
+    /// Answers when everything that was given away so far is durable.
+    pub(super) fn answer_when_kept(&mut self, answer: oneshot::Sender<bool>) {
+        let gate = self.node.progress();
+        if self.is_passed(gate) {
+            let _ = answer.send(true);
+        } else {
+            self.gates.hold(gate, Held::Answer(answer));
+        }
+    }
+
+    /// The log cannot be written: nothing that waits for it will ever be promised, and no client stays that believes otherwise.
+    fn fail(&mut self) {
+        if self.failed_at.is_some() {
+            return;
+        }
+        self.failed_at = Some(clock::now());
+        self.gates.abandon();
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in ids {
+            self.departed.push((connection, Departure::ServerFault));
+        }
+        self.carry_out();
+        self.tell_lost();
+    }
+
+    /// Closes from this side: sends what is on its way first.
+    fn end(&mut self, id: ConnectionId, reason: CloseReason) {
+        if reason.is_client_initiated() {
+            return self.abandon(id);
+        }
+        self.end_opening(id, reason);
+        self.close(id);
+    }
+}

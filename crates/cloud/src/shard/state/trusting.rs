@@ -1,0 +1,65 @@
+//! Changes of trust, of things and of policies: they act on live connections before whoever made them hears that it is done.
+
+use std::sync::Arc;
+
+use broker::Event;
+use identity::{CertificateId, Tenant};
+
+use super::State;
+use crate::clock;
+use crate::shard::connection::Connection;
+use crate::shard::mail::ThingNews;
+
+impl State {
+    /// Acts on changes of trust; when this returns, live connections have felt them.
+    pub(in crate::shard) fn change_trust(&mut self, changes: &[broker::Trust]) {
+        let now = clock::now();
+        for change in changes {
+            self.node
+                .step(Event::Trust(change.clone()), now, &mut self.actions);
+            if let Some(grant) = &change.grant {
+                let held = self.connections.values_mut().filter(|connection| {
+                    connection.grant.certificate == change.certificate
+                        && connection.grant.tenant == change.tenant
+                });
+                held.for_each(|connection| connection.grant = grant.clone());
+            }
+        }
+        self.carry_out();
+        self.flush();
+    }
+
+    /// Acts on a change of a thing.
+    pub(in crate::shard) fn change_thing(&mut self, news: &ThingNews) {
+        self.changes.note_thing(news);
+        let change = broker::ThingChange {
+            tenant: news.tenant,
+            name: &news.name,
+            facts: news.facts.as_ref(),
+            attached_to: &news.attached_to,
+        };
+        self.node
+            .step(Event::Thing(change), clock::now(), &mut self.actions);
+        self.carry_out();
+        self.flush();
+    }
+
+    /// Notes that a policy changed, and names the certificates of live connections that have it.
+    pub(in crate::shard) fn change_policy(
+        &mut self,
+        tenant: Tenant,
+        policy: &Arc<str>,
+        epoch: u64,
+    ) -> Vec<CertificateId> {
+        self.changes.note_policy(tenant, policy.clone(), epoch);
+        let holds = |connection: &Connection| {
+            let grant = &connection.grant;
+            grant.tenant == tenant && grant.policies().iter().any(|held| held.name() == &**policy)
+        };
+        self.connections
+            .values()
+            .filter(|connection| holds(connection))
+            .map(|connection| connection.grant.certificate)
+            .collect()
+    }
+}
