@@ -41,50 +41,34 @@ pub(crate) fn folder() -> PathBuf {
 /// The command: one target, or all of them.
 pub(crate) fn run(name: Option<&str>, seconds: u64) -> Outcome<ExitCode> {
     let fuzzer = Fuzzer::build()?;
+    let Some(name) = name else {
+        let ending = fuzzer.run_all(seconds)?;
+        return Ok(if ending == Ending::Passed {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    };
     let targets = fuzzer.targets()?;
-    let chosen: Vec<&String> = targets
-        .iter()
-        .filter(|target| name.is_none_or(|name| name == *target))
-        .collect();
-    if chosen.is_empty() {
-        return Err(Failure::new(format!(
-            "no fuzz target {}; known: {}",
-            name.unwrap_or_default(),
-            targets.join(", ")
-        )));
+    if !targets.iter().any(|target| target == name) {
+        let known = targets.join(", ");
+        return Err(Failure::new(format!("no fuzz target {name}; known: {known}")));
     }
-    let mut code = ExitCode::SUCCESS;
-    for target in chosen {
-        if fuzzer.run(target, seconds)? != Ending::Passed {
-            code = ExitCode::FAILURE;
-        }
-    }
-    Ok(code)
+    Ok(if fuzzer.run(name, seconds)? == Ending::Passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-/// One step of `cargo xtask test`: every target for [`FUZZ_SECONDS`], as many at once as there are processors.
+/// One step of `cargo xtask test`: every target for [`FUZZ_SECONDS`], and whether the seeds reach every variant.
 pub(crate) fn smoke() -> Outcome<Ending> {
     let fuzzer = Fuzzer::build()?;
-    let targets = Mutex::new(fuzzer.targets()?.into_iter());
     let unreached = fuzzer.unreached()?;
     print!("{unreached}");
-    let each = || -> Outcome<bool> {
-        let mut well = true;
-        loop {
-            let next = targets.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(target) = next else { return Ok(well) };
-            well &= fuzzer.run(&target, FUZZ_SECONDS)? == Ending::Passed;
-        }
-    };
-    let at_once = thread::available_parallelism().map_or(1, usize::from);
-    let ended: Vec<Outcome<bool>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(each)).collect();
-        let join = |worker: thread::ScopedJoinHandle<'_, Outcome<bool>>| worker.join().unwrap_or(Ok(false));
-        workers.into_iter().map(join).collect()
-    });
-    let all_well = ended.into_iter().collect::<Outcome<Vec<bool>>>()?;
-    Ok(if unreached.is_empty() && all_well.into_iter().all(|well| well) {
-        Ending::Passed
+    let ending = fuzzer.run_all(FUZZ_SECONDS)?;
+    Ok(if unreached.is_empty() {
+        ending
     } else {
         Ending::Failed
     })
@@ -126,6 +110,32 @@ impl Fuzzer {
             .env(TARGET, "seeds")
             .env("BIRTHMARK_FUZZ_SEEDS", seeds)
             .caught_well()
+    }
+
+    /// Every target, as many at once as there are processors.
+    fn run_all(&self, seconds: u64) -> Outcome<Ending> {
+        let targets = Mutex::new(self.targets()?.into_iter());
+        let next = || targets.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || -> Outcome<bool> {
+            let mut well = true;
+            while let Some(target) = next() {
+                well &= self.run(&target, seconds)? == Ending::Passed;
+            }
+            Ok(well)
+        };
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        let ended: Vec<Outcome<bool>> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+            let join =
+                |worker: thread::ScopedJoinHandle<'_, Outcome<bool>>| worker.join().unwrap_or(Ok(false));
+            workers.into_iter().map(join).collect()
+        });
+        let ended = ended.into_iter().collect::<Outcome<Vec<bool>>>()?;
+        Ok(if ended.into_iter().all(|well| well) {
+            Ending::Passed
+        } else {
+            Ending::Failed
+        })
     }
 
     fn run(&self, target: &str, seconds: u64) -> Outcome<Ending> {

@@ -13,6 +13,8 @@ mod hash;
 mod keys;
 #[cfg(test)]
 mod known;
+#[cfg(test)]
+mod traces;
 mod verify;
 
 use aws_lc_rs::signature::EcdsaKeyPair;

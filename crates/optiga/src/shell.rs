@@ -562,9 +562,13 @@ macro_rules! shell {
             pub $($async)? fn hash(&mut self, message: &[u8]) -> Result<[u8; 32], Error<I2C::Error>> {
                 let mut pieces = message.chunks(limits::HASH_PIECE_BYTES_MAX);
                 let first = pieces.next().unwrap_or_default();
-                let one = pieces.len() == 0;
-                let step = if one { HashStep::Whole } else { HashStep::Start };
+                // The chip takes no empty message in one command: it is begun and ended instead.
+                let (one, empty) = (pieces.len() == 0, first.is_empty());
+                let step = if one && !empty { HashStep::Whole } else { HashStep::Start };
                 let mut hashed = self.hash_step(step, HashInput::Bytes(first))$(.$await)??;
+                if empty {
+                    hashed = self.hash_step(HashStep::Final, HashInput::Bytes(&[]))$(.$await)??;
+                }
                 while let Some(piece) = pieces.next() {
                     let last = pieces.len() == 0;
                     let step = if last { HashStep::Final } else { HashStep::Continue };

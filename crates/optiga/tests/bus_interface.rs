@@ -2,9 +2,9 @@
 
 mod support;
 
-use embedded_hal::i2c::{ErrorType, I2c, Operation, SevenBitAddress};
-use optiga::{Config, Optiga};
-use support::{ASLEEP, Nack, Virtual, hex};
+use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, Operation, SevenBitAddress};
+use optiga::{Config, Optiga, Start};
+use support::{ASLEEP, Line, Nack, Virtual, hex};
 
 /// What the chip's registers hold, and what was written to them.
 struct Registers {
@@ -99,6 +99,73 @@ fn an_address_for_now_and_one_for_good() {
     chip.change_address(0x77, true).unwrap();
     assert_eq!(chip.bus_khz_max(), Ok(400));
     assert_eq!(chip.release().0.written, ["83 00 31", "88 00 00", "83 80 77"]);
+}
+
+/// Golden trace G-10, transaction by transaction, up to the first frame.
+#[test]
+fn g10_the_soft_reset_on_the_wire() {
+    let golden = support::trace("g10-soft-reset");
+    let config = Config {
+        start: Start::SoftReset,
+        ..Config::default()
+    };
+    let mut wire = Wire(Vec::new());
+    let mut delay = Virtual::default();
+    let mut chip = Optiga::new(&mut wire, &mut delay, config);
+    chip.soft_reset().unwrap();
+    assert!((12_000..13_000).contains(&chip.waited_us()));
+    assert_eq!(chip.bus_khz_max(), Ok(400));
+    // The recording resets once.
+    let mut chip = Optiga::new(
+        &mut wire,
+        &mut delay,
+        Config {
+            start: Start::AfterReset,
+            ..config
+        },
+    );
+    assert_eq!(chip.open().unwrap_err().code(), "chip.bus.fault");
+    let transaction = |line: &Line| match line {
+        Line::Write(Some(bytes)) => format!("W {}", hex(bytes).trim_end()),
+        Line::Read(Some(bytes)) => format!("R {}", hex(bytes).trim_end()),
+        other => panic!("{other:?}"),
+    };
+    let expected: Vec<String> = golden.lines.iter().map(transaction).collect();
+    assert_eq!(wire.0[..expected.len()], expected);
+    assert!(wire.0[expected.len()].starts_with("W 80 "), "{:?}", wire.0);
+}
+
+/// Answers register reads as the recording does, and fails at the first frame.
+struct Wire(Vec<String>);
+
+impl ErrorType for Wire {
+    type Error = Nack;
+}
+
+impl I2c for Wire {
+    fn write(&mut self, _: SevenBitAddress, bytes: &[u8]) -> Result<(), Nack> {
+        self.0.push(format!("W {}", hex(bytes).trim_end()));
+        if bytes[0] == 0x80 {
+            return Err(Nack(ErrorKind::Bus));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, _: SevenBitAddress, buffer: &mut [u8]) -> Result<(), Nack> {
+        let answer: &[u8] = match self.0.last().map(String::as_str) {
+            Some("W 82") => &[0x08, 0, 0, 0],
+            Some("W 84") => &[0, 0, 1, 0x90],
+            Some("W 81") => &[1, 0x15],
+            other => panic!("read after {other:?}"),
+        };
+        buffer.copy_from_slice(answer);
+        self.0.push(format!("R {}", hex(answer).trim_end()));
+        Ok(())
+    }
+
+    fn transaction(&mut self, _: SevenBitAddress, _: &mut [Operation<'_>]) -> Result<(), Nack> {
+        panic!("the chip knows no repeated start");
+    }
 }
 
 #[test]
