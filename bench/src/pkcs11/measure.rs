@@ -14,18 +14,16 @@ use super::tokens::{Signer, Tokens, Wanted};
 use crate::Outcome;
 
 /// Rounds; odd, so that one is in the middle.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 9;
 /// CPU time of one turn.
 const TURN: Duration = Duration::from_millis(100);
 /// Threads that sign at the same time.
 const THREADS: usize = 8;
 /// Objects in the full token.
 const OBJECTS: u32 = 10_000;
-/// Objects in the full token of the others, whose making takes longer with each.
-const OBJECTS_OF_OTHERS: u32 = 10_000;
 /// Key pairs of one turn.
 const PAIRS: u32 = 8;
-/// Calls between two looks at the clock.
+/// Calls between two looks at the clock, and the fewest of one turn.
 const BATCH: u32 = 16;
 
 type Values = Map<String, Value>;
@@ -116,15 +114,14 @@ impl Tokens {
 pub(super) fn using<'a>(modules: impl Iterator<Item = (&'a str, &'a Path)>) -> Outcome<Values> {
     let mut all = Vec::new();
     for (name, library) in modules {
-        let objects = if all.is_empty() {
-            OBJECTS
-        } else {
-            OBJECTS_OF_OTHERS
-        };
-        all.push(Tokens::make(name, library, objects)?);
+        let start = Instant::now();
+        all.push(Tokens::make(name, library, OBJECTS)?);
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!("{name}: {OBJECTS} objects in {seconds:.1} s");
     }
     let (bare, mut samples) = (Bare::new()?, Samples::default());
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
+        eprintln!("round {round} of {ROUNDS}");
         signatures(&bare, &all, &mut samples)?;
         searches(&all, &mut samples)?;
     }

@@ -102,7 +102,7 @@ fn objects(session: &Session, name: &str) {
 /// The PIN is changed to another one and back.
 fn pins(session: &Session, pin: &str, number: u32) {
     let other = format!("{pin}-other");
-    let (old, new) = if number % 2 == 0 {
+    let (old, new) = if number.is_multiple_of(2) {
         (pin, other.as_str())
     } else {
         (&*other, pin)
