@@ -1,5 +1,6 @@
 //! Keys on the curves of FIPS 186-5, in memory: signatures with them, and secrets agreed on.
 
+use std::sync::OnceLock;
 use std::vec::Vec;
 
 use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521};
@@ -26,6 +27,8 @@ pub struct EcPrivate {
     pair: EcdsaKeyPair,
     curve: Curve,
     public: PublicKey,
+    /// The same key as the library's other half takes it; made when it is first agreed with.
+    agreeing: OnceLock<agreement::PrivateKey>,
 }
 
 impl EcPrivate {
@@ -56,7 +59,12 @@ impl EcPrivate {
 
     fn of(pair: EcdsaKeyPair, curve: Curve) -> Result<Self, Error> {
         let public = PublicKey::from_ec_point(curve, pair.public_key().as_ref()).map_err(|_| LIBRARY)?;
-        Ok(Self { pair, curve, public })
+        Ok(Self {
+            pair,
+            curve,
+            public,
+            agreeing: OnceLock::new(),
+        })
     }
 
     /// Its curve.
@@ -96,19 +104,27 @@ impl EcPrivate {
 
     /// Agrees with another's public point on a secret: the X coordinate, as long as the curve.
     pub fn agree(&self, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        if !is_point(self.curve, point) {
+            return Err(Error::MechanismParameterInvalid);
+        }
+        let own = self.agreeing()?;
+        let peer = agreement::UnparsedPublicKey::new(own.algorithm(), point);
+        agreement::agree(own, peer, Error::MechanismParameterInvalid, |secret| {
+            Ok(Zeroizing::new(secret.to_vec()))
+        })
+    }
+
+    fn agreeing(&self) -> Result<&agreement::PrivateKey, Error> {
+        if let Some(key) = self.agreeing.get() {
+            return Ok(key);
+        }
         let algorithm = match self.curve {
             Curve::P256 => &ECDH_P256,
             Curve::P384 => &ECDH_P384,
             Curve::P521 => &ECDH_P521,
         };
-        if !is_point(self.curve, point) {
-            return Err(Error::MechanismParameterInvalid);
-        }
-        let own = agreement::PrivateKey::from_private_key(algorithm, &self.scalar()?).map_err(|_| LIBRARY)?;
-        let peer = agreement::UnparsedPublicKey::new(algorithm, point);
-        agreement::agree(&own, peer, Error::MechanismParameterInvalid, |secret| {
-            Ok(Zeroizing::new(secret.to_vec()))
-        })
+        let key = agreement::PrivateKey::from_private_key(algorithm, &self.scalar()?).map_err(|_| LIBRARY)?;
+        Ok(self.agreeing.get_or_init(|| key))
     }
 }
 

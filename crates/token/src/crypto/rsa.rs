@@ -463,10 +463,13 @@ const fn prefix(hash: Hash) -> &'static [u8] {
     }
 }
 
+/// Room for a number as long as any modulus.
+type Block = Zeroizing<[u8; RAW_BYTES_MAX]>;
+
 /// A number as long as the modulus, with zeros before it; it must be smaller than the modulus.
-fn filled(input: &[u8], bytes: usize, modulus: &[u8]) -> Result<([u8; RAW_BYTES_MAX], usize), Error> {
+fn filled(input: &[u8], bytes: usize, modulus: &[u8]) -> Result<(Block, usize), Error> {
     fits(input, bytes)?;
-    let mut block = [0; RAW_BYTES_MAX];
+    let mut block = Zeroizing::new([0; RAW_BYTES_MAX]);
     fill(block.get_mut(bytes - input.len()..).unwrap_or_default(), input)?;
     if block.get(..bytes).unwrap_or_default() >= modulus {
         return Err(Error::DataInvalid);
