@@ -28,6 +28,8 @@ pub struct Config {
     /// `[[slot]]`
     #[serde(default)]
     pub slot: Vec<Slot>,
+    /// Whether a key that decrypts may not wrap sensitive keys; it may not, unless this is false.
+    pub strict_roles: Option<bool>,
 }
 
 /// One slot.
@@ -70,12 +72,20 @@ impl core::error::Error for ConfigError {}
 
 /// The slots of this process's configuration.
 pub fn setups() -> Result<Vec<Setup>, ConfigError> {
+    place().map_or_else(|| Ok(Vec::new()), |path| setups_of(&path))
+}
+
+/// Whether this process's configuration keeps roles apart (see [`Config::strict_roles`]).
+pub fn has_strict_roles() -> Result<bool, ConfigError> {
+    let said = place().map(|path| Config::read(&path)).transpose()?;
+    Ok(said.and_then(|config| config.strict_roles).unwrap_or(true))
+}
+
+/// The file of this process's configuration, if there is one.
+fn place() -> Option<PathBuf> {
     let trusted = !runs_with_more_rights();
     let variable = |name: &str| std::env::var_os(name).filter(|value| trusted && !value.is_empty());
-    match places(variable).into_iter().find(|path| path.exists()) {
-        Some(path) => setups_of(&path),
-        None => Ok(Vec::new()),
-    }
+    places(variable).into_iter().find(|path| path.exists())
 }
 
 /// The slots of one file.
@@ -167,6 +177,7 @@ mod tests {
             Ok(1)
         );
         assert_eq!(parsed(&format!("{chip}label = \"one\"\n{chip}")), Ok(2));
+        assert_eq!(parsed(&format!("strict_roles = false\n{chip}")), Ok(1));
         for (text, word) in [
             ("[[slots]]\n", "slots"),
             ("[[slot]]\nbackend = \"chip\"\naddress = \"nowhere\"\n", "slot 0"),

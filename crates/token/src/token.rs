@@ -4,7 +4,7 @@
 //! for reading everything again.
 
 use std::boxed::Box;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::vec::Vec;
 
@@ -24,6 +24,8 @@ pub(crate) struct Token {
     /// Private objects are hidden from whoever has not logged in.
     guard: AtomicU8,
     table: RwLock<Table>,
+    /// Logouts so far: what was opened before the last one is not kept.
+    logouts: AtomicU64,
 }
 
 const UNKNOWN: u8 = 0;
@@ -38,6 +40,7 @@ impl Token {
             description: Mutex::default(),
             guard: AtomicU8::new(UNKNOWN),
             table: RwLock::new(Table::new(handles)),
+            logouts: AtomicU64::new(0),
         }
     }
 
@@ -118,6 +121,7 @@ impl Token {
     /// Forgets what the login opened.
     pub(crate) fn logout(&self) {
         self.backend.logout();
+        self.logouts.fetch_add(1, Ordering::AcqRel);
         let table = self.table();
         table.objects().for_each(|object| object.forget_key());
     }
@@ -286,6 +290,7 @@ impl Token {
         if let Some(key) = object.cached_key() {
             return Ok(key);
         }
+        let before = self.logouts.load(Ordering::Acquire);
         let key = match (object.class(), object.home) {
             (Class::PublicKey, _) => Arc::new(public_key(object)?),
             (Class::PrivateKey | Class::SecretKey, Home::Token(place)) => {
@@ -293,7 +298,9 @@ impl Token {
             }
             _ => return Err(Error::KeyHandleInvalid),
         };
-        Ok(object.cache_key(key))
+        // Who logs out meanwhile counts first and clears then, so an old key is either not kept or cleared.
+        let current = || self.logouts.load(Ordering::Acquire) == before;
+        object.cache_key(key, current).ok_or(Error::UserNotLoggedIn)
     }
 }
 

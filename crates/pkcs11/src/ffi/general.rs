@@ -140,7 +140,9 @@ unsafe fn locking(arguments: *const CK_C_INITIALIZE_ARGS) -> Outcome {
 /// The application that the configuration describes. What is wrong with it is said on stderr: C has no other way to hear it.
 fn configured() -> Result<Application, Fault> {
     let setups = config::setups().map_err(|error| complain(&error))?;
-    Application::new(setups).map_err(|error| complain(&error))
+    let strict = config::has_strict_roles().map_err(|error| complain(&error))?;
+    let application = Application::new(setups).map_err(|error| complain(&error))?;
+    Ok(application.with_strict_roles(strict))
 }
 
 #[expect(

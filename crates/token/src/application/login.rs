@@ -20,6 +20,10 @@ impl Application {
         if user == User::SecurityOfficer && all > writing {
             return Err(Error::SessionReadOnlyExists);
         }
+        if pin.is_empty() && slot.token.is_guarded() {
+            // No PIN is none: a program that gives none has not tried.
+            return Err(Error::PinIncorrect);
+        }
         slot.token.login(user, pin)?;
         slot.set_user(&mut login, Some(user));
         Ok(())

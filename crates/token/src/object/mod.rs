@@ -114,10 +114,10 @@ impl Object {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps a key that was opened; whoever was first wins.
-    pub(crate) fn cache_key(&self, key: Arc<Key>) -> Arc<Key> {
+    /// Keeps a key that was opened, if that is still allowed; whoever was first wins.
+    pub(crate) fn cache_key(&self, key: Arc<Key>, allowed: impl Fn() -> bool) -> Option<Arc<Key>> {
         let mut place = self.key.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(place.get_or_insert(key))
+        allowed().then(|| Arc::clone(place.get_or_insert(key)))
     }
 
     /// Forgets an opened key that can be opened again.
