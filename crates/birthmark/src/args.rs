@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Tokens for the PKCS #11 module
     #[command(subcommand)]
     Token(Token),
-    /// A device: enroll a chip by hand, or connect and publish
+    /// A device: enroll one by hand, or connect and publish; with this machine's tokens or any vendor's module
     #[command(subcommand)]
     Device(Device),
     /// Why was this device refused, and what mends it
@@ -444,18 +444,47 @@ pub(crate) struct TokenList {
 /// `birthmark device …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Device {
-    /// Generate a key in the chip and have the cloud certify it: one chip by hand
-    Enroll(Enroll),
-    /// Connect with the chip's identity and publish one message
-    Run(DeviceRun),
+    /// Generate a key in the device's token and have the cloud certify it: one device by hand
+    Enroll(Box<Enroll>),
+    /// Connect with the identity in the token and publish one message
+    Run(Box<DeviceRun>),
+}
+
+/// Which token a device has, and what its objects are called there.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceToken {
+    /// Configuration of this machine's tokens [default: the one that the PKCS #11 module would take]
+    #[arg(long, value_name = "FILE", conflicts_with = "module")]
+    pub(crate) config: Option<PathBuf>,
+    /// Any vendor's PKCS #11 module instead of this machine's own tokens
+    #[arg(long, value_name = "PATH")]
+    pub(crate) module: Option<PathBuf>,
+    /// Number of the slot [default: the first one with a token]
+    #[arg(long, value_name = "N", conflicts_with = "token")]
+    pub(crate) slot: Option<u64>,
+    /// What the token is called
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) token: Option<String>,
+    /// File with the user's PIN, for a token that has a login
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// What the private key is called in the token
+    #[arg(long, value_name = "LABEL", default_value = "Device Priv TLS Key")]
+    pub(crate) key_label: String,
+    /// What the certificate is called
+    #[arg(long, value_name = "LABEL", default_value = "Device Cert")]
+    pub(crate) certificate_label: String,
+    /// What the root is called that servers must have
+    #[arg(long, value_name = "LABEL", default_value = "Root Cert")]
+    pub(crate) root_label: String,
 }
 
 /// `birthmark device enroll`
 #[derive(Debug, Args)]
 pub(crate) struct Enroll {
-    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) chip: String,
+    /// Which token
+    #[command(flatten)]
+    pub(crate) token: DeviceToken,
     /// How to reach the cloud
     #[command(flatten)]
     pub(crate) api: Api,
@@ -468,10 +497,10 @@ pub(crate) struct Enroll {
     /// MQTT endpoint to connect to afterwards, HOST:PORT [default: what DescribeEndpoint says, port 8883]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) mqtt: Option<String>,
-    /// Server root that goes into the chip's trust anchor, PEM [default: the CA bundle]
+    /// Server root that goes into the token as trust anchor, PEM [default: the CA bundle]
     #[arg(long, value_name = "FILE")]
     pub(crate) server_root: Option<PathBuf>,
-    /// Replace a key and certificate that the slot already holds
+    /// Replace a key and certificate that the token already holds
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Print one JSON object on stdout
@@ -482,13 +511,13 @@ pub(crate) struct Enroll {
 /// `birthmark device run`
 #[derive(Debug, Args)]
 pub(crate) struct DeviceRun {
-    /// The chip: unix:PATH or tcp:HOST:PORT on the virtual I²C bus, or /dev/i2c-N
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) chip: String,
+    /// Which token
+    #[command(flatten)]
+    pub(crate) token: DeviceToken,
     /// The cloud's MQTT endpoint, HOST:PORT
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) mqtt: String,
-    /// Client id [default: the common name of the chip's certificate]
+    /// Client id [default: the common name of the device's certificate]
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
     /// Topic to publish to [default: dt/<client id>/telemetry]

@@ -30,8 +30,15 @@ pub enum KeyError {
         /// The label of the certificate.
         label: String,
     },
+    /// State: a key with this label is there, and may not be lost.
+    Occupied {
+        /// The label.
+        label: String,
+    },
     /// Fault: the token failed.
     Token(token::Error),
+    /// Fault: a vendor's module failed, or has no such token; what it said.
+    Module(String),
     /// Fault: something that the token said is not what it must be.
     Malformed(&'static str),
 }
@@ -60,7 +67,14 @@ impl fmt::Display for KeyError {
                     "cannot use the device's identity: {label:?} is for another key than the one in the token; enrol again"
                 )
             }
+            Self::Occupied { label } => {
+                write!(
+                    f,
+                    "cannot make a key {label:?}: the token has one, and the identity that it stands for would be lost"
+                )
+            }
             Self::Token(_) => f.write_str("cannot use the device's key"),
+            Self::Module(said) => write!(f, "cannot use the pkcs #11 module: {said}"),
             Self::Malformed(what) => write!(f, "cannot use the device's key: {what}"),
         }
     }
@@ -88,7 +102,9 @@ impl KeyError {
         match self {
             Self::Missing { .. } => "device.key.missing",
             Self::Mismatch { .. } => "device.key.mismatch",
+            Self::Occupied { .. } => "device.key.occupied",
             Self::Token(error) => error.code(),
+            Self::Module(_) => "device.module",
             Self::Malformed(_) => "device.key.malformed",
         }
     }

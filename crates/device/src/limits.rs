@@ -12,3 +12,6 @@ pub const TLS_BUFFER_BYTES_MAX: usize = 64 * 1024;
 pub const CONNECT_ATTEMPTS_MAX: usize = 16;
 /// Certificates in a device's chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 4;
+
+/// Bytes of the identifier that a new key and its certificate share in a vendor's token.
+pub const KEY_ID_BYTES: u32 = 20;

@@ -1,13 +1,11 @@
-//! The device's key over PKCS #11: found by label, used through a session.
+//! The device's key over PKCS #11: found by label, used where it is.
 
+use identity::certificate::Certificate;
 use identity::der::Writer;
-use token::{Attribute, Class, Handle, Hash, Mechanism, Session};
 
+use crate::device_token::{DeviceToken, missing, private_key};
 use crate::key::{DeviceKey, KeyError};
 use crate::limits::CHAIN_CERTIFICATES_MAX;
-
-/// How a device signs.
-pub(crate) const ECDSA_SHA256: Mechanism = Mechanism::Ecdsa(Some(Hash::Sha256));
 
 /// What the device's objects are called in its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,26 +31,23 @@ impl Default for Labels {
 
 /// A device's identity in a token. The certificates are read once; the private key stays where it is.
 #[derive(Debug)]
-pub struct TokenKey {
-    session: Session,
-    key: Handle,
+pub struct TokenKey<T: DeviceToken> {
+    token: T,
+    key: T::Key,
     chain: Vec<Vec<u8>>,
     anchor: Vec<u8>,
 }
 
-impl TokenKey {
+impl<T: DeviceToken> TokenKey<T> {
     /// Finds the identity with these labels.
-    pub fn find(session: Session, labels: &Labels) -> Result<Self, KeyError> {
-        let key = first(&session, Class::PrivateKey, &labels.key)?;
-        let certificates = all(&session, Class::Certificate, &labels.certificate)?;
-        let chain = certificates.into_iter().take(CHAIN_CERTIFICATES_MAX);
-        let chain = chain
-            .map(|handle| der(&session, handle))
-            .collect::<Result<Vec<_>, _>>()?;
-        check_belongs(&session, key, &chain, &labels.certificate)?;
-        let anchor = der(&session, first(&session, Class::Certificate, &labels.root)?)?;
+    pub fn find(token: T, labels: &Labels) -> Result<Self, KeyError> {
+        let key = private_key(&token, &labels.key)?;
+        let mut chain = certificates(&token, &labels.certificate)?;
+        chain.truncate(CHAIN_CERTIFICATES_MAX);
+        check_belongs(&token, key, &chain, &labels.certificate)?;
+        let anchor = certificates(&token, &labels.root)?.swap_remove(0);
         Ok(Self {
-            session,
+            token,
             key,
             chain,
             anchor,
@@ -60,59 +55,39 @@ impl TokenKey {
     }
 }
 
-fn all(session: &Session, class: Class, label: &str) -> Result<Vec<Handle>, KeyError> {
-    let found = session.find(&[Attribute::class(class), Attribute::label(label)])?;
-    if !found.is_empty() {
-        return Ok(found);
+/// At least one.
+fn certificates<T: DeviceToken>(token: &T, label: &str) -> Result<Vec<Vec<u8>>, KeyError> {
+    let found = token.certificates(label)?;
+    if found.is_empty() {
+        return Err(missing(token, label)?);
     }
-    let damaged = session.damaged()?;
-    let damage = damaged
-        .into_iter()
-        .find(|damage| damage.label == label)
-        .map(|damage| damage.why);
-    Err(KeyError::Missing {
-        label: label.into(),
-        damage,
-    })
-}
-
-pub(crate) fn first(session: &Session, class: Class, label: &str) -> Result<Handle, KeyError> {
-    all(session, class, label)?
-        .first()
-        .copied()
-        .ok_or(KeyError::Malformed("a search found nothing and did not say so"))
-}
-
-fn der(session: &Session, certificate: Handle) -> Result<Vec<u8>, KeyError> {
-    let object = session.object(certificate)?;
-    let certificate = object
-        .certificate()
-        .ok_or(KeyError::Malformed("a certificate object without certificate"))?;
-    Ok(certificate.der().to_vec())
+    Ok(found)
 }
 
 /// A certificate for another key would only fail later, as a signature that the server refuses.
-fn check_belongs(session: &Session, key: Handle, chain: &[Vec<u8>], label: &str) -> Result<(), KeyError> {
-    let key = session.object(key)?;
-    let Some(public) = key.public_key() else {
+fn check_belongs<T: DeviceToken>(
+    token: &T,
+    key: T::Key,
+    chain: &[Vec<u8>],
+    label: &str,
+) -> Result<(), KeyError> {
+    let Some(public) = token.public_key(key)? else {
         return Ok(());
     };
-    let device = chain
-        .first()
-        .and_then(|der| identity::certificate::Certificate::parse(der).ok());
+    let device = chain.first().and_then(|der| Certificate::parse(der).ok());
     if device.is_some_and(|certificate| *certificate.public_key() == public) {
         return Ok(());
     }
     Err(KeyError::Mismatch { label: label.into() })
 }
 
-impl DeviceKey for TokenKey {
+impl<T: DeviceToken> DeviceKey for TokenKey<T> {
     fn certificate_chain(&self) -> Vec<Vec<u8>> {
         self.chain.clone()
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        signature_der(&self.session.sign(self.key, &ECDSA_SHA256, message)?)
+        signature_der(&self.token.sign(self.key, message)?)
     }
 
     fn trust_anchor(&self) -> Vec<u8> {

@@ -84,9 +84,9 @@ fn enrolled_by_hand_and_connected_with_signatures_of_the_chip() {
     let again = enrolment::request(&session(&tray), &labels, &subject, false).unwrap_err();
     assert_eq!(
         again,
-        KeyError::Token(token::Error::Occupied {
-            label: "Device Priv TLS Key"
-        })
+        KeyError::Occupied {
+            label: "Device Priv TLS Key".into()
+        }
     );
     enrolment::request(&session(&tray), &labels, &subject, true).unwrap();
     let error = TokenKey::find(session(&tray), &labels).unwrap_err();

@@ -58,6 +58,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("rusqlite", &["store", "factory"]),
     ("aws-sigv4", &["birthmark"]),
     ("clap", &["birthmark"]),
+    ("cryptoki", &["device", "stories"]),
 ];
 
 /// The dependencies between our crates.

@@ -1,5 +1,5 @@
 //! Where a chip is: `unix:PATH` or `tcp:HOST:PORT` on the virtual I²C bus, or `/dev/i2c-N`, the bus of a Linux machine; opened
-//! for the driver or as a token.
+//! for the driver.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -8,7 +8,6 @@ use i2c_bus::{SocketClient, SocketDelay};
 #[cfg(target_os = "linux")]
 use linux_embedded_hal::{I2CError, I2cdev};
 use optiga::{Config, Optiga};
-use token::{Access, ChipAddress, ChipSetting, Session};
 
 use super::chip_record::Recorder;
 use crate::exit::{Context, Failure};
@@ -67,16 +66,6 @@ pub(crate) fn driver(address: &str) -> Result<Driver, Failure> {
 pub(super) fn recorded(address: &str) -> Result<Watched, Failure> {
     let bus = Recorder::new(connect(address)?);
     Ok(Optiga::new(bus, SocketDelay, Config::default()))
-}
-
-/// A read-write session on the token in the chip at this address, in turns with other processes that have one.
-pub(crate) fn session(address: &str) -> Result<Session, Failure> {
-    // Whoever is not there is best named before anything else is tried.
-    drop(connect(address)?);
-    let parsed = ChipAddress::parse(address).map_err(|error| Failure::usage(error.to_string()))?;
-    let backend = parsed.backend(ChipSetting::default());
-    let backend = backend.fault(|| format!("the chip at {address} cannot be used"))?;
-    Session::on(backend, Access::ReadWrite).fault(|| format!("the chip at {address} did not answer"))
 }
 
 pub(super) fn connect(address: &str) -> Result<Bus, Failure> {

@@ -1,9 +1,9 @@
-//! `birthmark device`: one device by hand, through a token that happens to be a chip.
+//! `birthmark device`: one device by hand, with whatever token it has. It names a slot and labels, never a chip.
 
 use std::{path::Path, time::Duration};
 
 use ::device::{
-    Alpn, Connection, DeviceKey, Endpoint, Error, Labels, Options, QoS, Tls, TokenKey, Versions,
+    Alpn, Connection, DeviceKey, DeviceToken, Endpoint, Error, Labels, Options, QoS, Tls, TokenKey, Versions,
     connect_with_backoff,
 };
 use identity::certificate::Certificate;
@@ -11,7 +11,8 @@ use serde_json::json;
 use std::sync::Arc;
 
 use super::{
-    chip_bus, device_attempts,
+    device_attempts,
+    device_token::{self, Opened},
     enrolment::{Enrolment, enrol},
     factory::{certificate, client},
     registration::text,
@@ -33,9 +34,16 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 
-/// Enrols one chip and connects with it.
+/// Enrols one device and connects with it.
 pub(crate) fn enroll(typed: &Enroll) -> Result<u8, Failure> {
-    let session = chip_bus::session(&typed.chip)?;
+    match device_token::open(&typed.token)? {
+        Opened::Own(token) => enroll_in(token, typed),
+        Opened::Vendor(token) => enroll_in(token, typed),
+    }
+}
+
+fn enroll_in<T: DeviceToken + 'static>(token: T, typed: &Enroll) -> Result<u8, Failure> {
+    let labels = device_token::labels(&typed.token);
     let mut client = client(&typed.api)?;
     let root_file = typed.server_root.as_deref().unwrap_or(&typed.api.ca_bundle);
     let server_root = certificate(root_file)?;
@@ -44,24 +52,24 @@ pub(crate) fn enroll(typed: &Enroll) -> Result<u8, Failure> {
         policy: &typed.policy,
         server_root: server_root.der(),
         overwrite: typed.overwrite,
+        labels: &labels,
     };
-    let enrolled = enrol(&session, &mut client, &enrolment)?;
+    let enrolled = enrol(&token, &mut client, &enrolment)?;
     say(&format!(
-        "the chip holds its certificate {}",
+        "the token holds the certificate {}",
         enrolled.certificate_id
     ));
     let endpoint = match &typed.mqtt {
         Some(place) => endpoint(place)?,
         None => described(&mut client)?,
     };
-    let key = TokenKey::find(session, &Labels::default())
-        .fault(|| "the chip's identity cannot be used".to_owned())?;
+    let key = TokenKey::find(token, &labels).fault(unusable)?;
     let (connection, _) = connect(Arc::new(key), &endpoint, Versions::Both, &typed.thing)
         .fault(|| format!("{} could not connect", typed.thing))?;
     connection
         .disconnect()
         .fault(|| "could not say goodbye".to_owned())?;
-    say(&format!("{} connected with the key in the chip", typed.thing));
+    say(&format!("{} connected with the key in the token", typed.thing));
     if typed.json {
         let answer = json!({ "thing": typed.thing, "certificate_id": enrolled.certificate_id, "certificate_arn": enrolled.certificate_arn, "connected": true });
         tell(&answer.to_string()).fault(|| "could not write to stdout".to_owned())?;
@@ -69,17 +77,23 @@ pub(crate) fn enroll(typed: &Enroll) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Connects with the chip's identity and publishes one message.
+fn unusable() -> String {
+    "the identity in the token cannot be used".to_owned()
+}
+
+/// Connects with the identity in the token and publishes one message.
 pub(crate) fn run(typed: &DeviceRun) -> Result<u8, Failure> {
-    let session = chip_bus::session(&typed.chip)?;
-    let key = TokenKey::find(session, &Labels::default())
-        .fault(|| "the chip's identity cannot be used".to_owned())?;
-    let name = common_name(&key);
+    let labels = device_token::labels(&typed.token);
+    let key: Arc<dyn DeviceKey> = match device_token::open(&typed.token)? {
+        Opened::Own(token) => found(token, &labels)?,
+        Opened::Vendor(token) => found(token, &labels)?,
+    };
+    let name = common_name(&*key);
     let client_id = typed
         .client_id
         .clone()
         .or(name)
-        .ok_or_else(|| Failure::usage("the chip's certificate has no common name: say --client-id"))?;
+        .ok_or_else(|| Failure::usage("the device's certificate has no common name: say --client-id"))?;
     let topic = typed
         .topic
         .clone()
@@ -90,7 +104,7 @@ pub(crate) fn run(typed: &DeviceRun) -> Result<u8, Failure> {
         Versions::Both
     };
     let endpoint = endpoint(&typed.mqtt)?;
-    let done = connect(Arc::new(key), &endpoint, versions, &client_id).and_then(|(mut connection, tries)| {
+    let done = connect(key, &endpoint, versions, &client_id).and_then(|(mut connection, tries)| {
         connection.publish(&topic, typed.message.as_bytes(), QoS::AtLeastOnce)?;
         connection.disconnect()?;
         Ok(tries)
@@ -107,6 +121,10 @@ pub(crate) fn run(typed: &DeviceRun) -> Result<u8, Failure> {
             Err(Failure::refused(format!("{client_id} did not get through to {}", typed.mqtt)).because(error))
         }
     }
+}
+
+fn found<T: DeviceToken + 'static>(token: T, labels: &Labels) -> Result<Arc<dyn DeviceKey>, Failure> {
+    Ok(Arc::new(TokenKey::find(token, labels).fault(unusable)?))
 }
 
 fn remember(
@@ -134,7 +152,7 @@ fn connect(
     connect_with_backoff(|| Connection::open(endpoint, &tls, &options), BACKOFF)
 }
 
-fn common_name(key: &TokenKey) -> Option<String> {
+fn common_name(key: &dyn DeviceKey) -> Option<String> {
     let chain = key.certificate_chain();
     let certificate = Certificate::parse(chain.first()?).ok()?;
     certificate.subject().common_name().map(str::to_owned)

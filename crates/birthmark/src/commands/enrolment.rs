@@ -1,12 +1,11 @@
-//! One chip by hand: a key born in the chip becomes an identity at the cloud, by the AWS API alone.
+//! One device by hand: a key born in its token becomes an identity at the cloud, by the AWS API alone.
 //!
-//! key in the chip → request signed by the chip → CreateCertificateFromCsr → certificate into the slot that belongs to the
-//! key → thing, policy, attachments. Used by `device enroll` and by the demo; works against any endpoint that speaks the API.
+//! key in the token → request signed by the token → CreateCertificateFromCsr → certificate to the key
+//! → thing, policy, attachments. Used by `device enroll` and by the demo; works against any endpoint that speaks the API.
 
-use device::{Labels, enrolment};
+use device::{DeviceToken, Labels, enrolment};
 use identity::{certificate::Certificate, name::Name, request};
 use serde_json::json;
-use token::Session;
 
 use super::registration::text;
 use crate::{
@@ -20,9 +19,11 @@ pub(crate) struct Enrolment<'a> {
     pub(crate) thing: &'a str,
     /// The policy to attach; made with least rights if it does not exist.
     pub(crate) policy: &'a str,
-    /// The root that servers must have, DER: becomes the chip's trust anchor.
+    /// What the objects are called in the token.
+    pub(crate) labels: &'a Labels,
+    /// The root that servers must have, DER: becomes the device's trust anchor.
     pub(crate) server_root: &'a [u8],
-    /// Replace an identity that the chip already holds.
+    /// Replace an identity that the token already holds.
     pub(crate) overwrite: bool,
 }
 
@@ -34,17 +35,17 @@ pub(crate) struct Enrolled {
     pub(crate) certificate_arn: String,
 }
 
-/// Enrols the chip behind the session. The certificate is in the chip before anything at the cloud refers to it.
-pub(crate) fn enrol(
-    session: &Session,
+/// Enrols the device with this token. The certificate is in the token before anything at the cloud refers to it.
+pub(crate) fn enrol<T: DeviceToken>(
+    token: &T,
     client: &mut Client,
     enrolment: &Enrolment<'_>,
 ) -> Result<Enrolled, Failure> {
     let subject = Name::with_common_name(enrolment.thing)
         .refused(|| format!("{} cannot be a common name", enrolment.thing))?;
-    let labels = Labels::default();
-    let csr = enrolment::request(session, &labels, &subject, enrolment.overwrite).fault(|| {
-        "the chip did not give a certification request (--overwrite replaces an identity)".to_owned()
+    let labels = enrolment.labels;
+    let csr = enrolment::request(token, labels, &subject, enrolment.overwrite).fault(|| {
+        "the token did not give a certification request (--overwrite replaces an identity)".to_owned()
     })?;
     let answer = client
         .call(
@@ -53,11 +54,11 @@ pub(crate) fn enrol(
             &[],
             Some(&json!({ "certificateSigningRequest": request::encode_pem(&csr) })),
         )
-        .refused(|| "the cloud did not certify the chip's key".to_owned())?;
+        .refused(|| "the cloud did not certify the device's key".to_owned())?;
     let certificate = Certificate::from_pem(&text(&answer, "certificatePem"))
         .refused(|| "the cloud's answer holds no certificate that can be read".to_owned())?;
-    enrolment::store(session, &labels, certificate.der(), enrolment.server_root)
-        .fault(|| "the chip did not take its certificate".to_owned())?;
+    enrolment::store(token, labels, certificate.der(), enrolment.server_root)
+        .fault(|| "the token did not take the certificate".to_owned())?;
     let enrolled = Enrolled {
         certificate_id: text(&answer, "certificateId"),
         certificate_arn: text(&answer, "certificateArn"),

@@ -15,6 +15,7 @@ mod configuration;
 mod demo;
 mod device;
 mod device_attempts;
+mod device_token;
 mod enrolment;
 mod explain;
 mod factory;

@@ -92,7 +92,7 @@ fn pin_of_officer(typed: &TokenInit) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 /// A PIN from a file, without the end of its line.
-fn pin(path: Option<&Path>, option: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(super) fn pin(path: Option<&Path>, option: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let path = path.ok_or_else(|| Failure::usage(format!("{option} says where the PIN is")))?;
     let read = fs::read(path).fault(|| format!("could not read {}", path.display()))?;
     let mut pin = Zeroizing::new(read);
@@ -107,8 +107,9 @@ fn pin(path: Option<&Path>, option: &str) -> Result<Zeroizing<Vec<u8>>, Failure>
     Ok(pin)
 }
 
-fn application(typed: &TokenConfig) -> Result<Application, Failure> {
-    let setups: Vec<Setup> = match &typed.config {
+/// The slots of a configuration, or of the one that the module would take.
+pub(super) fn application(config: Option<&Path>) -> Result<Application, Failure> {
+    let setups: Vec<Setup> = match config {
         Some(path) => config::setups_of(path),
         None => config::setups(),
     }
@@ -125,7 +126,7 @@ fn application(typed: &TokenConfig) -> Result<Application, Failure> {
 
 /// Lists everything that can be seen.
 pub(crate) fn list(typed: &TokenList) -> Result<u8, Failure> {
-    let application = application(&typed.config)?;
+    let application = application(typed.config.config.as_deref())?;
     let pin = typed.pin_file.as_deref();
     let pin = pin.map(|path| self::pin(Some(path), "--pin-file")).transpose()?;
     let slots = (0..application.slots())
@@ -246,7 +247,7 @@ fn percent(bytes: &[u8]) -> String {
 
 /// Says what is wrong; exit code 1 when something keeps a token from being used.
 pub(crate) fn doctor(typed: &TokenConfig) -> Result<u8, Failure> {
-    let application = application(typed)?;
+    let application = application(typed.config.as_deref())?;
     let mut broken = false;
     for slot in 0..application.slots() {
         let what = || format!("could not use slot {slot}");

@@ -380,6 +380,7 @@ impl<'a> Story<'a> {
             policy: BY_HAND,
             server_root: self.server_root.der(),
             overwrite: true,
+            labels: &Labels::default(),
         };
         enrolment::enrol(&session, &mut self.client, &enrolment)?;
         self.summary.chip.certification_requests += 1;
