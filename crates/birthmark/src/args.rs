@@ -385,6 +385,8 @@ pub(crate) enum Token {
     List(TokenList),
     /// Say what is wrong with the configured tokens and what mends it
     Doctor(TokenConfig),
+    /// End all changes of a token in files for ever, for a medium that is written once
+    Seal(TokenSeal),
 }
 
 /// What keeps a token's keys.
@@ -417,6 +419,20 @@ pub(crate) struct TokenInit {
     /// The chip on the virtual I²C bus: unix:PATH or tcp:IP:PORT (chip)
     #[arg(long, value_name = "ADDRESS", required_if_eq("backend", "chip"))]
     pub(crate) chip: Option<String>,
+}
+
+/// `birthmark token seal`
+#[derive(Debug, Args)]
+pub(crate) struct TokenSeal {
+    /// The directory of `token init`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Where wrong PINs are counted from now on: a file that can be written, outside of the token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) counters: PathBuf,
+    /// File with the security officer's PIN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) so_pin_file: PathBuf,
 }
 
 /// `birthmark token doctor`

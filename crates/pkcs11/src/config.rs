@@ -42,6 +42,8 @@ pub enum Slot {
     Flash {
         /// The directory.
         directory: PathBuf,
+        /// Where wrong PINs are counted, if not there; a sealed token needs it.
+        counters: Option<PathBuf>,
     },
 }
 
@@ -144,8 +146,11 @@ impl Slot {
     fn setup(self) -> Result<Setup, token::Error> {
         match self {
             Self::Chip(slot) => slot.setup(),
-            Self::Flash { directory } => Ok(Setup {
-                backend: Flash::backend(&directory),
+            Self::Flash { directory, counters } => Ok(Setup {
+                backend: match counters {
+                    Some(counters) => Box::new(Flash::with_counters(&directory, &counters)),
+                    None => Flash::backend(&directory),
+                },
                 label: None,
                 description: format!("files in {}", directory.display()),
                 hardware: false,
@@ -176,6 +181,8 @@ mod tests {
             parsed("[[slot]]\nbackend = \"flash\"\ndirectory = \"/nowhere\"\n"),
             Ok(1)
         );
+        let sealed = "[[slot]]\nbackend = \"flash\"\ndirectory = \"/rom\"\ncounters = \"/var/pins\"\n";
+        assert_eq!(parsed(sealed), Ok(1));
         assert_eq!(parsed(&format!("{chip}label = \"one\"\n{chip}")), Ok(2));
         assert_eq!(parsed(&format!("strict_roles = false\n{chip}")), Ok(1));
         for (text, word) in [

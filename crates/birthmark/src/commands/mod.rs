@@ -22,6 +22,7 @@ mod factory;
 mod registration;
 mod serve;
 mod token;
+mod token_seal;
 
 use crate::{
     args::{Chip, Command, Device, Factory, Token},
@@ -46,6 +47,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Token(Token::Init(typed)) => token::init(&typed),
         Command::Token(Token::List(typed)) => token::list(&typed),
         Command::Token(Token::Doctor(typed)) => token::doctor(&typed),
+        Command::Token(Token::Seal(typed)) => token_seal::seal(&typed),
         Command::Device(Device::Enroll(typed)) => device::enroll(&typed),
         Command::Device(Device::Run(typed)) => device::run(&typed),
         Command::Explain(typed) => explain::run(&typed),

@@ -5,8 +5,8 @@
 use std::{fmt::Write as _, fs, io::Write as _, path::Path};
 
 use ::token::{
-    Access, Application, AttributeKind, ChipAddress, ChipSetting, Class, Object, PinState, Setup, Status,
-    TokenDescription, User, flash::Flash,
+    Access, Application, AttributeKind, Backend, ChipAddress, ChipSetting, Class, Object, PinState, Setup,
+    Status, TokenDescription, User, flash::Flash,
 };
 use birthmark_pkcs11::config;
 use serde_json::{Value, json};
@@ -56,17 +56,34 @@ fn init_flash(typed: &TokenInit) -> Result<String, Failure> {
         .fault(|| format!("could not find {}", typed.dir.display()))?;
     let token = Flash::backend(&folder);
     let what = || format!("could not make a token in {}", folder.display());
-    if token.status().fault(what)?.initialized {
+    let status = token.status().fault(what)?;
+    if !status.initialized {
+        token.init_token(&officer, &typed.label).fault(what)?;
+    } else if !is_half_made(token.as_ref(), &status, &typed.label).fault(what)? {
         let what = format!("there is a token in {} already", folder.display());
         return Err(Failure::refused(what));
     }
-    token.init_token(&officer, &typed.label).fault(what)?;
-    token.login(User::SecurityOfficer, &officer).fault(what)?;
-    token.init_pin(&pin).fault(what)?;
+    let other = || {
+        format!(
+            "there is a token in {} already, with other PINs",
+            folder.display()
+        )
+    };
+    if status.user_pin == PinState::Absent {
+        token.login(User::SecurityOfficer, &officer).refused(other)?;
+        token.init_pin(&pin).fault(what)?;
+    } else {
+        token.login(User::User, &pin).refused(other)?;
+    }
     Ok(format!(
         "[[slot]]\nbackend = \"flash\"\ndirectory = {}\n",
         quoted(&folder.to_string_lossy())
     ))
+}
+
+/// Whether an earlier run was ended before it wrote its configuration: the token is there under this label, and empty.
+fn is_half_made(token: &dyn Backend, status: &Status, label: &str) -> Result<bool, ::token::Error> {
+    Ok(status.label == label && !status.write_protected && token.load()?.objects.is_empty())
 }
 
 fn chip_slot(typed: &TokenInit) -> Result<String, Failure> {
