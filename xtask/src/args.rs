@@ -1,6 +1,7 @@
 //! What was typed after `cargo xtask`, checked before anything is started.
 
 use crate::failure::{Failure, Outcome};
+use crate::requests;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -15,6 +16,7 @@ cargo xtask COMMAND
   bench NAME [--json]                measure side by side and print a table; NAME: chip, pkcs11, story, tray
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
   firmware                           build the board images and tell how big the chip driver is
+  requests [--count N] [--seed N]    send a server random requests that know AWS's model: no 500, no panic, flat memory
   world --seed N                     replay one run of the simulated fleet
   help                               this page
 
@@ -31,6 +33,7 @@ pub(crate) enum Command {
     Bench { name: String, json: bool },
     Fuzz { name: Option<String>, seconds: u64 },
     Firmware,
+    Requests { count: u64, seed: u64 },
     World { seed: u64 },
 }
 
@@ -63,6 +66,10 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
             name: words.next_plain(),
         },
         "firmware" => Command::Firmware,
+        "requests" => Command::Requests {
+            count: words.number("--count")?.unwrap_or(requests::COUNT),
+            seed: words.number("--seed")?.unwrap_or(1),
+        },
         "world" => Command::World {
             seed: words
                 .number("--seed")?
@@ -157,6 +164,10 @@ mod tests {
                 name: "story".to_owned(),
                 json: true,
             }),
+        );
+        check(
+            "requests --count 7",
+            Some(Command::Requests { count: 7, seed: 1 }),
         );
         check("bench", None);
         check(

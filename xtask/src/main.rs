@@ -20,6 +20,7 @@ mod failure;
 mod fuzz;
 mod metadata;
 mod process;
+mod requests;
 mod skips;
 mod test;
 mod thumb;
@@ -56,6 +57,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Bench { name, json } => bench::run(&name, json),
         Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),
         Command::Firmware => firmware(),
+        Command::Requests { count, seed } => requests::run(count, seed),
         Command::World { seed } => world::run(seed),
         Command::Docs => docs::run(),
     }

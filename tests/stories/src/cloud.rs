@@ -54,6 +54,12 @@ impl Cloud {
         command
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// HOST:PORT of MQTT.
     #[must_use]
     pub fn mqtt(&self) -> &str {
