@@ -579,6 +579,9 @@ pub(crate) struct Check {
     /// Data directory to look at, too
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Read the whole audit log of the data directory and check every link of its chain; serve may run
+    #[arg(long)]
+    pub(crate) audit: bool,
 }
 
 #[cfg(test)]

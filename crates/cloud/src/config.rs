@@ -78,6 +78,37 @@ pub struct Config {
     /// The host name that `DescribeEndpoint` answers, without scheme and port; `{account}` and `{region}` are filled in.
     /// Empty: the first of `hostnames`.
     pub endpoint: String,
+    /// Further access keys of the API, for this account or for others.
+    pub access_keys: Vec<AccessKeyConfig>,
+}
+
+/// What an access key may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything in its account.
+    #[default]
+    Admin,
+    /// Look, and change nothing.
+    Read,
+    /// What a production line needs: registration codes, CA certificates, and looking.
+    Factory,
+}
+
+/// One further access key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessKeyConfig {
+    /// The file that it is in, in the AWS shared-credentials format; made at the first start if it is missing.
+    pub file: PathBuf,
+    /// The account that it acts for.
+    pub account: String,
+    /// What it may do.
+    #[serde(default)]
+    pub role: Role,
+    /// The regions that it may be used in; none named: every region.
+    #[serde(default)]
+    pub regions: Vec<String>,
 }
 
 impl Default for Config {
@@ -96,6 +127,7 @@ impl Default for Config {
             allow_simulated: false,
             shards: 0,
             endpoint: String::new(),
+            access_keys: Vec::new(),
         }
     }
 }
@@ -114,6 +146,39 @@ pub(crate) struct Plan {
     pub(crate) allow_simulated: bool,
     pub(crate) shards: usize,
     pub(crate) endpoint: String,
+    pub(crate) access_keys: Vec<KeyPlan>,
+}
+
+/// A further access key whose values have been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyPlan {
+    pub(crate) file: PathBuf,
+    pub(crate) account: AccountId,
+    pub(crate) role: Role,
+    pub(crate) regions: Vec<Region>,
+}
+
+impl AccessKeyConfig {
+    fn plan(&self) -> Result<KeyPlan, Error> {
+        let wrong = |value: &str, allowed| Error::Setting {
+            key: "access_keys",
+            value: value.to_owned(),
+            allowed,
+        };
+        let region = |text: &String| {
+            text.parse()
+                .map_err(|_| wrong(text, "regions of 1 to 32 of a-z, 0-9 and -"))
+        };
+        Ok(KeyPlan {
+            file: self.file.clone(),
+            account: self
+                .account
+                .parse()
+                .map_err(|_| wrong(&self.account, "an account of exactly 12 digits"))?,
+            role: self.role,
+            regions: self.regions.iter().map(region).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 impl Config {
@@ -162,6 +227,11 @@ impl Config {
             allow_simulated,
             shards: shards_of(self.shards),
             endpoint,
+            access_keys: self
+                .access_keys
+                .iter()
+                .map(AccessKeyConfig::plan)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -219,6 +289,16 @@ impl Config {
 }
 
 impl Plan {
+    /// Every account of this server, the default one first.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        core::iter::once(self.tenant.account).chain(self.access_keys.iter().map(|key| key.account))
+    }
+
+    /// Whether this server has an account.
+    pub(crate) fn has_account(&self, account: &AccountId) -> bool {
+        self.accounts().any(|known| known == *account)
+    }
+
     /// The bare host name by which devices of this tenant reach the server.
     pub(crate) fn endpoint_of(&self, tenant: &Tenant) -> String {
         self.endpoint

@@ -35,7 +35,7 @@ pub(crate) struct Control {
     pub(crate) traces: Traces,
     pub(crate) grants: Grants,
     pub(crate) rsa_turns: Semaphore,
-    key: AccessKey,
+    keys: Vec<AccessKey>,
     lingering: Arc<Semaphore>,
     /// Changes of trust reach the shards in the order in which they were made.
     telling: Mutex<()>,
@@ -56,7 +56,7 @@ impl Control {
         records: LocalRecords,
         attempts: LocalAttempts,
         issuer: DeviceIssuer,
-        key: AccessKey,
+        keys: Vec<AccessKey>,
         shards: Shards,
     ) -> Result<Self, identity::Error> {
         Ok(Self {
@@ -68,7 +68,7 @@ impl Control {
             traces: Traces::new()?,
             grants: Grants::default(),
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
-            key,
+            keys,
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
             telling: Mutex::new(()),
             authorities: AtomicU64::new(0),
@@ -77,7 +77,7 @@ impl Control {
 
     /// The access key with this id.
     pub(crate) fn access_key(&self, id: &str) -> Option<&AccessKey> {
-        (self.key.id == id).then_some(&self.key)
+        self.keys.iter().find(|key| key.id == id)
     }
 
     /// Runs something that nobody waits for on this thread, if there is room for it.

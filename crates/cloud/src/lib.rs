@@ -34,6 +34,6 @@ pub mod tls;
 mod trust;
 
 pub use broker::{SwitchLine, Switches};
-pub use config::{Config, Durability, FirstConnect, Profile};
+pub use config::{AccessKeyConfig, Config, Durability, FirstConnect, Profile, Role};
 pub use error::Error;
 pub use server::{Running, Server};

@@ -55,7 +55,11 @@ impl Server {
         files::remove(&Ready::path(&plan.data_dir))?;
         let pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
         let credentials = plan.data_dir.join("credentials");
-        let key = access_key(&credentials, plan.tenant.account)?;
+        let mut keys = vec![access_key(&credentials, plan.tenant.account)?];
+        for further in &plan.access_keys {
+            let key = access_key(&plan.data_dir.join(&further.file), further.account)?;
+            keys.push(key.limited(further.role, further.regions.clone()));
+        }
         let (shards, slots) = Shards::new(plan.shards);
         let records = LocalRecords::open(&directory).map_err(Error::Store)?;
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
@@ -65,7 +69,8 @@ impl Server {
             Settings::mqtt(&pki.server).map_err(Error::Tls)?,
             Settings::api(&pki.server).map_err(Error::Tls)?,
         );
-        let control = Control::new(plan, records, attempts, pki.issuer, key, shards).map_err(Error::Issue)?;
+        let control =
+            Control::new(plan, records, attempts, pki.issuer, keys, shards).map_err(Error::Issue)?;
         let (trigger, shutdown) = signal();
         let mut running = Running {
             mqtt: local_address("MQTT", &mqtt)?,
@@ -174,7 +179,13 @@ impl Plan {
     /// Every name that the server's certificate has to be valid for.
     fn names(&self) -> Vec<String> {
         let mut names = self.hostnames.clone();
-        names.push(self.endpoint_of(&self.tenant));
+        for account in self.accounts() {
+            let tenant = identity::Tenant {
+                account,
+                ..self.tenant
+            };
+            names.push(self.endpoint_of(&tenant));
+        }
         names
     }
 }

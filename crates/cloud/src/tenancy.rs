@@ -1,9 +1,10 @@
 //! Whose endpoint a client wants to speak with, by the name in its ClientHello.
 //!
-//! It stands between the handshake and every look-up. One account lives on this server, so every name means it: the
-//! names of the server, `localhost`, and names that nobody configured, as long as no second account could be meant.
+//! It stands between the handshake and every look-up. The endpoint of an account means that account. The names of the
+//! server, `localhost`, no name and an address mean the default account; so does every other name as long as there is only
+//! one account. With more than one, a name that nobody configured means nobody.
 
-use identity::Tenant;
+use identity::{AccountId, Region, Tenant};
 
 use crate::config::Plan;
 
@@ -14,31 +15,45 @@ pub(crate) struct Addressed {
     pub(crate) tenant: Tenant,
     /// Whether the client named the endpoint: certificates in SNI_ONLY mode match only then.
     pub(crate) by_name: bool,
+    /// Whether the name means anybody.
+    pub(crate) known: bool,
 }
 
 /// Reads the tenant from the server name, if there was one. An IP address is no name (RFC 6066, section 3).
 pub(crate) fn addressed(plan: &Plan, server_name: Option<&str>) -> Addressed {
     let name = server_name.filter(|name| name.parse::<std::net::IpAddr>().is_err());
-    let region = name
-        .and_then(|name| region_in(plan, name))
-        .unwrap_or(plan.tenant.region);
+    let meant = name.and_then(|name| {
+        plan.accounts().find_map(|account| {
+            Some(Tenant {
+                account,
+                region: region_in(plan, account, name)?,
+            })
+        })
+    });
+    let is_ours =
+        |name: &str| name == "localhost" || plan.hostnames.iter().any(|ours| ours.eq_ignore_ascii_case(name));
+    let alone = plan.accounts().all(|account| account == plan.tenant.account);
     Addressed {
-        tenant: Tenant {
-            account: plan.tenant.account,
-            region,
-        },
+        tenant: meant.unwrap_or(plan.tenant),
         by_name: name.is_some(),
+        known: alone || meant.is_some() || name.is_none_or(is_ours),
     }
 }
 
-/// The region in a name that is made like the endpoint, if the endpoint has its region in it.
-fn region_in(plan: &Plan, name: &str) -> Option<identity::Region> {
+/// The region in a name that is made like the endpoint of this account. An endpoint without its account in it is that of
+/// the default one; one without its region is in the default region.
+fn region_in(plan: &Plan, account: AccountId, name: &str) -> Option<Region> {
+    if account != plan.tenant.account && !plan.endpoint.contains("{account}") {
+        return None;
+    }
     let pattern = plan
         .endpoint
-        .replace("{account}", plan.tenant.account.as_str())
+        .replace("{account}", account.as_str())
         .to_ascii_lowercase();
-    let (before, after) = pattern.split_once("{region}")?;
-    name.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+    match pattern.split_once("{region}") {
+        Some((before, after)) => name.strip_prefix(before)?.strip_suffix(after)?.parse().ok(),
+        None => (name == pattern).then_some(plan.tenant.region),
+    }
 }
 
 #[cfg(test)]
@@ -87,5 +102,37 @@ mod tests {
             "us-east-1",
             true,
         );
+    }
+
+    #[test]
+    fn with_two_accounts_a_name_means_one_of_them_or_nobody() {
+        let plan = Config {
+            endpoint: "{account}-ats.example.com".into(),
+            hostnames: vec!["cloud.example.com".into()],
+            access_keys: vec![crate::config::AccessKeyConfig {
+                file: "b".into(),
+                account: "999999999999".into(),
+                role: crate::config::Role::Admin,
+                regions: Vec::new(),
+            }],
+            ..Config::default()
+        }
+        .plan()
+        .unwrap();
+        let rows = [
+            (Some("123456789012-ats.example.com"), Some("123456789012")),
+            (Some("999999999999-ats.example.com"), Some("999999999999")),
+            (Some("Cloud.example.com"), Some("123456789012")),
+            (Some("localhost"), Some("123456789012")),
+            (Some("127.0.0.1"), Some("123456789012")),
+            (None, Some("123456789012")),
+            (Some("111111111111-ats.example.com"), None),
+            (Some("elsewhere.example.com"), None),
+        ];
+        for (name, expected) in rows {
+            let found = addressed(&plan, name);
+            let account = found.known.then(|| found.tenant.account.to_string());
+            assert_eq!(account.as_deref(), expected, "{name:?}");
+        }
     }
 }

@@ -212,6 +212,8 @@ pub struct Batch {
     /// Whether live connections may have to change: the store then raises the tenant's trust epoch in the same
     /// transaction.
     pub raises_epoch: bool,
+    /// What is kept in another tenant in the same transaction, all of both or nothing; it has none of its own beside it.
+    pub beside: Option<Box<Self>>,
 }
 
 impl Batch {
@@ -223,6 +225,7 @@ impl Batch {
             checks: Vec::new(),
             audit: Vec::new(),
             raises_epoch: false,
+            beside: None,
         }
     }
 

@@ -18,6 +18,7 @@ pub mod billing_group;
 pub mod ca;
 mod call;
 pub mod certificate;
+pub mod certificate_transfer;
 pub mod endpoint;
 pub mod event_switches;
 pub mod limits;

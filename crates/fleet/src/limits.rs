@@ -63,6 +63,8 @@ pub const DESCRIPTION_BYTES_MAX: usize = 2028;
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 128;
 /// Bytes of an attribute value (AWS IoT API reference, AttributeValue).
 pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 800;
+/// Bytes of the message or the reason of a transfer (AWS IoT API reference, Message).
+pub const TRANSFER_MESSAGE_BYTES_MAX: usize = 128;
 /// Tags of one resource (AWS tagging reference).
 pub const TAGS_MAX: usize = 50;
 /// Bytes of a tag key (AWS IoT API reference, TagKey).

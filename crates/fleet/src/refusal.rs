@@ -36,6 +36,10 @@ pub enum Exception {
     ResourceNotFound,
     /// The resource registration failed.
     ResourceRegistrationFailure,
+    /// The transfer of a certificate is complete.
+    TransferAlreadyCompleted,
+    /// The certificate cannot be transferred because of what is attached to it.
+    TransferConflict,
     /// You are not authorised to perform this operation.
     Unauthorized,
     /// The version given does not match the latest one.
@@ -60,6 +64,8 @@ impl Exception {
             Self::ResourceAlreadyExists => "ResourceAlreadyExistsException",
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::ResourceRegistrationFailure => "ResourceRegistrationFailureException",
+            Self::TransferAlreadyCompleted => "TransferAlreadyCompletedException",
+            Self::TransferConflict => "TransferConflictException",
             Self::Unauthorized => "UnauthorizedException",
             Self::VersionConflict => "VersionConflictException",
             Self::VersionsLimitExceeded => "VersionsLimitExceededException",
@@ -80,6 +86,8 @@ impl Exception {
             | Self::DeleteConflict
             | Self::ResourceAlreadyExists
             | Self::ResourceNotFound
+            | Self::TransferAlreadyCompleted
+            | Self::TransferConflict
             | Self::VersionConflict
             | Self::VersionsLimitExceeded => Blame::State,
         }

@@ -18,6 +18,10 @@ pub enum Kind {
     BillingGroup,
     /// [`crate::event_switches::EventSwitches`]
     EventSwitches,
+    /// [`crate::certificate_transfer::Outgoing`]
+    OutgoingTransfer,
+    /// [`crate::certificate_transfer::Incoming`]
+    IncomingTransfer,
 }
 
 impl Kind {
@@ -27,6 +31,8 @@ impl Kind {
             Self::ThingType => "thing type",
             Self::BillingGroup => "billing group",
             Self::EventSwitches => "event configurations",
+            Self::OutgoingTransfer => "outgoing transfer",
+            Self::IncomingTransfer => "incoming transfer",
         }
     }
 }

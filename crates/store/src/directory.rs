@@ -67,13 +67,18 @@ impl DataDirectory {
 
     /// The database of records.
     pub(crate) fn records(&self) -> PathBuf {
-        self.path.join("records.sqlite")
+        records_in(&self.path)
     }
 
     /// The database of attempts.
     pub(crate) fn attempts(&self) -> PathBuf {
         attempts_in(&self.path)
     }
+}
+
+/// The database of records in a data directory that somebody else may hold.
+pub(crate) fn records_in(directory: &Path) -> PathBuf {
+    directory.join("records.sqlite")
 }
 
 /// The database of attempts in a data directory that somebody else may hold.

@@ -28,4 +28,4 @@ pub use error::{CommitError, Conflict, Error};
 pub use oneshot::wait;
 pub use records::{AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Page, Records, Trust};
 pub use sessions::{Durability, Frame, SessionLog};
-pub use sqlite::{AttemptReader, LocalAttempts, LocalRecords};
+pub use sqlite::{AttemptReader, LocalAttempts, LocalRecords, verify_audit};

@@ -305,6 +305,18 @@ fn keys_are_made_and_a_certificate_is_attached_to_policy_and_thing() {
     let described = aws.iot(&["describe-certificate", "--certificate-id", id]);
     assert_eq!(text(&described["certificateDescription"], "status"), "ACTIVE");
     assert_eq!(length(&aws.iot(&["list-certificates"]), "certificates"), 1);
+    let away = [
+        "transfer-certificate",
+        "--certificate-id",
+        id,
+        "--target-aws-account",
+    ];
+    aws.refused(
+        &[&away[..], &["999999999999"]].concat(),
+        &["InvalidRequestException"],
+    );
+    let outgoing = aws.iot(&["list-outgoing-certificates"]);
+    assert_eq!(length(&outgoing, "outgoingCertificates"), 0);
     let _ = aws.iot(&[
         "update-certificate",
         "--certificate-id",

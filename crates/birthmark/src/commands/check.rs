@@ -24,6 +24,9 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         .config
         .check()
         .map_err(|error| Failure::usage("the configuration is not valid").because(error))?;
+    if typed.audit {
+        return audit(&effective.config.data_dir);
+    }
     for (key, value, origin) in effective.settings() {
         tell(&format!("{key:<16} {value:<28} # {origin}"))
             .fault(|| "could not write to stdout".to_owned())?;
@@ -31,6 +34,18 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
     warnings(&effective)
         .iter()
         .for_each(|warning| say(&format!("warning: {warning}")));
+    Ok(DONE)
+}
+
+/// The number of lines and the last hash: noted elsewhere, it shows later whether anybody rewrote the whole chain.
+fn audit(data_dir: &Path) -> Result<u8, Failure> {
+    let (lines, hash) = store::verify_audit(data_dir)
+        .fault(|| format!("the audit log in {} does not hold", data_dir.display()))?;
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    tell(&format!("{lines} {hash}")).fault(|| "could not write to stdout".to_owned())?;
+    say(&format!(
+        "the audit log is whole: {lines} lines, each chained to the one before"
+    ));
     Ok(DONE)
 }
 

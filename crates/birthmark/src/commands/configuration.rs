@@ -62,6 +62,7 @@ impl Effective {
             endpoint,
             profile,
             durability,
+            access_keys,
             ..
         } = &self.config;
         let profile = match profile {
@@ -103,6 +104,14 @@ impl Effective {
                 } else {
                     endpoint.clone()
                 },
+            ),
+            (
+                "access_keys",
+                access_keys
+                    .iter()
+                    .map(|key| format!("{} for {}", key.file.display(), key.account))
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
         ]
         .into_iter()

@@ -17,6 +17,7 @@ mod operation;
 mod policies;
 mod publish;
 mod render;
+mod roles;
 mod server;
 pub mod sigv4;
 mod table;
@@ -24,6 +25,7 @@ mod tagging;
 mod templates;
 mod thing_types;
 mod things;
+mod transfers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,6 +110,13 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
             asked: format!("{} {}", incoming.method, incoming.path),
         });
     };
+    if !roles::allows(caller.role(), operation.name, operation.method) {
+        let fault = ApiFault::Denied(sigv4::Denied::Role {
+            operation: operation.name,
+        });
+        record(control, received, &tenant, name, now, &fault);
+        return Err(fault);
+    }
     let outcome = async {
         let input = bind(operation.members, &incoming, input, |header| {
             caller.signed(header)

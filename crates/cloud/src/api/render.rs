@@ -91,6 +91,7 @@ fn status_of_exception(exception: Exception) -> StatusCode {
         | Exception::ConflictingResourceUpdate
         | Exception::DeleteConflict
         | Exception::ResourceAlreadyExists
+        | Exception::TransferConflict
         | Exception::VersionConflict
         | Exception::VersionsLimitExceeded => StatusCode::CONFLICT,
         Exception::CertificateState => StatusCode::NOT_ACCEPTABLE,
@@ -99,7 +100,7 @@ fn status_of_exception(exception: Exception) -> StatusCode {
         | Exception::MalformedPolicy
         | Exception::RegistrationCodeValidation
         | Exception::ResourceRegistrationFailure => StatusCode::BAD_REQUEST,
-        Exception::LimitExceeded => StatusCode::GONE,
+        Exception::LimitExceeded | Exception::TransferAlreadyCompleted => StatusCode::GONE,
         Exception::ResourceNotFound => StatusCode::NOT_FOUND,
         Exception::Unauthorized => StatusCode::UNAUTHORIZED,
     }

@@ -11,7 +11,7 @@ use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, 
 use super::render::Answer;
 use super::{
     Request, authorities, authorization, billing_groups, certificates, event_configurations, groups,
-    policies, publish, tagging, templates, thing_types, things,
+    policies, publish, tagging, templates, thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -39,7 +39,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 87] = [
+pub(super) static TABLE: [Operation<Handler>; 92] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -57,6 +57,11 @@ pub(super) static TABLE: [Operation<Handler>; 87] = [
     row!("UpdateCertificate", "PUT" "/certificates/{certificateId}", [query("newStatus")], certificates::update),
     row!("DeleteCertificate", "DELETE" "/certificates/{certificateId}", [flag("forceDelete")], certificates::delete),
     row!("ListCertificates", "GET" "/certificates", PAGE, certificates::list),
+    row!("TransferCertificate", "PATCH" "/transfer-certificate/{certificateId}", [query("targetAwsAccount")], transfers::begin),
+    row!("AcceptCertificateTransfer", "PATCH" "/accept-certificate-transfer/{certificateId}", [flag("setAsActive")], transfers::accept),
+    row!("RejectCertificateTransfer", "PATCH" "/reject-certificate-transfer/{certificateId}", NONE, transfers::reject),
+    row!("CancelCertificateTransfer", "PATCH" "/cancel-certificate-transfer/{certificateId}", NONE, transfers::cancel),
+    row!("ListOutgoingCertificates", "GET" "/certificates-out-going", PAGE, transfers::list),
     row!("CreateThing", "POST" "/things/{thingName}", NONE, things::create),
     row!("DescribeThing", "GET" "/things/{thingName}", NONE, things::describe),
     row!("UpdateThing", "PATCH" "/things/{thingName}", NONE, things::update),

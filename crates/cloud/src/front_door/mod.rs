@@ -13,10 +13,10 @@ mod opening;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use fleet::Refusal;
 use fleet::admission::{self, Admission};
 use fleet::attempt::{Standing, Verdict};
 use fleet::onboarding::Onboarded;
+use fleet::{Exception, Refusal};
 use identity::certificate::Certificate;
 use policy::CertificateFacts;
 use store::{Records as _, Trust};
@@ -136,6 +136,15 @@ async fn clear(
     addressed: Addressed,
     record: &mut Record,
 ) -> Result<Clearance, ShownOut> {
+    if !addressed.known {
+        return Err(Refusal::new(
+            Exception::Unauthorized,
+            "cloud.front_door.nobody",
+            "the client asked for an endpoint that is of no account here",
+        )
+        .hint("connect to what DescribeEndpoint answers")
+        .into());
+    }
     if let Some(clearance) = look_up(&door.control, certificate, addressed, record).await? {
         return Ok(clearance);
     }
@@ -175,7 +184,7 @@ async fn look_up(
     addressed: Addressed,
     record: &mut Record,
 ) -> Result<Option<Clearance>, ShownOut> {
-    let Addressed { tenant, by_name } = addressed;
+    let Addressed { tenant, by_name, .. } = addressed;
     let Some(trust) = control.records.trust(&tenant, &certificate.id()).await? else {
         record.attempt.trail.passed(
             "certificate.found",

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::api::AccessKey;
 use crate::clock;
+use crate::config::Role;
 use crate::error::Error;
 use crate::files::{self, Readers};
 
@@ -45,6 +46,8 @@ fn make(account: AccountId) -> Result<AccessKey, identity::Error> {
         id,
         secret: Zeroizing::new(STANDARD.encode(secret.as_slice())),
         account,
+        role: Role::Admin,
+        regions: Vec::new(),
     })
 }
 
@@ -78,6 +81,8 @@ fn parse(text: &str, account: AccountId) -> Option<AccessKey> {
         id: id.filter(|id| !id.is_empty())?,
         secret: secret.filter(|secret| !secret.is_empty())?,
         account,
+        role: Role::Admin,
+        regions: Vec::new(),
     })
 }
 

@@ -70,6 +70,7 @@ macro_rules! records_conformance {
             policies_of_groups_count_for_the_things_in_them,
             whole_records_are_kept_by_kind_and_name,
             things_are_found_by_type_and_billing_group,
+            two_tenants_are_changed_together_or_not_at_all,
             changes_are_in_the_audit_log,
             what_was_answered_is_there_after_reopening,
             of_many_writers_of_one_key_one_wins,

@@ -10,7 +10,7 @@ use fleet::thing_type::{Propagating, ThingType};
 use identity::Tenant;
 
 use super::Place;
-use super::made::{NOW, batch, other_tenant, thing};
+use super::made::{NOW, batch, entry, other_tenant, thing};
 use super::steps::{conflict, keep, pages};
 use crate::{Conflict, Records, wait};
 
@@ -147,4 +147,50 @@ pub fn things_are_found_by_type_and_billing_group(place: &impl Place) {
     );
     keep(&records, leaving);
     assert_eq!(count(Some(&kind), None), 5);
+}
+
+/// What is kept in two tenants at once is kept in both or in none, and is in the audit log of each.
+pub fn two_tenants_are_changed_together_or_not_at_all(place: &impl Place) {
+    let (records, ours, theirs) = (place.open(), Tenant::default(), other_tenant());
+    let moving = |name: &str| {
+        let mut batch = batch([billing_group(name).kept()]);
+        let mut beside = Batch::new(&theirs);
+        beside.insert(thing_type(name).kept());
+        beside.audit.push(entry("thing_type.create"));
+        beside.raises_epoch = true;
+        batch.beside = Some(Box::new(beside));
+        batch
+    };
+    let is_there = |name: &str| {
+        (
+            wait(records.resource::<BillingGroup>(&ours, name))
+                .unwrap()
+                .is_some(),
+            wait(records.resource::<ThingType>(&theirs, name))
+                .unwrap()
+                .is_some(),
+        )
+    };
+    let kept = keep(&records, moving("a"));
+    assert_eq!(is_there("a"), (true, true));
+    assert_eq!(kept.epoch, 0, "the epoch of the first tenant");
+    assert_eq!(wait(records.trust_epoch(&theirs)).unwrap(), 1);
+    let log = wait(records.list_audit(&theirs, fleet::page::PageRequest::first())).unwrap();
+    assert_eq!(log.items.len(), 1);
+    // Something is in the way in one of the two.
+    let mut there = Batch::new(&theirs);
+    there.insert(thing_type("b").kept());
+    keep(&records, there);
+    assert!(matches!(conflict(&records, moving("b")), Conflict::Record(_)));
+    assert_eq!(is_there("b"), (false, true));
+    keep(&records, batch([billing_group("c").kept()]));
+    assert!(matches!(conflict(&records, moving("c")), Conflict::Record(_)));
+    assert_eq!(is_there("c"), (true, false));
+    // Neither twice the same tenant nor a third.
+    let mut same = moving("d");
+    if let Some(beside) = &mut same.beside {
+        beside.tenant = ours;
+    }
+    assert!(wait(records.commit(same)).is_err());
+    assert_eq!(is_there("d"), (false, false));
 }

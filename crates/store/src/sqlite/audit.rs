@@ -7,7 +7,10 @@ use fleet::audit::Entry;
 use identity::{Tenant, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::schema::{RECORDS, open_reader};
+use crate::directory::records_in;
 use crate::error::Error;
+use crate::limits::READER_CACHE_KIB;
 
 /// The end of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +113,17 @@ impl Line<'_> {
         }
         identity::crypto::sha256(&bytes)
     }
+}
+
+/// Reads the whole chain in a data directory, whoever holds that; gives the number of lines and the last hash.
+pub fn verify_audit(directory: &std::path::Path) -> Result<(u64, [u8; 32]), Error> {
+    let path = records_in(directory);
+    path.metadata().map_err(|cause| Error::Directory {
+        path: path.clone(),
+        action: "read the audit log in",
+        cause: std::sync::Arc::new(cause),
+    })?;
+    verify(&open_reader(&path, RECORDS, READER_CACHE_KIB)?)
 }
 
 /// Reads the whole chain; gives the number of lines and the last hash, or the first line that does not fit.

@@ -25,4 +25,5 @@ mod writer;
 
 pub use attempt_reader::AttemptReader;
 pub use attempts::LocalAttempts;
+pub use audit::verify_audit;
 pub use local::LocalRecords;

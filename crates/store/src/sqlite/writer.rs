@@ -135,14 +135,30 @@ impl Writer {
         check_shape(batch).map_err(CommitError::Fault)?;
         let tenant_id = self.tenant(&batch.tenant).map_err(CommitError::Fault)?;
         let version = self.commits + 1;
+        let Some(beside) = &batch.beside else {
+            self.applying(batch, tenant_id, version).run(batch)?;
+            return self.finish(batch, tenant_id, version).map_err(CommitError::Fault);
+        };
+        // Every fact of both before the first write of either: what conflicts has written nothing.
+        check_beside(batch, beside).map_err(CommitError::Fault)?;
+        let beside_id = self.tenant(&beside.tenant).map_err(CommitError::Fault)?;
+        self.applying(beside, beside_id, version).check_batch(beside)?;
+        self.applying(batch, tenant_id, version).run(batch)?;
+        let mut keep_both = || {
+            self.applying(beside, beside_id, version).write_batch(beside)?;
+            self.finish(beside, beside_id, version)?;
+            self.finish(batch, tenant_id, version)
+        };
+        keep_both().map_err(CommitError::Fault)
+    }
+
+    fn applying<'a>(&'a mut self, batch: &'a Batch, tenant_id: i64, version: u64) -> Applying<'a> {
         Applying::new(
             &self.connection,
             &mut self.issuers,
             (&batch.tenant, tenant_id),
             version,
         )
-        .run(batch)?;
-        self.finish(batch, tenant_id, version).map_err(CommitError::Fault)
     }
 
     /// What goes with every batch: its audit entries and its epoch.
@@ -205,6 +221,17 @@ impl Writer {
                 cause: Arc::new(cause),
             })
     }
+}
+
+/// Refuses a second batch that no decision makes.
+fn check_beside(batch: &Batch, beside: &Batch) -> Result<(), Error> {
+    check_shape(beside)?;
+    if beside.tenant == batch.tenant || beside.beside.is_some() {
+        return Err(Error::Batch {
+            what: "what is kept beside it is not of one other tenant",
+        });
+    }
+    Ok(())
 }
 
 /// Refuses what no decision makes.

@@ -16,6 +16,7 @@ use identity::{AccountId, Region, UnixMillis};
 use zeroize::Zeroizing;
 
 use self::claim::{Claim, Scope};
+use crate::config::Role;
 use crate::limits::CLOCK_SKEW;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -38,6 +39,20 @@ pub struct AccessKey {
     pub secret: Zeroizing<String>,
     /// The account that it acts for.
     pub account: AccountId,
+    /// What it may do there.
+    pub role: Role,
+    /// Where it may be used; empty: everywhere.
+    pub regions: Vec<Region>,
+}
+
+impl AccessKey {
+    /// The same with less rights.
+    #[must_use]
+    pub(crate) fn limited(mut self, role: Role, regions: Vec<Region>) -> Self {
+        self.role = role;
+        self.regions = regions;
+        self
+    }
 }
 
 impl fmt::Debug for AccessKey {
@@ -69,6 +84,7 @@ pub struct Incoming<'a> {
 pub struct Caller {
     access_key: String,
     account: AccountId,
+    role: Role,
     region: Region,
     service: String,
     signed_headers: String,
@@ -83,6 +99,11 @@ impl Caller {
     /// The account of that key.
     pub fn account(&self) -> &AccountId {
         &self.account
+    }
+
+    /// What that key may do.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// The region of the credential scope.
@@ -119,6 +140,11 @@ pub enum Denied {
     },
     /// The signature is not that of this request.
     Mismatch,
+    /// The access key may not do this.
+    Role {
+        /// The operation.
+        operation: &'static str,
+    },
 }
 
 impl Denied {
@@ -130,6 +156,7 @@ impl Denied {
             Self::UnknownKey => "UnrecognizedClientException",
             Self::Scope(_) | Self::Mismatch => "SignatureDoesNotMatch",
             Self::Time { .. } => "InvalidSignatureException",
+            Self::Role { .. } => "AccessDeniedException",
         }
     }
 }
@@ -146,6 +173,9 @@ impl fmt::Display for Denied {
                 "Signature expired or not yet valid: {signed} is more than {} minutes from the server's time",
                 CLOCK_SKEW.as_secs() / 60
             ),
+            Self::Role { operation } => {
+                write!(f, "the role of this access key does not allow iot:{operation}")
+            }
             Self::Mismatch => f.write_str(
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
                  Access Key and signing method.",
@@ -183,9 +213,13 @@ pub fn verify<'k>(
         .region
         .parse()
         .map_err(|_| Denied::Scope("a valid region"))?;
+    if !key.regions.is_empty() && !key.regions.contains(&region) {
+        return Err(Denied::Scope("a region that this access key may be used in"));
+    }
     Ok(Caller {
         access_key: claim.scope.access_key,
         account: key.account,
+        role: key.role,
         region,
         service: claim.scope.service,
         signed_headers: claim.signed_headers,

@@ -186,6 +186,8 @@ fn key() -> AccessKey {
         id: "BMKAEXAMPLE".into(),
         secret: Zeroizing::new(SECRET.into()),
         account: "123456789012".parse().unwrap(),
+        role: crate::config::Role::Admin,
+        regions: Vec::new(),
     }
 }
 

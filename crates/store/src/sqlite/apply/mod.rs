@@ -63,7 +63,8 @@ impl<'a> Applying<'a> {
         self.write_batch(batch).map_err(CommitError::Fault)
     }
 
-    fn check_batch(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    /// Checks the batch and writes nothing.
+    pub(super) fn check_batch(&mut self, batch: &Batch) -> Result<(), CommitError> {
         for write in &batch.writes {
             match write {
                 Write::Put { record, expect } => self.check(&record.key(), *expect)?,

@@ -15,7 +15,7 @@ use crate::sqlite::plain;
 
 impl Applying<'_> {
     /// Attachments rest on rows, so they go first when deleted and last when made.
-    pub(super) fn write_batch(&mut self, batch: &Batch) -> Result<(), Error> {
+    pub(in crate::sqlite) fn write_batch(&mut self, batch: &Batch) -> Result<(), Error> {
         let deletes = || {
             batch.writes.iter().filter_map(|write| match write {
                 Write::Delete { key, .. } => Some(key),
