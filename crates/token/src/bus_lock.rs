@@ -9,6 +9,7 @@
 //! never be deleted while somebody uses it; if it was, everybody notices and meets at the new one.
 
 use std::boxed::Box;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub struct BusLock {
 
 enum Meeting {
     /// Nobody else is there.
-    Alone(Mutex<Record>),
+    Alone { record: Mutex<Record>, claims: Claims },
     /// At the file that this gives. It is asked when the file is opened, not before.
     At(Box<dyn Fn() -> LockFile + Send + Sync>),
 }
@@ -74,7 +75,10 @@ impl BusLock {
     #[must_use]
     pub fn alone() -> Self {
         let record = Record::new(0, [0; NONCE_BYTES]);
-        Self::of(Meeting::Alone(Mutex::new(record)))
+        Self::of(Meeting::Alone {
+            record: Mutex::new(record),
+            claims: Claims::default(),
+        })
     }
 
     /// A lock at the file that `place` gives when it is first needed.
@@ -93,7 +97,7 @@ impl BusLock {
     /// Waits for a turn. The caller makes sure that one thread at a time asks.
     pub(crate) fn take(&self) -> Result<Turn<'_>, Error> {
         match &self.meeting {
-            Meeting::Alone(record) => {
+            Meeting::Alone { record, .. } => {
                 let record = *lock(record);
                 Ok(self.turn(None, record, record.process != 0))
             }
@@ -157,7 +161,7 @@ impl BusLock {
     /// A number that changes whenever somebody changes what the chip holds. It takes no turn.
     pub(crate) fn generation(&self) -> Result<u64, Error> {
         let place = match &self.meeting {
-            Meeting::Alone(record) => return Ok(lock(record).generation),
+            Meeting::Alone { record, .. } => return Ok(lock(record).generation),
             Meeting::At(place) => place,
         };
         for _ in 0..limits::LOCK_READS_MAX {
@@ -176,14 +180,15 @@ impl BusLock {
     /// Claims something of the chip that outlives a turn, until the claim is dropped or the process ends; `None` if somebody
     /// else has it.
     pub(crate) fn claim(&self, name: &str) -> Result<Option<Claim>, Error> {
-        let Meeting::At(place) = &self.meeting else {
-            return Ok(Some(Claim { _file: None }));
+        let place = match &self.meeting {
+            Meeting::Alone { claims, .. } => return Ok(Claim::inside(claims, name)),
+            Meeting::At(place) => place,
         };
         let LockFile { path, guards } = place();
         let file =
             open_shared(&suffixed(&path, &std::format!(".{name}")), guards.as_deref()).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Claim { _file: Some(file) })),
+            Ok(()) => Ok(Some(Claim::File(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -192,8 +197,28 @@ impl BusLock {
 
 /// Something of the chip that is this process's for now.
 #[derive(Debug)]
-pub(crate) struct Claim {
-    _file: Option<File>,
+pub(crate) enum Claim {
+    /// The kernel takes the lock back with the file.
+    File(#[expect(dead_code, reason = "it is held open and never read")] File),
+    /// Where nobody else is.
+    Inside(Claims, String),
+}
+
+type Claims = Arc<Mutex<BTreeSet<String>>>;
+
+impl Claim {
+    fn inside(claims: &Claims, name: &str) -> Option<Self> {
+        let free = lock(claims).insert(name.into());
+        free.then(|| Self::Inside(Arc::clone(claims), name.into()))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Self::Inside(claims, name) = self {
+            lock(claims).remove(name);
+        }
+    }
 }
 
 /// A turn at the bus. It ends when it is dropped.
@@ -246,7 +271,7 @@ impl Turn<'_> {
 
     fn keep(&self) -> Result<(), Error> {
         match (&self.lock.meeting, &self.held) {
-            (Meeting::Alone(record), _) => {
+            (Meeting::Alone { record, .. }, _) => {
                 *lock(record) = self.record;
                 Ok(())
             }
@@ -601,6 +626,11 @@ mod tests {
 
     #[test]
     fn a_claim_lasts_until_it_is_dropped() {
+        let alone = BusLock::alone();
+        let claim = alone.claim("E100").unwrap().unwrap();
+        assert!(alone.claim("E100").unwrap().is_none() && alone.claim("E101").unwrap().is_some());
+        drop(claim);
+        assert!(alone.claim("E100").unwrap().is_some());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let (first, second) = (at(&path), at(&path));
