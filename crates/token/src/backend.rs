@@ -193,6 +193,11 @@ pub trait Backend: Send + Sync {
     /// The parsed key of a private or secret object. The core keeps it until the logout, or the end of the object.
     fn open_key(&self, place: Place) -> Result<Key, Error>;
 
+    /// A public key that the device is to verify with itself. `None` is "not in hardware": the core verifies.
+    fn open_public(&self, _place: Place) -> Result<Option<Key>, Error> {
+        Ok(None)
+    }
+
     /// The sealed value of a private object that is no key.
     fn open_value(&self, _place: Place) -> Result<Zeroizing<Vec<u8>>, Error> {
         Err(Error::ObjectHandleInvalid)

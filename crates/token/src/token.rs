@@ -292,7 +292,11 @@ impl Token {
         }
         let before = self.logouts.load(Ordering::Acquire);
         let key = match (object.class(), object.home) {
-            (Class::PublicKey, _) => Arc::new(public_key(object)?),
+            (Class::PublicKey, Home::Token(place)) => match self.noticed(self.backend.open_public(place))? {
+                Some(key) => Arc::new(key),
+                None => Arc::new(public_key(object)?),
+            },
+            (Class::PublicKey, Home::Session(_)) => Arc::new(public_key(object)?),
             (Class::PrivateKey | Class::SecretKey, Home::Token(place)) => {
                 Arc::new(self.noticed(self.backend.open_key(place))?)
             }

@@ -244,9 +244,15 @@ impl<'a, I2C: I2c, D: DelayNs> Change<'a, I2C, D> {
             self.rescue_ported_point()?;
         }
         let (key_spot, point_spot) = (spot_of(slot.object())?, spot_of(point_of(slot))?);
+        let (mut private, mut public) = (draft.private.clone(), draft.public.clone());
+        private.set_default(A::Private, Value::Flag(true));
+        if key_spot.is_named(&text(public.bytes(A::Label))) {
+            // One usual name for both halves.
+            public.remove(A::Label);
+        }
         let entries = [
-            (key_spot, entry_of(key_spot, &draft.private, None)),
-            (point_spot, entry_of(point_spot, &draft.public, None)),
+            (key_spot, entry_of(key_spot, &private, None)),
+            (point_spot, entry_of(point_spot, &public, None)),
         ];
         self.write(point_spot.object, GONE)?;
         let key = self

@@ -35,7 +35,7 @@ impl Chooser<'_> {
     pub(super) fn key(&self) -> Result<(KeySlot, bool), Error> {
         let spots: Vec<Spot> = SPOTS
             .into_iter()
-            .filter(|spot| matches!(spot.role, Role::PrivateKey(slot) if slot != KeySlot::E0F0))
+            .filter(|spot| matches!(spot.role, Role::PrivateKey(_)))
             .collect();
         let choice = self.choose(&spots)?;
         match choice.spot.role {

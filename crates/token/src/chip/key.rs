@@ -10,7 +10,7 @@ use std::vec::Vec;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 use identity::key::{Curve, PublicKey};
-use optiga::{KeySlot, PublicKeyBytes, SessionContext};
+use optiga::{ErrorCode, KeySlot, ObjectId, PublicKeyBytes, SessionContext, Signature};
 use zeroize::Zeroizing;
 
 use super::Shared;
@@ -126,6 +126,56 @@ impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SessionKey<I2C, D> {
     }
 }
 
+/// A public key with which the chip verifies: one that it is given, or that of the certificate in a trust anchor.
+pub(super) struct Verifier<I2C, D> {
+    pub(super) shared: Arc<Shared<I2C, D>>,
+    pub(super) public: PublicKey,
+    pub(super) anchor: Option<ObjectId>,
+}
+
+impl<I2C: I2c, D: DelayNs> Verifier<I2C, D> {
+    /// The trust anchor, if it still has this key.
+    fn check_anchor(&self, talk: &mut Talk<'_, I2C, D>, anchor: ObjectId) -> Result<(), Error> {
+        let image = self.shared.image(talk)?;
+        let there = image.certificates(anchor).unwrap_or_default();
+        let same = there
+            .first()
+            .is_some_and(|first| *first.public_key() == self.public);
+        same.then_some(()).ok_or(Error::KeyHandleInvalid)
+    }
+}
+
+impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for Verifier<I2C, D> {
+    fn sign_digest(&self, _: Curve, _: &[u8], _: &mut [u8]) -> Result<usize, Error> {
+        Err(Error::KeyFunctionNotPermitted)
+    }
+
+    fn agree(&self, _: Curve, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        Err(Error::KeyFunctionNotPermitted)
+    }
+
+    fn verify_digest(&self, curve: Curve, digest: &[u8], signature: &[u8]) -> Result<(), Error> {
+        let point = peer(curve, self.public.ec_point().unwrap_or_default())?;
+        let (curve, padded) = padded(curve, digest)?;
+        let digest = digest_of(&padded, curve);
+        let signature = Signature::from_fixed(signature).ok_or(Error::SignatureLengthRange)?;
+        let mut talk = self.shared.device.talk()?;
+        let checked = match self.anchor {
+            Some(anchor) => {
+                self.check_anchor(&mut talk, anchor)?;
+                talk.ask(|chip| chip.verify_digest_by(anchor, digest, &signature))
+            }
+            None => talk.ask(|chip| chip.verify_digest(&point, digest, &signature)),
+        };
+        checked.map_err(|error| match &error {
+            Error::Device(chip) if chip.refusal() == Some(ErrorCode::SIGNATURE) => Error::SignatureInvalid,
+            // A number out of range is no signature of anything.
+            Error::Device(chip) if chip.refusal() == Some(ErrorCode(0x05)) => Error::SignatureInvalid,
+            _ => error,
+        })
+    }
+}
+
 /// The chip takes no digest below 10 bytes; zeros on the left do not change the number that is signed.
 fn padded(curve: Curve, digest: &[u8]) -> Result<(optiga::Curve, [u8; 48]), Error> {
     let curve = chip_curve(curve).ok_or(Error::CurveNotSupported)?;
@@ -143,7 +193,7 @@ fn digest_of(padded: &[u8; 48], curve: optiga::Curve) -> &[u8] {
     padded.get(..curve.scalar_bytes()).unwrap_or_default()
 }
 
-fn fixed(signature: &optiga::Signature, curve: optiga::Curve, out: &mut [u8]) -> Result<usize, Error> {
+fn fixed(signature: &Signature, curve: optiga::Curve, out: &mut [u8]) -> Result<usize, Error> {
     let needed = 2 * curve.scalar_bytes();
     let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
     let wrong = Error::DeviceContent {

@@ -34,7 +34,7 @@ use std::vec::Vec;
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
-use identity::key::PublicKey;
+use identity::key::{KeyKind, PublicKey};
 use optiga::{Config, SessionContext};
 use zeroize::Zeroizing;
 
@@ -43,12 +43,12 @@ pub use self::options::{Ephemeral, Login, Options, Random, Verify};
 use self::change::{Change, find, key_wanted};
 use self::device::{Device, Talk};
 use self::image::Image;
-use self::key::{SessionKey, SlotKey};
+use self::key::{SessionKey, SlotKey, Verifier};
 use self::layout::{Role, Spot};
 use self::pins::Pins;
 use self::random::{HostRandom, SEED_BYTES};
 use self::view::{data_value, object_of, show};
-use crate::attribute::Attribute;
+use crate::attribute::{Attribute, AttributeKind};
 use crate::backend::{
     Backend, Contents, Draft, Found, PairDraft, PinState, Place, SessionPair, Status, TokenDescription, User,
 };
@@ -315,6 +315,29 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
             curve: key.curve,
             device: Arc::new(SlotKey::new(shared, slot, key.public, image.generation)),
         })
+    }
+
+    fn open_public(&self, place: Place) -> Result<Option<Key>, Error> {
+        if self.shared.options.verify == Verify::Host {
+            return Ok(None);
+        }
+        let found = find(&*self.image()?, place).ok_or(Error::ObjectHandleInvalid)?;
+        let info = found.attributes.bytes(AttributeKind::PublicKeyInfo);
+        let public =
+            PublicKey::from_spki_der(info.unwrap_or_default()).map_err(|_| Error::KeyHandleInvalid)?;
+        let KeyKind::Ec(curve) = public.kind() else {
+            return Ok(None);
+        };
+        if point::chip_curve(curve).is_none() {
+            return Ok(None);
+        }
+        let (object, index) = object_of(place);
+        let device = Arc::new(Verifier {
+            shared: Arc::clone(&self.shared),
+            public,
+            anchor: (index != 0).then_some(object),
+        });
+        Ok(Some(Key::Hardware { device, curve }))
     }
 
     fn open_value(&self, place: Place) -> Result<Zeroizing<Vec<u8>>, Error> {

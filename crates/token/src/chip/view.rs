@@ -145,6 +145,11 @@ impl View<'_> {
 
     fn found(&self, mut all: Attributes, index: u32) -> Found {
         complete(&mut all);
+        self.whole(all, index)
+    }
+
+    /// An object that has everything already.
+    fn whole(&self, all: Attributes, index: u32) -> Found {
         let alias = index == 0 || index == KEY_OF_ANCHOR;
         Found {
             place: place(self.spot.object, index),
@@ -262,11 +267,14 @@ impl View<'_> {
         let value = self.data_value()?;
         let entry = self.entry();
         let mut all = self.object(Class::Data, 0, value);
-        if !entry.flags.has(Flags::PRIVATE) {
+        all.set(A::Application, Value::from(entry.application.into_bytes()));
+        complete(&mut all);
+        if entry.flags.has(Flags::PRIVATE) {
+            all.remove(A::Value);
+        } else {
             all.set(A::Value, Value::from(value.to_vec()));
         }
-        all.set(A::Application, Value::from(entry.application.into_bytes()));
-        Some(self.found(all, 0))
+        Some(self.whole(all, 0))
     }
 
     fn data_value(&self) -> Option<&[u8]> {

@@ -14,4 +14,9 @@ pub trait HardwareKey: Send + Sync {
 
     /// Agrees with another's public point (`04 ‖ x ‖ y`) on a secret: the raw X coordinate, as long as the curve.
     fn agree(&self, curve: Curve, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
+
+    /// Verifies `r ‖ s` over a digest that is no longer than the curve, for a public key that the device is to use itself.
+    fn verify_digest(&self, _curve: Curve, _digest: &[u8], _signature: &[u8]) -> Result<(), Error> {
+        Err(Error::KeyFunctionNotPermitted)
+    }
 }

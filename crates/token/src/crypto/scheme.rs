@@ -100,6 +100,12 @@ impl Scheme {
         match (self, key) {
             (Self::Ecdsa(_), _) if input.is_empty() => Err(Error::DataLengthRange { found: 0 }),
             (Self::Ecdsa(_), Key::EcPublic(key)) => key.verify_digest(input, signature),
+            (Self::Ecdsa(_), Key::Hardware { device, curve }) => {
+                if signature.len() != ec::signature_bytes(*curve) {
+                    return Err(Error::SignatureLengthRange);
+                }
+                device.verify_digest(*curve, leftmost(*curve, input), signature)
+            }
             (Self::Eddsa, Key::Ed25519Public(key)) => key.verify(input, signature),
             (Self::RsaPkcs1(hash), Key::RsaPublic(key)) => key.verify_pkcs1(hash, input, signature),
             (Self::RsaBare, Key::RsaPublic(key)) => key.verify_bare(input, signature),

@@ -177,7 +177,9 @@ impl Verify {
     /// With this mechanism and this public or secret key.
     pub fn new(mechanism: &Mechanism, key: &Arc<Key>) -> Result<Self, Error> {
         let (with, bytes) = With::new(mechanism, key)?;
-        if !key.is_public() && matches!(with, With::Pair { .. }) {
+        // Whether a key in hardware verifies, its device knows.
+        let may = key.is_public() || matches!(**key, Key::Hardware { .. });
+        if !may && matches!(with, With::Pair { .. }) {
             return Err(Error::KeyFunctionNotPermitted);
         }
         Ok(Self { with, bytes })
