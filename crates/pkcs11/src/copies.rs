@@ -7,7 +7,7 @@
 use crate::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// The value as one part of the threads holds it.
-#[expect(
+#[allow(
     clippy::redundant_allocation,
     reason = "each copy counts its own holders, which is what it is for"
 )]

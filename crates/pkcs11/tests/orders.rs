@@ -2,7 +2,6 @@
 //! library, over the locks of a model checker.
 #![forbid(unsafe_code)]
 #![allow(unreachable_pub, reason = "a file of the library is a module here")]
-#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 #[path = "../src/copies.rs"]
 mod copies;

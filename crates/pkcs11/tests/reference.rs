@@ -1,7 +1,6 @@
 //! The reference page of functions, mechanisms and attributes is what the tables of the code say. With
 //! `BIRTHMARK_WRITE_REFERENCE=1` it is written again.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 use std::fmt::Write as _;
 use std::path::Path;

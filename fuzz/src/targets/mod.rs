@@ -7,6 +7,7 @@ mod identity;
 mod mqtt;
 mod optiga;
 mod optiga_sim;
+mod pkcs11;
 
 /// What one target does with the bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -32,4 +33,5 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("optiga-sim-frames", optiga_sim::frames),
     ("optiga-sim-commands", optiga_sim::commands),
     ("optiga-sim-metadata", optiga_sim::metadata),
+    ("pkcs11", pkcs11::calls),
 ];
