@@ -9,8 +9,8 @@ use std::{fs, path::Path};
 use embedded_hal::{delay::DelayNs, i2c::I2c};
 use identity::certificate::Certificate;
 use optiga::{
-    Access, Curve, KeySlot, KeyUsage, Lifecycle, LifecycleOf, MetadataChange, ObjectId, Optiga, WriteMode,
-    limits,
+    Access, Curve, KeySlot, KeyUsage, Lifecycle, LifecycleOf, Metadata, MetadataChange, ObjectId, Optiga,
+    WriteMode, limits,
     metadata::{Comparison, Of},
 };
 use serde::Deserialize;
@@ -98,18 +98,29 @@ pub(crate) fn run(typed: &ChipPersonalize) -> Result<u8, Failure> {
     })?;
     let folder = typed.plan.parent().unwrap_or_else(|| Path::new("."));
     let steps = plan(&text, folder)?;
+    let mut chip = chip_bus::driver(&typed.chip)?;
+    chip.open()
+        .fault(|| format!("the chip at {} did not answer; nothing was done", typed.chip))?;
+    let places = steps
+        .iter()
+        .map(|step| found(&mut chip, step))
+        .collect::<Result<Vec<_>, _>>()
+        .fault(|| {
+            format!(
+                "the chip at {} does not tell its metadata; nothing was done",
+                typed.chip
+            )
+        })?;
+    let steps: Vec<Planned> = steps.into_iter().zip(places).map(Planned::new).collect();
     show(&steps);
     if !typed.apply {
         say("nothing was done; --apply does it");
         tell_json(typed, &steps, 0, &[])?;
         return Ok(REFUSED);
     }
-    let mut chip = chip_bus::driver(&typed.chip)?;
-    chip.open()
-        .fault(|| format!("the chip at {} did not answer; nothing was done", typed.chip))?;
     let (mut done, mut keys) = (0, Vec::new());
     let mut result = Ok(());
-    for step in &steps {
+    for Planned { step, .. } in &steps {
         match perform(&mut chip, step) {
             Ok(key) => {
                 keys.extend(key);
@@ -138,14 +149,96 @@ pub(crate) fn run(typed: &ChipPersonalize) -> Result<u8, Failure> {
     result.map(|()| DONE)
 }
 
-fn tell_json(typed: &ChipPersonalize, steps: &[Step], done: usize, keys: &[MadeKey]) -> Result<(), Failure> {
+/// A step, and what the chip says of its object before anything is done.
+struct Planned {
+    step: Step,
+    now: Option<Metadata>,
+}
+
+impl Planned {
+    fn new((step, now): (Step, Option<Metadata>)) -> Self {
+        Self { step, now }
+    }
+
+    /// Why the step can never be undone on this chip, if it can not.
+    fn never_undone(&self) -> Option<&'static str> {
+        match (&self.step, self.now) {
+            // Nothing is lost where there is no key.
+            (Step::GenerateKey(..), Some(now)) if now.algorithm.is_none() => None,
+            (step, _) => never_undone(step),
+        }
+    }
+
+    /// What the object is like now; how the steps before this one change it is not in it.
+    fn now_words(&self) -> Option<String> {
+        let now = self.now?;
+        let holds = match (now.algorithm, now.used_bytes) {
+            (Some(curve), _) => format!("a {} key", curve_name(curve.identifier())),
+            (None, Some(bytes)) if bytes > 0 => format!("{bytes} bytes"),
+            (None, None) if now.max_bytes.is_some() => "data, full".to_owned(),
+            _ => "nothing".to_owned(),
+        };
+        let state = now.lifecycle.map_or("fixed", state_name);
+        let change = now
+            .change
+            .map_or_else(|| "NEV".to_owned(), |access| access.to_string());
+        Some(format!("holds {holds}, {state}, change {change}"))
+    }
+
+    /// Whether the object is locked already, so that the chip will refuse the step.
+    fn is_locked(&self) -> bool {
+        let Some(now) = self.now else { return false };
+        let operational = now
+            .lifecycle
+            .is_none_or(|state| state.byte() >= Lifecycle::Operational.byte());
+        let open = now.change.is_some_and(|access| {
+            access != Access::NEVER && !(operational && access == Access::UNTIL_OPERATIONAL)
+        });
+        match &self.step {
+            // A life cycle may go forward at any time.
+            Step::SetMetadata(_, change) => {
+                let only_forward = change.change.or(change.read).or(change.execute).is_none();
+                operational && !(only_forward && now.lifecycle.is_some())
+            }
+            _ => !open,
+        }
+    }
+}
+
+/// What the chip says of the object of a step.
+fn found<I: I2c, D: DelayNs>(
+    chip: &mut Optiga<I, D>,
+    step: &Step,
+) -> Result<Option<Metadata>, optiga::Error<I::Error>> {
+    let object = match step {
+        Step::GenerateKey(slot, ..) => slot.object(),
+        Step::WriteIdentity(object, _) | Step::WriteData(object, _) | Step::SetMetadata(object, _) => *object,
+        Step::SetSleepDelay(_) | Step::SetCurrentLimit(_) | Step::AdvanceLifecycle(..) => return Ok(None),
+    };
+    chip.read_metadata(object).map(Some)
+}
+
+fn tell_json(
+    typed: &ChipPersonalize,
+    steps: &[Planned],
+    done: usize,
+    keys: &[MadeKey],
+) -> Result<(), Failure> {
     if !typed.json {
         return Ok(());
     }
     let steps: Vec<_> = steps
         .iter()
         .enumerate()
-        .map(|(index, step)| json!({ "step": words(step), "never_undone": never_undone(step), "done": index < done }))
+        .map(|(index, planned)| {
+            json!({
+                "step": words(&planned.step),
+                "now": planned.now_words(),
+                "locked_already": planned.is_locked(),
+                "never_undone": planned.never_undone(),
+                "done": index < done,
+            })
+        })
         .collect();
     let keys: Vec<_> = keys
         .iter()
@@ -155,11 +248,11 @@ fn tell_json(typed: &ChipPersonalize, steps: &[Step], done: usize, keys: &[MadeK
     tell(&object.to_string()).fault(|| "could not write to stdout".to_owned())
 }
 
-fn show(steps: &[Step]) {
+fn show(steps: &[Planned]) {
     let for_ever: Vec<_> = steps
         .iter()
         .enumerate()
-        .filter_map(|(index, step)| Some((index + 1, words(step), never_undone(step)?)))
+        .filter_map(|(index, planned)| Some((index + 1, words(&planned.step), planned.never_undone()?)))
         .collect();
     if for_ever.is_empty() {
         say("every step can be undone");
@@ -170,8 +263,14 @@ fn show(steps: &[Step]) {
         say(&format!("  {number}. {step}: {why}"));
     }
     say("the whole plan:");
-    for (index, step) in steps.iter().enumerate() {
-        say(&format!("  {}. {}", index + 1, words(step)));
+    for (index, planned) in steps.iter().enumerate() {
+        say(&format!("  {}. {}", index + 1, words(&planned.step)));
+        if let Some(now) = planned.now_words() {
+            say(&format!("     on this chip it {now}"));
+        }
+        if planned.is_locked() {
+            say("     it is locked already: the chip will refuse this step");
+        }
     }
 }
 
@@ -543,6 +642,63 @@ mod tests {
         let end = checked_plan("[[step]]\ndo = \"advance-lifecycle\"\nof = \"application\"\nto = \"op\"\n")
             .unwrap();
         assert!(never_undone(&end[0]).is_some());
+    }
+
+    /// Words, whether it can never be undone, whether it is locked: for each step on this chip.
+    fn judged<I: I2c, D: DelayNs>(chip: &mut Optiga<I, D>, plan: &str) -> Vec<(String, bool, bool)>
+    where
+        I::Error: std::fmt::Debug,
+    {
+        let steps = checked_plan(plan).unwrap().into_iter();
+        let planned = steps.map(|step| {
+            let now = found(chip, &step).unwrap();
+            let planned = Planned::new((step, now));
+            let never = planned.never_undone().is_some();
+            (
+                planned.now_words().unwrap_or_default(),
+                never,
+                planned.is_locked(),
+            )
+        });
+        planned.collect()
+    }
+
+    #[test]
+    fn the_plan_is_judged_by_what_the_chip_is_like() {
+        let tray = Tray::memory_with(1, 3, Settings::default()).unwrap();
+        let client = tray.bus(0).unwrap().client();
+        let delay = client.delay();
+        let mut chip = Optiga::new(client, delay, Config::default());
+        chip.open().unwrap();
+        let before = judged(&mut chip, WHOLE);
+        let told = |rows: &[(String, bool, bool)]| rows.iter().map(|row| (row.1, row.2)).collect::<Vec<_>>();
+        assert_eq!(before[0].0, "holds nothing, creation, change LcsO<op");
+        assert_eq!(
+            told(&before),
+            [
+                (false, false),
+                (false, false),
+                (false, false),
+                (false, false),
+                (true, false)
+            ]
+        );
+        for step in checked_plan(WHOLE).unwrap() {
+            perform(&mut chip, &step).unwrap();
+        }
+        let after = judged(&mut chip, WHOLE);
+        assert_eq!(after[0].0, "holds a P-256 key, creation, change LcsO<op");
+        assert_eq!(after[1].0, "holds 6 bytes, operational, change NEV");
+        assert_eq!(
+            told(&after),
+            [
+                (true, false),
+                (false, true),
+                (false, true),
+                (false, false),
+                (true, true)
+            ]
+        );
     }
 
     #[test]
