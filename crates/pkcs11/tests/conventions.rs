@@ -40,6 +40,7 @@ fn the_rules_from_the_first_call_to_the_last() {
     ciphers(session);
     wrapping(session);
     deriving(session);
+    randomness(session);
     profiles(session);
     sessions_own_their_objects(session);
     unsafe { assert_eq!(C_CloseSession(session), CKR_OK) };
@@ -924,6 +925,18 @@ fn deriving(session: CK_SESSION_HANDLE) {
     assert_eq!(derive(99_999, &open), Err(CKR_KEY_HANDLE_INVALID));
     let (_, other) = pair(session, b"agrees not", false, &[]);
     assert_eq!(derive(other, &open), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
+}
+
+fn randomness(session: CK_SESSION_HANDLE) {
+    let (mut first, mut second) = ([0_u8; 40], [0_u8; 40]);
+    unsafe {
+        assert_eq!(C_SeedRandom(session, null_mut(), 4), CKR_ARGUMENTS_BAD);
+        for bytes in [&mut first, &mut second] {
+            assert_eq!(C_SeedRandom(session, b"seed".as_ptr().cast_mut(), 4), CKR_OK);
+            assert_eq!(C_GenerateRandom(session, bytes.as_mut_ptr(), 40), CKR_OK);
+        }
+    }
+    assert_ne!(first, second, "a seed is added and never all there is");
 }
 
 fn profiles(session: CK_SESSION_HANDLE) {

@@ -75,7 +75,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ),
     (
         "C_SeedRandom, C_GenerateRandom",
-        "a token without a use for seeds answers `CKR_RANDOM_SEED_NOT_SUPPORTED`",
+        "`chip`: `CKR_RANDOM_SEED_NOT_SUPPORTED`; `flash` mixes seeds into what the system gives",
     ),
     (
         "C_GetFunctionStatus, C_CancelFunction",

@@ -162,9 +162,11 @@ fn interfaces() {
 
 fn session() -> CK_SESSION_HANDLE {
     let mut session = 0;
+    // The session of a slot that nobody answers at is no session.
     let mut open = |slot, flags| unsafe { C_OpenSession(slot, flags, null_mut(), None, &mut session) };
     assert_eq!(open(0, CKF_RW_SESSION), CKR_SESSION_PARALLEL_NOT_SUPPORTED);
     assert_eq!(open(7, CKF_SERIAL_SESSION), CKR_SLOT_ID_INVALID);
+    assert_eq!(open(1, CKF_SERIAL_SESSION), CKR_TOKEN_NOT_PRESENT);
     assert_eq!(open(0, CKF_SERIAL_SESSION | CKF_RW_SESSION), CKR_OK);
     session
 }

@@ -102,7 +102,7 @@ pub(super) fn number(slot: CK_SLOT_ID) -> Result<usize, Fault> {
 }
 
 /// For a slot, a device that does not answer is a token that is not there.
-fn absent(error: token::Error) -> Fault {
+pub(super) fn absent(error: token::Error) -> Fault {
     match error {
         token::Error::DeviceRemoved(_) => Fault(CKR_TOKEN_NOT_PRESENT),
         other => other.into(),

@@ -5,7 +5,7 @@ use std::os::raw::c_void;
 use cryptoki_sys::*;
 use token::{Access, Application, Kind, User};
 
-use super::general::number;
+use super::general::{absent, number};
 use super::pointers::{self, Out};
 use super::{Fault, Outcome, application, application_of_this_process};
 use crate::describe;
@@ -30,7 +30,7 @@ functions! {
             return Err(Fault(CKR_SESSION_PARALLEL_NOT_SUPPORTED));
         }
         let access = if flags & CKF_RW_SESSION == 0 { Access::ReadOnly } else { Access::ReadWrite };
-        out.set(application.open_session(slot, access)? as CK_SESSION_HANDLE);
+        out.set(application.open_session(slot, access).map_err(absent)? as CK_SESSION_HANDLE);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ functions! {
         // SAFETY: NULL or 32 bytes, blank padded (5.5).
         let label = unsafe { pointers::array(label, LABEL_BYTES) }?;
         let label = std::str::from_utf8(label).map_err(|_| Fault(CKR_ARGUMENTS_BAD))?;
-        Ok(application.init_token(number(slot)?, pin, label.trim_end_matches(' '))?)
+        application.init_token(number(slot)?, pin, label.trim_end_matches(' ')).map_err(absent)
     }
 
     fn C_InitPIN(session: CK_SESSION_HANDLE, pin: *mut CK_UTF8CHAR, length: CK_ULONG) {

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::record::{Record, Stored, check_lengths, public_bytes};
 use super::seal::{self, Keys};
+use super::seeds::Seeds;
 use super::state::{CHANGED, Entry};
 use super::store::{Known, Store};
 use super::ticket::{Refused, Ticket};
@@ -24,6 +25,7 @@ const LIBRARY: Error = Error::General("the cryptographic library failed");
 #[derive(Debug)]
 pub struct Flash {
     store: Store,
+    seeds: Seeds,
 }
 
 impl Flash {
@@ -32,6 +34,7 @@ impl Flash {
     pub fn new(folder: &Path) -> Self {
         Self {
             store: Store::new(folder, None),
+            seeds: Seeds::default(),
         }
     }
 
@@ -40,6 +43,7 @@ impl Flash {
     pub fn with_counters(folder: &Path, counters: &Path) -> Self {
         Self {
             store: Store::new(folder, Some(counters)),
+            seeds: Seeds::default(),
         }
     }
 
@@ -246,7 +250,13 @@ impl Backend for Flash {
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<(), Error> {
-        aws_lc_rs::rand::fill(bytes).map_err(|_| LIBRARY)
+        aws_lc_rs::rand::fill(bytes).map_err(|_| LIBRARY)?;
+        self.seeds.mix(bytes)
+    }
+
+    fn seed(&self, seed: &[u8]) -> Result<(), Error> {
+        self.seeds.add(seed);
+        Ok(())
     }
 }
 

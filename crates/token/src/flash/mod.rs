@@ -19,6 +19,7 @@ mod pin;
 mod pins;
 mod record;
 mod seal;
+mod seeds;
 mod state;
 mod store;
 #[cfg(test)]
