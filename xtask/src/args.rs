@@ -12,6 +12,8 @@ cargo xtask COMMAND
                                      --seed: replay the random kills of one earlier run
   tidy                               the walls between the crates, licences, paths in documents, leftovers
   callers                            run the stories of programs that use the PKCS #11 module, and write their page
+  kills [--count N] [--seed N]       kill whoever changes a token, 500 times for each kind of change
+  valgrind                           run programs that use the PKCS #11 module under valgrind
   docs                               write the generated reference pages again
   bench NAME [--json]                measure side by side and print a table; NAME: chip, pkcs11, story, tray
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Test { require_tools: bool, seed: Option<u64> },
     Tidy,
     Callers,
+    Kills { count: u64, seed: Option<u64> },
+    Valgrind,
     Docs,
     Bench { name: String, json: bool },
     Fuzz { name: Option<String>, seconds: u64 },
@@ -39,6 +43,9 @@ pub(crate) enum Command {
 
 /// Seconds that one fuzz target runs when nothing else is said.
 pub(crate) const FUZZ_SECONDS: u64 = 10;
+
+/// Kills of each kind when nothing else is said.
+pub(crate) const KILLS: u64 = 500;
 
 /// Reads the words after `cargo xtask`.
 pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
@@ -54,6 +61,11 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
         },
         "tidy" => Command::Tidy,
         "callers" => Command::Callers,
+        "kills" => Command::Kills {
+            count: words.number("--count")?.unwrap_or(KILLS),
+            seed: words.number("--seed")?,
+        },
+        "valgrind" => Command::Valgrind,
         "docs" => Command::Docs,
         "bench" => Command::Bench {
             json: words.flag("--json"),
@@ -158,6 +170,14 @@ mod tests {
         );
         check("tidy", Some(Command::Tidy));
         check("callers", Some(Command::Callers));
+        check("valgrind", Some(Command::Valgrind));
+        check(
+            "kills --seed 3",
+            Some(Command::Kills {
+                count: 500,
+                seed: Some(3),
+            }),
+        );
         check(
             "bench story --json",
             Some(Command::Bench {

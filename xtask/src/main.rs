@@ -25,6 +25,7 @@ mod skips;
 mod test;
 mod thumb;
 mod tidy;
+mod token;
 mod tools;
 mod tree;
 mod world;
@@ -54,6 +55,8 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Test { require_tools, seed } => test::run(require_tools, seed),
         Command::Tidy => tidy::run(),
         Command::Callers => callers::run(),
+        Command::Kills { count, seed } => token::kills(count, seed),
+        Command::Valgrind => token::valgrind(),
         Command::Bench { name, json } => bench::run(&name, json),
         Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),
         Command::Firmware => firmware(),

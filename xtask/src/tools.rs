@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, &str, Find)] = &[
     ("p11-kit", "p11-kit", program),
     ("python3-venv", "python3", environments),
     ("softhsm2", "softhsm2-util", program),
+    ("valgrind", "valgrind", program),
 ];
 
 /// What one tool is and how it can be had.

@@ -58,6 +58,7 @@ fn remedy(name: &str) -> &'static str {
         "openssl engine" => "apt-get install libengine-pkcs11-openssl",
         "p11-kit" => "apt-get install p11-kit",
         "softhsm2-util" => "apt-get install softhsm2",
+        "valgrind" => "apt-get install valgrind",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "pkcs11-tool" => "apt-get install opensc",
         "p11tool" => "apt-get install gnutls-bin",
