@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 
 use birthmark_pkcs11::ffi::*;
 use cryptoki_sys::*;
+use zeroize::Zeroize;
 
 const PIN: &[u8] = b"482915";
 
@@ -31,10 +32,24 @@ pub(crate) fn initialized(folder: &Path) {
         assert_eq!(C_Login(session.0, CKU_SO, pin.as_mut_ptr(), length), CKR_OK);
         assert_eq!(C_InitPIN(session.0, pin.as_mut_ptr(), length), CKR_OK);
         assert_eq!(C_Logout(session.0), CKR_OK);
-        assert_eq!(C_Login(session.0, CKU_USER, pin.as_mut_ptr(), length), CKR_OK);
-        // The session stays open, so that nobody is logged out when another one is closed.
-        std::mem::forget(session);
     }
+    logged_in();
+}
+
+/// The same token in the library's next life.
+pub(crate) fn begun() {
+    assert_eq!(unsafe { C_Initialize(null_mut()) }, CKR_OK);
+    logged_in();
+}
+
+fn logged_in() {
+    let mut pin = PIN.to_vec();
+    let session = Session::open();
+    let length = pin.len() as CK_ULONG;
+    let login = unsafe { C_Login(session.0, CKU_USER, pin.as_mut_ptr(), length) };
+    assert_eq!(login, CKR_OK);
+    // The session stays open, so that nobody is logged out when another one is closed.
+    std::mem::forget(session);
 }
 
 /// Ends it.
@@ -70,7 +85,14 @@ impl Template {
         self.bytes(kind, &[value.into()])
     }
 
-    fn lines(&mut self) -> Vec<CK_ATTRIBUTE> {
+    /// Wipes what the values were.
+    pub(crate) fn wipe(&mut self) {
+        for (_, value) in &mut self.0 {
+            value.zeroize();
+        }
+    }
+
+    pub(crate) fn lines(&mut self) -> Vec<CK_ATTRIBUTE> {
         let lines = self.0.iter_mut().map(|(kind, value)| CK_ATTRIBUTE {
             type_: *kind,
             pValue: value.as_mut_ptr().cast(),
@@ -112,6 +134,22 @@ impl Session {
     }
 
     pub(crate) fn create(&self, mut template: Template) -> Result<CK_OBJECT_HANDLE, CK_RV> {
+        self.create_of(&mut template)
+    }
+
+    /// The first object like this.
+    pub(crate) fn find(&self, mut template: Template) -> Option<CK_OBJECT_HANDLE> {
+        let (mut lines, mut object, mut count) = (template.lines(), 0, 0);
+        let length = lines.len() as CK_ULONG;
+        unsafe {
+            assert_eq!(C_FindObjectsInit(self.0, lines.as_mut_ptr(), length), CKR_OK);
+            assert_eq!(C_FindObjects(self.0, &mut object, 1, &mut count), CKR_OK);
+            assert_eq!(C_FindObjectsFinal(self.0), CKR_OK);
+        }
+        (count == 1).then_some(object)
+    }
+
+    pub(crate) fn create_of(&self, template: &mut Template) -> Result<CK_OBJECT_HANDLE, CK_RV> {
         let (mut lines, mut object) = (template.lines(), 0);
         let count = lines.len() as CK_ULONG;
         match unsafe { C_CreateObject(self.0, lines.as_mut_ptr(), count, &mut object) } {
