@@ -646,6 +646,23 @@ fn uses(session: CK_SESSION_HANDLE) {
     assert_eq!(sign_init(session, CKM_ECDSA, narrow), CKR_MECHANISM_INVALID);
     assert_eq!(sign_init(session, CKM_ECDSA_SHA256, narrow), CKR_OK);
     unsafe { assert_eq!(C_SignInit(session, null_mut(), 0), CKR_OK) };
+    for (kind, name) in [
+        (CKM_EC_EDWARDS_KEY_PAIR_GEN, &b"\x13\x0Cedwards25519"[..]),
+        (CKM_EC_EDWARDS_KEY_PAIR_GEN, b"\x06\x03\x2B\x65\x70"),
+        (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, b"\x06\x03\x2B\x65\x6E"),
+        (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, b"\x13\x0Bcurve25519"),
+    ] {
+        let (public, private) = generate(session, kind, &[attribute(CKA_EC_PARAMS, name)], &[]).unwrap();
+        assert_eq!(value(session, public, CKA_EC_POINT).unwrap().len(), 34);
+        assert_eq!(value(session, public, CKA_ID), value(session, private, CKA_ID));
+        assert_eq!(
+            value(session, public, CKA_PUBLIC_KEY_INFO),
+            value(session, private, CKA_PUBLIC_KEY_INFO)
+        );
+    }
+    let x25519 = [attribute(CKA_EC_PARAMS, b"\x06\x03\x2B\x65\x6E")];
+    let crossed = generate(session, CKM_EC_EDWARDS_KEY_PAIR_GEN, &x25519, &[]);
+    assert_eq!(crossed, Err(CKR_CURVE_NOT_SUPPORTED));
     let curve = [attribute(CKA_EC_PARAMS, &[5_u8, 0])];
     assert_eq!(
         generate(session, CKM_EC_KEY_PAIR_GEN, &curve, &[]),

@@ -168,6 +168,9 @@ const EDWARDS: &[&[u8]] = &[
     b"\x13\x0Cedwards25519",
     &[0x06, 0x09, 0x2B, 0x06, 0x01, 0x04, 0x01, 0xDA, 0x47, 0x0F, 0x01],
 ];
+/// The name of the curve as OpenSC 0.23 writes it, one byte longer than it is.
+const MISCOUNTED: &[u8] = b"\x13\x0Bcurve25519";
+
 /// The same for X25519.
 const MONTGOMERY: &[&[u8]] = &[
     &[0x06, 0x03, 0x2B, 0x65, 0x6E],
@@ -175,6 +178,7 @@ const MONTGOMERY: &[&[u8]] = &[
     &[
         0x06, 0x0A, 0x2B, 0x06, 0x01, 0x04, 0x01, 0x97, 0x55, 0x01, 0x05, 0x01,
     ],
+    MISCOUNTED,
 ];
 
 fn check_parameters(attributes: &Attributes, names: &[&[u8]]) -> Result<(), Error> {
@@ -254,6 +258,9 @@ fn must_be(attributes: &mut Attributes, kind: AttributeKind, value: Value<'stati
 }
 
 fn curve_25519(attributes: &mut Attributes, point: &[u8], is_public: bool) {
+    if attributes.bytes(A::EcParams) == Some(MISCOUNTED) {
+        attributes.set(A::EcParams, Value::bytes(b"\x13\x0Acurve25519"));
+    }
     if is_public {
         attributes.set(A::EcPoint, Value::from(octet_string(point)));
     }
