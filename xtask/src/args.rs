@@ -19,7 +19,7 @@ cargo xtask COMMAND
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
   firmware                           build the board images and tell how big the chip driver is
   requests [--count N] [--seed N]    send a server random requests that know AWS's model: no 500, no panic, flat memory
-  world --seed N                     replay one run of the simulated fleet
+  world [--seed N]                   run the simulated fleet with 10 000 seeds, or replay one
   help                               this page
 
 Exit code: 0 all is well, 1 a check failed, 2 the command could not be carried out.";
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Fuzz { name: Option<String>, seconds: u64 },
     Firmware,
     Requests { count: u64, seed: u64 },
-    World { seed: u64 },
+    World { seed: Option<u64> },
 }
 
 /// Seconds that one fuzz target runs when nothing else is said.
@@ -83,9 +83,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
             seed: words.number("--seed")?.unwrap_or(1),
         },
         "world" => Command::World {
-            seed: words
-                .number("--seed")?
-                .ok_or_else(|| Failure::new("world: --seed N is missing"))?,
+            seed: words.number("--seed")?,
         },
         other => {
             return Err(Failure::new(format!(
@@ -208,8 +206,8 @@ mod tests {
         check("fuzz mqtt --seconds x", None);
         check("firmware", Some(Command::Firmware));
         check("firmware now", None);
-        check("world", None);
-        check("world --seed 9", Some(Command::World { seed: 9 }));
+        check("world", Some(Command::World { seed: None }));
+        check("world --seed 9", Some(Command::World { seed: Some(9) }));
         check("tidy --fast", None);
         check("dance", None);
     }

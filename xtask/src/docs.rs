@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::ExitCode;
 
+use crate::conformance;
 use crate::console::Ending;
 use crate::coverage;
 use crate::failure::{Outcome, Trying};
@@ -44,6 +45,14 @@ fn stale() -> Outcome<Vec<(String, String)>> {
     files.push(("docs/reference/errors.md".to_owned(), errors()?));
     files.push(("docs/reference/limits.md".to_owned(), limits()?));
     files.push(("docs/reference/api-coverage.md".to_owned(), coverage::page()?));
+    files.push((
+        "docs/reference/mqtt-conformance.md".to_owned(),
+        conformance::page()?,
+    ));
+    files.push((
+        "docs/reference/mqtt-switches.md".to_owned(),
+        conformance::switches()?,
+    ));
     let is_stale =
         |path: &str, text: &str| fs::read_to_string(process::root().join(path)).ok().as_deref() != Some(text);
     Ok(files

@@ -12,6 +12,7 @@
 mod args;
 mod bench;
 mod callers;
+mod conformance;
 mod console;
 mod coverage;
 mod debian;

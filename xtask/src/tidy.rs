@@ -92,6 +92,17 @@ pub(crate) fn check() -> Outcome<Ending> {
 type Check = fn(&Repository) -> Vec<Problem>;
 
 const CHECKS: &[(&str, Check)] = &[
+    (
+        "each statement of MQTT has a test that exists, or a reason",
+        |_| {
+            let problems = crate::conformance::problems();
+            let problems = problems.unwrap_or_else(|failure| vec![failure.to_string()]);
+            problems
+                .into_iter()
+                .filter_map(|problem| problem.split_once(": ").map(|(at, what)| Problem::new(at, what)))
+                .collect()
+        },
+    ),
     ("each crate depends on what the table of levels lets it", |r| {
         levels::table(&r.metadata)
     }),

@@ -58,6 +58,8 @@ pub const RETAINED_PAGE_MAX: usize = 200;
 pub const SHARE_NAME_BYTES_MAX: usize = 128;
 /// Longest reason that is told in words.
 pub const REASON_BYTES_MAX: usize = 256;
+/// Longest answer beside its words: a SUBACK with a code for each of 1000 filters.
+pub const ANSWER_BYTES_MAX: usize = 1_024;
 
 /// Most connections of one node.
 pub const CONNECTIONS_MAX: usize = 1_000_000;

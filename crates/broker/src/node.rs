@@ -303,7 +303,7 @@ impl Node {
             .get(&key)
             .filter(|_| self.config.switches.reasons_told)?;
         let terms = session.live.as_ref()?.terms.as_ref()?;
-        terms.wants_reasons.then(|| reason.to_string())
+        terms.takes_words().then(|| reason.to_string())
     }
 
     /// A client that speaks MQTT 5.0 is told why its connection ends.

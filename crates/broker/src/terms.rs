@@ -8,7 +8,7 @@ use mqtt::v5::{self, Connect, Properties, Property, Publish};
 use mqtt::{TopicName, v5::Reason as Told};
 
 use crate::action::Outgoing;
-use crate::limits::Limits;
+use crate::limits::{ANSWER_BYTES_MAX, Limits, REASON_BYTES_MAX};
 use crate::node::Config;
 use crate::refusal::Reason;
 
@@ -51,6 +51,11 @@ impl Terms {
     /// The client wants its session to outlive the connection.
     pub(crate) const fn asks_to_stay(&self) -> bool {
         self.session_expiry_seconds > 0
+    }
+
+    /// It wants to be told why something failed, and takes packets that are long enough for it (`[MQTT-3.4.2-2]` and its kin).
+    pub(crate) const fn takes_words(&self) -> bool {
+        self.wants_reasons && self.packet_bytes_max >= REASON_BYTES_MAX + ANSWER_BYTES_MAX
     }
 
     /// The session expiry that a goodbye asks for, if it does. It may not make a session live on that was to end with its

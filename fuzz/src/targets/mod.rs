@@ -1,5 +1,6 @@
 //! The targets by name; one file per crate whose decoders they feed.
 
+mod broker;
 mod bus;
 mod cloud;
 mod fleet;
@@ -22,6 +23,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("mqtt-packet", mqtt::packet),
     ("mqtt-packet-v5", mqtt::packet_v5),
     ("mqtt-topic", mqtt::topic),
+    ("mqtt-session", broker::session),
     ("policy", fleet::policy),
     ("template", fleet::template),
     ("vi2c-request", bus::request),

@@ -346,11 +346,8 @@ impl Node {
         let answer = match asking.speaks {
             Version::V3 => answer(code, false),
             Version::V5 => {
-                let words = self
-                    .config
-                    .switches
-                    .reasons_told
-                    .then(|| refusal.reason.to_string());
+                let told = self.config.switches.reasons_told && Terms::of(asking.connect).takes_words();
+                let words = told.then(|| refusal.reason.to_string());
                 answer_v5(refusal.reason.told(&refusal.attempt), words.as_deref())
             }
         };

@@ -339,7 +339,7 @@ fn resolve(
         if !config.switches.exactly_once {
             return Err(Reason::Violation(Violation::ExactlyOnce(PacketType::Publish)));
         }
-        let (found, limit) = (session.inbound.len(), usize::from(config.limits.receive_max));
+        let (found, limit) = (session.inbound.len() + 1, usize::from(config.limits.receive_max));
         check_limit("RECEIVE_MAX", found, limit)?;
     }
     let Some(terms) = session.live.as_mut().and_then(|live| live.terms.as_mut()) else {

@@ -227,7 +227,7 @@ impl Restoring {
                 session.gone_at = session.gone_at.or(Some(now));
                 if let Some(will) = &mut session.will {
                     let delay = i64::from(will.delay_seconds) * 1_000;
-                    will.due.get_or_insert(now.plus_millis(delay));
+                    will.due.get_or_insert_with(|| now.plus_millis(delay));
                 }
             });
             self.node.schedule(key);

@@ -5,7 +5,7 @@ use mqtt::v5::{Place, Property};
 use super::version_5::{of, words};
 use super::*;
 
-fn staying(client_id: &str) -> Connect<'_> {
+pub(super) fn staying(client_id: &str) -> Connect<'_> {
     Connect {
         clean_session: false,
         ..asks(client_id)

@@ -24,6 +24,9 @@ pub(super) fn show(connection: u64, packet: &Outgoing) -> String {
             format!("CONNACK {}{}", answer.reason, present(answer.session_present))
         }
         v5::Packet::PublishAcknowledged(answer) => format!("PUBACK {} {}", answer.id, answer.reason),
+        v5::Packet::PublishReceived(answer) => format!("PUBREC {} {}", answer.id, answer.reason),
+        v5::Packet::PublishReleased(answer) => format!("PUBREL {} {}", answer.id, answer.reason),
+        v5::Packet::PublishCompleted(answer) => format!("PUBCOMP {} {}", answer.id, answer.reason),
         v5::Packet::SubscribeAnswer(answer) => {
             let reasons = answer.reasons.map(|reason| reason.to_string());
             format!("SUBACK {}", reasons.collect::<Vec<_>>().join(", "))
@@ -66,7 +69,7 @@ pub(super) fn of(bytes: &[u8], place: Place) -> Properties<'_> {
 }
 
 impl Bench {
-    fn connect5(&mut self, id: u64, statements: &str) {
+    pub(super) fn connect5(&mut self, id: u64, statements: &str) {
         let client_id = format!("c{id}");
         let expected = [format!("{id} attached"), format!("{id} < CONNACK success")];
         assert_eq!(
@@ -75,14 +78,20 @@ impl Bench {
         );
     }
 
-    fn send5(&mut self, id: u64, packet: v5::Packet<'_>) -> Vec<String> {
+    pub(super) fn send5(&mut self, id: u64, packet: v5::Packet<'_>) -> Vec<String> {
         self.step(Event::PacketV5 {
             connection: ConnectionId(id),
             packet,
         })
     }
 
-    fn publish5(&mut self, id: u64, topic: &str, qos: QoS, properties: &[Property<'_>]) -> Vec<String> {
+    pub(super) fn publish5(
+        &mut self,
+        id: u64,
+        topic: &str,
+        qos: QoS,
+        properties: &[Property<'_>],
+    ) -> Vec<String> {
         let delivery = match qos {
             QoS::AtMostOnce => Delivery::AtMostOnce,
             _ => Delivery::AtLeastOnce {
@@ -102,11 +111,11 @@ impl Bench {
         )
     }
 
-    fn subscribe5(&mut self, id: u64, filter: &str, qos: QoS, no_local: bool) -> Vec<String> {
+    pub(super) fn subscribe5(&mut self, id: u64, filter: &str, qos: QoS, no_local: bool) -> Vec<String> {
         self.subscribe5_with(id, filter, qos, no_local, &[])
     }
 
-    fn subscribe5_with(
+    pub(super) fn subscribe5_with(
         &mut self,
         id: u64,
         filter: &str,
