@@ -1,7 +1,6 @@
-//! After `C_Finalize` no byte of a private key is left: not in the heap of the process, not in the token's files.
-//!
-//! The keys are used in every way first, through two lives of the library: brought in, signed and agreed with, wrapped,
-//! unwrapped, kept, and opened again from the files. One test, since the library is one for the whole process.
+//! Keys that are agreed with, wrapped, unwrapped, and opened again from the files leave nothing behind either: `forget` looks at
+//! keys in their plain use, from another process; this one takes them further, through two lives of the library, and looks from
+//! inside. One test, since the library is one for the whole process.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![expect(unsafe_code, reason = "this is what C programs do")]
@@ -271,7 +270,7 @@ fn wrap_and_unwrap(
 }
 
 #[test]
-fn no_byte_of_a_private_key_is_left() {
+fn wrapping_and_agreement_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut needles = Needles::default();
     initialized(folder.path());

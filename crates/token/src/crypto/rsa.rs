@@ -108,14 +108,14 @@ pub struct RsaPrivate {
 }
 
 impl RsaPrivate {
-    /// A new one. The size is a multiple of 8 within what the token takes; the exponent is odd and has at most 33 bits.
+    /// A new one. The size is a multiple of 8 within what the token takes; the exponent is odd and has at most 32 bits.
     pub fn generate(bits: usize, public_exponent: &[u8]) -> Result<Self, Error> {
         if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) || !bits.is_multiple_of(8) {
             return Err(Error::KeySizeRange);
         }
         let wrong = Error::AttributeValueInvalid {
             kind: AttributeKind::Value,
-            why: "it must be odd, at least 3, and have at most 33 bits",
+            why: "it must be odd, at least 3, and have at most 32 bits",
         };
         let exponent = trimmed(public_exponent);
         let odd = exponent.last().is_some_and(|last| last % 2 == 1);
