@@ -21,7 +21,7 @@ use crate::raw_rsa::{Oaep, Padding, Pss, RawRsa};
 const PKCS1_BYTES: usize = 11;
 
 const WRONG: Error = Error::AttributeValueInvalid {
-    kind: AttributeKind::Value,
+    kind: AttributeKind::Modulus,
     why: "its parts do not make an RSA key",
 };
 
@@ -114,16 +114,12 @@ impl RsaPrivate {
             return Err(Error::KeySizeRange);
         }
         let wrong = Error::AttributeValueInvalid {
-            kind: AttributeKind::Value,
+            kind: AttributeKind::PublicExponent,
             why: "it must be odd, at least 3, and have at most 32 bits",
         };
         let exponent = trimmed(public_exponent);
         let odd = exponent.last().is_some_and(|last| last % 2 == 1);
-        if !odd
-            || exponent == [1]
-            || exponent.len() > 5
-            || exponent.len() == 5 && *exponent != [1, 0, 0, 0, 1]
-        {
+        if !odd || exponent == [1] || exponent.len() > 4 {
             return Err(wrong);
         }
         let bits = u16::try_from(bits).map_err(|_| Error::KeySizeRange)?;
