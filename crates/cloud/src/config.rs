@@ -80,6 +80,8 @@ pub struct Config {
     pub endpoint: String,
     /// Further access keys of the API, for this account or for others.
     pub access_keys: Vec<AccessKeyConfig>,
+    /// Directories that callers of the API name as buckets.
+    pub buckets: BTreeMap<String, PathBuf>,
 }
 
 /// What an access key may do.
@@ -128,6 +130,7 @@ impl Default for Config {
             shards: 0,
             endpoint: String::new(),
             access_keys: Vec::new(),
+            buckets: BTreeMap::new(),
         }
     }
 }
@@ -147,6 +150,7 @@ pub(crate) struct Plan {
     pub(crate) shards: usize,
     pub(crate) endpoint: String,
     pub(crate) access_keys: Vec<KeyPlan>,
+    pub(crate) buckets: BTreeMap<String, PathBuf>,
 }
 
 /// A further access key whose values have been checked.
@@ -232,6 +236,7 @@ impl Config {
                 .iter()
                 .map(AccessKeyConfig::plan)
                 .collect::<Result<_, _>>()?,
+            buckets: self.buckets.clone(),
         })
     }
 

@@ -23,6 +23,7 @@ use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
 use crate::pki::DeviceIssuer;
 use crate::registry_events;
 use crate::shard::{Shards, ThingNews, TrustChange};
+use crate::tasks::Tasks;
 use crate::trust::{Grants, thing_facts};
 
 /// The shared state of one server.
@@ -36,6 +37,8 @@ pub(crate) struct Control {
     pub(crate) grants: Grants,
     pub(crate) rsa_turns: Semaphore,
     keys: Vec<AccessKey>,
+    /// Registration tasks under way.
+    pub(crate) tasks: Tasks,
     lingering: Arc<Semaphore>,
     /// Changes of trust reach the shards in the order in which they were made.
     telling: Mutex<()>,
@@ -69,6 +72,7 @@ impl Control {
             grants: Grants::default(),
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
+            tasks: Tasks::default(),
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
             telling: Mutex::new(()),
             authorities: AtomicU64::new(0),

@@ -16,6 +16,7 @@
 
 pub mod api;
 mod arrival;
+mod bucket;
 mod clock;
 mod config;
 mod control;
@@ -29,6 +30,7 @@ mod registry_events;
 mod server;
 mod shard;
 mod shutdown;
+mod tasks;
 mod tenancy;
 pub mod tls;
 mod trust;

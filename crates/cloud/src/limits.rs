@@ -107,3 +107,7 @@ pub const SERVER_CERTIFICATE_DAYS: i64 = 397;
 pub const SERVER_CERTIFICATE_RENEWAL_DAYS: i64 = 30;
 /// Bytes of the server root, so that it fits into one object of a small secure element.
 pub const SERVER_ROOT_BYTES_MAX: usize = 1024;
+/// Bytes of one line of the file of a registration task (AWS IoT quotas).
+pub const TASK_LINE_BYTES_MAX: usize = 256 * 1024;
+/// Lines of a registration task that are carried out at once.
+pub const TASK_LINES_AT_ONCE: usize = 32;

@@ -37,6 +37,7 @@ mod refusal;
 pub mod register_thing;
 pub mod registration;
 pub mod registration_code;
+pub mod registration_task;
 pub mod registry_event;
 pub mod resource;
 pub mod tags;

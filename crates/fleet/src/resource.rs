@@ -18,6 +18,8 @@ pub enum Kind {
     BillingGroup,
     /// [`crate::event_switches::EventSwitches`]
     EventSwitches,
+    /// [`crate::registration_task::RegistrationTask`]
+    RegistrationTask,
     /// [`crate::certificate_transfer::Outgoing`]
     OutgoingTransfer,
     /// [`crate::certificate_transfer::Incoming`]
@@ -31,6 +33,7 @@ impl Kind {
             Self::ThingType => "thing type",
             Self::BillingGroup => "billing group",
             Self::EventSwitches => "event configurations",
+            Self::RegistrationTask => "registration task",
             Self::OutgoingTransfer => "outgoing transfer",
             Self::IncomingTransfer => "incoming transfer",
         }

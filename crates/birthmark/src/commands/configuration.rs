@@ -63,6 +63,7 @@ impl Effective {
             profile,
             durability,
             access_keys,
+            buckets,
             ..
         } = &self.config;
         let profile = match profile {
@@ -104,6 +105,14 @@ impl Effective {
                 } else {
                     endpoint.clone()
                 },
+            ),
+            (
+                "buckets",
+                buckets
+                    .iter()
+                    .map(|(name, path)| format!("{name} is {}", path.display()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
             (
                 "access_keys",

@@ -22,6 +22,7 @@ mod server;
 pub mod sigv4;
 mod table;
 mod tagging;
+mod tasks;
 mod templates;
 mod thing_types;
 mod things;

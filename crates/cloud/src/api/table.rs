@@ -11,7 +11,7 @@ use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, 
 use super::render::Answer;
 use super::{
     Request, authorities, authorization, billing_groups, certificates, event_configurations, groups,
-    policies, publish, tagging, templates, thing_types, things, transfers,
+    policies, publish, tagging, tasks, templates, thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -39,7 +39,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 92] = [
+pub(super) static TABLE: [Operation<Handler>; 97] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -131,6 +131,11 @@ pub(super) static TABLE: [Operation<Handler>; 92] = [
     row!("ListProvisioningTemplateVersions", "GET" "/provisioning-templates/{templateName}/versions", RESULTS, templates::versions),
     row!("DeleteProvisioningTemplateVersion", "DELETE" "/provisioning-templates/{templateName}/versions/{versionId}", NONE, templates::delete_version),
     row!("RegisterThing", "POST" "/things", NONE, templates::register_thing),
+    row!("StartThingRegistrationTask", "POST" "/thing-registration-tasks", NONE, tasks::start),
+    row!("DescribeThingRegistrationTask", "GET" "/thing-registration-tasks/{taskId}", NONE, tasks::describe),
+    row!("StopThingRegistrationTask", "PUT" "/thing-registration-tasks/{taskId}/cancel", NONE, tasks::stop),
+    row!("ListThingRegistrationTasks", "GET" "/thing-registration-tasks", [number("maxResults"), query("nextToken"), query("status")], tasks::list),
+    row!("ListThingRegistrationTaskReports", "GET" "/thing-registration-tasks/{taskId}/reports", [number("maxResults"), query("nextToken"), query("reportType")], tasks::reports),
     row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), PAYLOAD], publish::publish),
 ];
 

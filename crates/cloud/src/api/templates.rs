@@ -10,7 +10,7 @@ use fleet::names::{TemplateName, TemplateVersionId};
 use fleet::onboarding::Facts;
 use fleet::provisioning_template::{self as template, HookRequest};
 use fleet::record::{ProvisioningTemplate, Tag, Versioned};
-use fleet::register_thing::{self, Asked, Bearing};
+use fleet::register_thing::{self, Asked, Bearing, Made};
 use fleet::template::CertificatePlan;
 use fleet::{arn, provisioning_template_versions as template_versions};
 use identity::certificate::Certificate;
@@ -348,10 +348,15 @@ impl Brought {
 pub(super) async fn register_thing(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: RegisterThing = input.read()?;
     let asked = Asked::read(&input.template_body, input.parameters)?;
-    let brought = bring(request, &asked)?;
+    Ok(made(carry_out(request, &asked).await?))
+}
+
+/// Does what a template asks for.
+pub(super) async fn carry_out(request: &Request<'_>, asked: &Asked) -> Result<Made, ApiFault> {
+    let brought = bring(request, asked)?;
     let thing_id = clock::uuid().map_err(ApiFault::failed)?;
     let tenant = &request.call.tenant;
-    let made = request
+    request
         .decide(async || {
             let id = brought.id().unwrap_or(identity::CertificateId([0; 32]));
             let facts = request
@@ -361,19 +366,21 @@ pub(super) async fn register_thing(request: &Request<'_>, input: Input) -> Resul
             let bearing = bearing(request, &brought, &facts, asked.activates()).await?;
             Ok(register_thing::decide(
                 &request.call,
-                &asked,
+                asked,
                 bearing,
                 &facts,
                 thing_id,
             )?)
         })
-        .await?;
+        .await
+}
+
+/// What RegisterThing answers.
+pub(super) fn made(made: Made) -> Answer {
     let pem = made
         .certificate
         .map(|der| identity::pem::encode("CERTIFICATE", &der));
-    Ok(object(
-        json!({ "certificatePem": pem, "resourceArns": made.arns }),
-    ))
+    object(json!({ "certificatePem": pem, "resourceArns": made.arns }))
 }
 
 fn bring(request: &Request<'_>, asked: &Asked) -> Result<Brought, ApiFault> {

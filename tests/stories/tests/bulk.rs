@@ -1,0 +1,21 @@
+//! A file of devices becomes things, line by line, from a directory that the operator named and from nowhere else.
+#![forbid(unsafe_code)]
+
+use std::fs;
+
+use stories::{Cloud, Python};
+
+#[test]
+fn a_file_of_devices_is_registered_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bucket, config) = (folder.path().join("bucket"), folder.path().join("birthmark.toml"));
+    fs::create_dir(&bucket).unwrap();
+    fs::write(&config, format!("[buckets]\nfleet = {bucket:?}\n")).unwrap();
+    let cloud = Cloud::start(
+        &folder.path().join("cloud"),
+        &["--config", config.to_str().unwrap()],
+    );
+    if let Some(python) = Python::of(&cloud) {
+        let _ = python.with("BUCKET", bucket.to_str().unwrap()).runs("tasks");
+    }
+}
