@@ -565,6 +565,9 @@ pub(crate) struct Explain {
     /// How many attempts to show, newest first
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) count: usize,
+    /// Go on with every further attempt as it is recorded
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// Print one JSON object a line on stdout
     #[arg(long)]
     pub(crate) json: bool,

@@ -16,6 +16,7 @@
 
 pub mod api;
 mod arrival;
+pub mod attempts;
 mod bucket;
 mod clock;
 mod config;

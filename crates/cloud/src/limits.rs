@@ -111,3 +111,5 @@ pub const SERVER_ROOT_BYTES_MAX: usize = 1024;
 pub const TASK_LINE_BYTES_MAX: usize = 256 * 1024;
 /// Lines of a registration task that are carried out at once.
 pub const TASK_LINES_AT_ONCE: usize = 32;
+/// Attempts that one call tells.
+pub const ATTEMPTS_TOLD_MAX: usize = 250;

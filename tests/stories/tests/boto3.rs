@@ -44,3 +44,8 @@ fn whatever_is_asked_is_answered() {
     println!("{said}");
     assert!(!cloud.said().contains("panicked"), "{}", cloud.said());
 }
+
+#[test]
+fn whoever_holds_a_key_may_ask_why_a_device_was_refused() {
+    runs("attempts");
+}

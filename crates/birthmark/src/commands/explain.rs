@@ -3,12 +3,10 @@
 //! Reads the ring of attempt records in a data directory, also while `serve` runs on it. It decides nothing and invents no
 //! words: steps, reason and hint are what was recorded; it only lays them out, with foreign text escaped.
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 use fleet::attempt::{Attempt, StepVerdict, Verdict};
-use identity::{CertificateId, ThingName};
-use serde_json::{Value, json};
-use store::{AttemptReader, Filter, Recorded, What};
+use store::{AttemptReader, Filter, Recorded};
 
 use super::configuration::DATA_DIR;
 use crate::{
@@ -17,14 +15,22 @@ use crate::{
     words::{say, tell},
 };
 
+/// How long to wait before looking for further attempts.
+const FOLLOW_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
+/// How many further attempts are read at once.
+const FOLLOW_AT_ONCE_MAX: usize = 250;
+
 /// Shows the newest attempts that match.
 pub(crate) fn run(typed: &Explain) -> Result<u8, Failure> {
     let data_dir = typed.data_dir.as_deref().unwrap_or_else(|| Path::new(DATA_DIR));
     let filter = Filter {
-        what: what(&typed.what),
+        what: cloud::attempts::what(&typed.what),
         tenant: None,
         refused_only: typed.refused,
     };
+    if typed.follow {
+        return follow(data_dir, &filter, typed);
+    }
     let found = newest(data_dir, &filter, typed.count)?;
     if found.is_empty() {
         say(&format!(
@@ -37,14 +43,35 @@ pub(crate) fn run(typed: &Explain) -> Result<u8, Failure> {
         );
         return Ok(REFUSED);
     }
-    for recorded in &found {
+    show(&found, typed)?;
+    Ok(DONE)
+}
+
+fn show(found: &[Recorded], typed: &Explain) -> Result<(), Failure> {
+    for recorded in found {
         if typed.json {
-            tell(&as_json(recorded).to_string()).fault(|| "could not write to stdout".to_owned())?;
+            let line = cloud::attempts::to_json(recorded).to_string();
+            tell(&line).fault(|| "could not write to stdout".to_owned())?;
         } else {
             page(recorded).lines().for_each(say);
         }
     }
-    Ok(DONE)
+    Ok(())
+}
+
+/// Shows the newest attempts that match, oldest first, and then every further one, until somebody ends it.
+fn follow(data_dir: &Path, filter: &Filter, typed: &Explain) -> Result<u8, Failure> {
+    let what = || format!("could not read the attempt records in {}", data_dir.display());
+    let reader = AttemptReader::open(data_dir).fault(what)?;
+    let mut found = reader.newest(filter, typed.count).fault(what)?;
+    found.reverse();
+    let mut last = 0;
+    loop {
+        show(&found, typed)?;
+        last = found.last().map_or(last, |recorded| recorded.place);
+        std::thread::sleep(FOLLOW_PAUSE);
+        found = reader.after(filter, last, FOLLOW_AT_ONCE_MAX).fault(what)?;
+    }
 }
 
 /// The newest recorded attempts of a data directory.
@@ -52,24 +79,6 @@ pub(crate) fn newest(data_dir: &Path, filter: &Filter, limit: usize) -> Result<V
     let what = || format!("could not read the attempt records in {}", data_dir.display());
     let reader = AttemptReader::open(data_dir).fault(what)?;
     reader.newest(filter, limit).fault(what)
-}
-
-/// What a person may name: `last`, a certificate id or fingerprint in any common spelling, an address, or a thing.
-fn what(text: &str) -> What {
-    if text == "last" {
-        return What::Last;
-    }
-    let fingerprint = text
-        .rsplit_once('=')
-        .map_or(text, |(_, digits)| digits)
-        .replace(':', "");
-    if let Ok(id) = fingerprint.parse::<CertificateId>() {
-        return What::Certificate(id);
-    }
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return What::Address(address);
-    }
-    text.parse::<ThingName>().map_or(What::Last, What::Thing)
 }
 
 /// One attempt, laid out for a person.
@@ -164,69 +173,4 @@ fn facts(attempt: &Attempt) -> Vec<(&'static str, String)> {
             .filter_map(|(name, text)| text.map(|text| (name, text))),
     );
     facts
-}
-
-/// One attempt for machines.
-fn as_json(recorded: &Recorded) -> Value {
-    let attempt = &recorded.attempt;
-    let steps: Vec<Value> = attempt
-        .trail
-        .steps()
-        .iter()
-        .map(|step| json!({ "name": step.name, "verdict": step.verdict.name(), "detail": step.detail.as_str() }))
-        .collect();
-    json!({
-        "trace": attempt.trace.to_string(),
-        "at": attempt.at.to_rfc3339(),
-        "count": recorded.count,
-        "first_at": recorded.first_at.to_rfc3339(),
-        "kind": attempt.kind.name(),
-        "verdict": attempt.verdict.name(),
-        "code": attempt.code.as_str(),
-        "reason": attempt.reason.as_str(),
-        "hint": attempt.hint.as_str(),
-        "account": attempt.tenant.account.to_string(),
-        "region": attempt.tenant.region.to_string(),
-        "peer": attempt.peer.map(|peer| peer.to_string()),
-        "sni": attempt.tls.sni.as_ref().map(|text| text.as_str()),
-        "alpn": attempt.tls.alpn.iter().map(|text| text.as_str()).collect::<Vec<_>>(),
-        "versions_offered": attempt.tls.versions_offered,
-        "suites_offered": attempt.tls.suites_offered,
-        "alert": attempt.tls.alert,
-        "fingerprint": attempt.certificate.as_ref().map(|certificate| certificate.id.to_string()),
-        "subject": attempt.certificate.as_ref().map(|certificate| certificate.subject.as_str()),
-        "issuer": attempt.certificate.as_ref().map(|certificate| certificate.issuer.as_str()),
-        "client_id": attempt.client_id.as_ref().map(|text| text.as_str()),
-        "thing": attempt.thing.as_ref().map(ThingName::as_str),
-        "operation": attempt.operation.as_ref().map(|text| text.as_str()),
-        "elapsed_micros": attempt.elapsed_micros,
-        "steps": steps,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use store::What;
-
-    use super::what;
-
-    #[test]
-    fn a_person_may_name_it_in_many_ways() {
-        let id = "ab".repeat(32);
-        let colons = ["AB"; 32].join(":");
-        for text in [
-            id.clone(),
-            format!("0x{id}"),
-            colons.clone(),
-            format!("sha256 Fingerprint={colons}"),
-        ] {
-            assert!(
-                matches!(what(&text), What::Certificate(found) if found.to_string() == id),
-                "{text}"
-            );
-        }
-        assert_eq!(what("last"), What::Last);
-        assert!(matches!(what("127.0.0.1"), What::Address(_)));
-        assert!(matches!(what("lamp-1"), What::Thing(_)));
-    }
 }

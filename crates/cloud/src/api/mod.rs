@@ -14,6 +14,7 @@ mod fault;
 mod groups;
 mod listing;
 mod operation;
+mod own;
 mod policies;
 mod publish;
 mod render;
@@ -92,7 +93,8 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
         headers: &received.headers,
         body: &received.body,
     };
-    let found = route(&table::TABLE, incoming.method, incoming.path);
+    let found = route(&table::TABLE, incoming.method, incoming.path)
+        .or_else(|| route(&table::OWN, incoming.method, incoming.path));
     let name = found.as_ref().map(|(operation, _)| operation.name);
     let caller = match sigv4::verify(&incoming, |id| control.access_key(id), now) {
         Ok(caller) => caller,

@@ -10,7 +10,7 @@ use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
 use super::{
-    Request, authorities, authorization, billing_groups, certificates, event_configurations, groups,
+    Request, authorities, authorization, billing_groups, certificates, event_configurations, groups, own,
     policies, publish, tagging, tasks, templates, thing_types, things, transfers,
 };
 
@@ -137,6 +137,11 @@ pub(super) static TABLE: [Operation<Handler>; 97] = [
     row!("ListThingRegistrationTasks", "GET" "/thing-registration-tasks", [number("maxResults"), query("nextToken"), query("status")], tasks::list),
     row!("ListThingRegistrationTaskReports", "GET" "/thing-registration-tasks/{taskId}/reports", [number("maxResults"), query("nextToken"), query("reportType")], tasks::reports),
     row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), PAYLOAD], publish::publish),
+];
+
+/// What is ours alone: no operation of AWS IoT has a path that begins like these.
+pub(super) static OWN: [Operation<Handler>; 1] = [
+    row!("BirthmarkAttempts", "GET" "/birthmark/attempts", [query("what"), flag("refused"), number("count")], own::attempts),
 ];
 
 #[cfg(test)]
