@@ -152,6 +152,17 @@ impl Outs {
                 // SAFETY: NULL or room for a version, and for a handle.
                 unsafe { Ok(Self::Master(Out::new(key)?, Out::new(parameter.pVersion)?)) }
             }
+            CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE => {
+                let parameter = mechanism
+                    .pParameter
+                    .cast::<CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS>();
+                // SAFETY: the parameter has been read as such already.
+                let [parameter] = (unsafe { pointers::array(parameter.cast_const(), 1) })? else {
+                    return Err(Fault(CKR_MECHANISM_PARAM_INVALID));
+                };
+                // SAFETY: NULL or room for a version, and for a handle.
+                unsafe { Ok(Self::Master(Out::new(key)?, Out::new(parameter.pVersion)?)) }
+            }
             CKM_TLS12_KEY_AND_MAC_DERIVE => {
                 let parameter = mechanism.pParameter.cast::<CK_TLS12_KEY_MAT_PARAMS>();
                 // SAFETY: the parameter has been read as such already.

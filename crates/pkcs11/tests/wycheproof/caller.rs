@@ -255,7 +255,7 @@ impl Session {
         Ok(value)
     }
 
-    fn value(&self, key: CK_OBJECT_HANDLE) -> Vec<u8> {
+    pub(crate) fn value(&self, key: CK_OBJECT_HANDLE) -> Vec<u8> {
         let mut out = vec![0; 20_000];
         let mut line = CK_ATTRIBUTE {
             type_: CKA_VALUE,
