@@ -18,7 +18,7 @@ pub(crate) fn kills(count: u64, seed: Option<u64>) -> Outcome<ExitCode> {
 /// Runs every program of the story under valgrind.
 pub(crate) fn valgrind() -> Outcome<ExitCode> {
     let run = story("pkcs11_valgrind")?
-        .env("BIRTHMARK_VALGRIND", "all")
+        .env("BIRTHMARK_EVERY_CALLER", "1")
         .env("BIRTHMARK_REQUIRE_TOOLS", "1");
     code(run)
 }
