@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use stories::{Cloud, Python, birthmark, run};
 
@@ -48,4 +50,24 @@ fn two_accounts_are_kept_apart() {
     assert_eq!(changed.unwrap(), 1);
     drop(records);
     let _ = check().refused(&["7"]);
+}
+
+#[test]
+fn attempts_are_followed_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("cloud");
+    let cloud = Cloud::start(&data_dir, &[]);
+    let Some(python) = Python::of(&cloud) else { return };
+    let mut command = birthmark();
+    command
+        .args(["explain", "--follow", "--json", "--refused", "--data-dir"])
+        .arg(&data_dir);
+    let mut follower = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let _ = python.runs("attempts");
+    let line = lines.next().unwrap().unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(told["verdict"], "refused", "{line}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
 }
