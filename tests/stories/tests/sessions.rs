@@ -77,3 +77,33 @@ fn with_more_shards_or_fewer_nobody_loses_anything() {
         assert_eq!(message, "1 news first", "{name}");
     }
 }
+
+#[test]
+fn on_a_server_of_ones_own_quality_2_arrives_once_over_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.toml");
+    std::fs::write(&file, "profile = \"self-host\"\n").unwrap();
+    let arguments = ["--config", file.to_str().unwrap()];
+    let Some(mut story) = Story::begin(&arguments) else {
+        return;
+    };
+    let _ = story.operator();
+    client(&story, "away").subscribe_and_leave("orders/+", 2, &[]);
+    let _ = client(&story, "writer").publish("orders/1", 2, "one lamp").well();
+    story.kill_and_restart(&arguments);
+    let format = ["-q", "2"];
+    let message = client(&story, "away").come_back("orders/+", "%q %t %p", &format);
+    assert_eq!(message, "2 orders/1 one lamp");
+    let _ = client(&story, "writer")
+        .publish("orders/2", 2, "two lamps")
+        .well();
+    let message = client(&story, "away").come_back("orders/+", "%q %t %p", &format);
+    assert_eq!(message, "2 orders/2 two lamps", "the first one was done");
+}
+
+#[test]
+fn at_aws_quality_2_costs_the_connection() {
+    let Some(story) = Story::begin(&[]) else { return };
+    let _ = story.operator();
+    assert_ne!(client(&story, "writer").publish("a", 2, "x").code, Some(0));
+}
