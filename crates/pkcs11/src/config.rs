@@ -216,6 +216,18 @@ mod tests {
     }
 
     #[test]
+    fn the_files_in_the_documents_are_files() {
+        for document in [
+            include_str!("../../../docs/guides/gateway-with-a-chip.md"),
+            include_str!("../../../docs/reference/pkcs11.md"),
+        ] {
+            let (_, rest) = document.split_once("```toml\n").unwrap();
+            let (text, _) = rest.split_once("```").unwrap();
+            assert!(parsed(text).unwrap() > 0, "{text}");
+        }
+    }
+
+    #[test]
     fn a_named_file_wins_over_the_users_and_the_machines() {
         let all = |name: &str| Some(OsString::from(format!("/{name}")));
         assert_eq!(places(all), [PathBuf::from("/BIRTHMARK_PKCS11_CONF")]);

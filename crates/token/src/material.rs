@@ -242,6 +242,9 @@ pub(crate) fn describe(key: &Key, attributes: &mut Attributes) -> Result<(), Err
             }
         }
         Key::Hardware { .. } => {}
+        Key::HardwareSecret(secret) => {
+            attributes.set(A::ValueLength, Value::Number(secret.bytes() as u64));
+        }
     }
     Ok(())
 }
@@ -335,6 +338,6 @@ pub(crate) const fn key_type(key: &Key) -> Option<KeyType> {
         Key::Ed25519Private(_) | Key::Ed25519Public(_) => KeyType::EcEdwards,
         Key::X25519Private(_) | Key::X25519Public(_) => KeyType::EcMontgomery,
         Key::RsaPrivate(_) | Key::RsaPublic(_) => KeyType::Rsa,
-        Key::Secret(_) => return None,
+        Key::Secret(_) | Key::HardwareSecret(_) => return None,
     })
 }

@@ -737,3 +737,63 @@ fn a_key_on_the_larger_curve() {
         Error::CurveNotSupported
     );
 }
+
+#[test]
+fn a_secret_that_stays_in_the_chip_makes_the_same_master_secret() {
+    let desk = Desk::new();
+    let session = desk.session();
+    let (_, private) = pair(&session, KEY, &[flag(A::Derive, true)]).unwrap();
+    let application = session.application();
+    let handle = application.open_session(0, Access::ReadWrite).unwrap();
+    let peer = SoftwareKey::generate(Curve::P256).unwrap();
+    let derive = |mechanism: &Mechanism, base: u64, template: &[Attribute<'_>]| match application
+        .derive_key(handle, mechanism, base, template)?
+    {
+        token::DerivedKeys::One(key) | token::DerivedKeys::Master { key, .. } => Ok::<u64, Error>(key),
+        token::DerivedKeys::Connection { .. } => panic!("one key"),
+    };
+    let agreement = Mechanism::Ecdh1(token::crypto::EcdhParameters {
+        cofactor: false,
+        kdf: None,
+        shared: Vec::new(),
+        public: peer.public_key().ec_point().unwrap().to_vec(),
+    });
+    let allowed: Vec<u64> = [0x03E2, 0x03D9].into();
+    let kept = [
+        flag(A::Derive, true),
+        Attribute::new(A::AllowedMechanisms, Value::Numbers(allowed.into())),
+    ];
+    let open = [
+        flag(A::Derive, true),
+        flag(A::Sensitive, false),
+        flag(A::Extractable, true),
+    ];
+    let before = desk.tray.counters();
+    let inside = derive(&agreement, private, &kept).unwrap();
+    let outside = derive(&agreement, private, &open).unwrap();
+    let master = |hash| {
+        Mechanism::Tls12Master(token::crypto::Tls12MasterParameters {
+            hash,
+            client_random: vec![3; 32],
+            server_random: vec![4; 32],
+            with_version: false,
+        })
+    };
+    let value = |base: u64| {
+        let made = derive(&master(Hash::Sha256), base, &open[1..])?;
+        let found = session.find(&[Attribute::class(Class::SecretKey)]).unwrap();
+        let found = found.into_iter().find(|found| found.number() == made).unwrap();
+        Ok::<_, Error>(bytes(&session, found, A::Value))
+    };
+    let secret = value(inside).unwrap();
+    assert_eq!((secret.len(), &secret), (48, &value(outside).unwrap()));
+    assert_ne!(before, desk.tray.counters());
+    // The chip's function knows one hash, and the secret is good for nothing else.
+    assert!(derive(&master(Hash::Sha384), inside, &open[1..]).is_err());
+    let all = session.find(&[Attribute::class(Class::SecretKey)]).unwrap();
+    let hidden = all.into_iter().find(|found| found.number() == inside).unwrap();
+    assert!(session.attribute(hidden, A::Value).is_err());
+    assert_eq!(session.attribute(hidden, A::ValueLength), Ok(Value::Number(32)));
+    desk.restart();
+    assert!(value(inside).is_err(), "a reset takes it");
+}

@@ -239,6 +239,63 @@ fn our_own_commands_use_a_bus_of_linux() {
 }
 
 #[test]
+fn the_pkcs11_module_uses_a_chip_on_a_bus_of_linux() {
+    let Some(pkcs11_tool) = tool("pkcs11-tool") else {
+        return;
+    };
+    let bus = Bus::serve();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let text = format!(
+        "[[slot]]\nbackend = \"chip\"\naddress = \"/dev/i2c-7\"\nlabel = \"gateway\"\nlock = {:?}\n",
+        file("lock")
+    );
+    std::fs::write(file("pkcs11.toml"), text).unwrap();
+    std::fs::write(file("data"), "hello").unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(&pkcs11_tool);
+        command
+            .arg("--module")
+            .arg(stories::tokens::module())
+            .args(arguments);
+        command.env("BIRTHMARK_PKCS11_CONF", file("pkcs11.toml"));
+        command.current_dir(folder.path());
+        command
+    };
+    let tool = |arguments: &[&str]| run(bus.shown_to(&mut command(arguments)));
+    let label = ["--label", "Device Priv TLS Key"];
+    let pair = ["--keypairgen", "--key-type", "EC:prime256v1", "--id", "07"];
+    tool(&[&pair[..], &label].concat()).well();
+    tool(&[
+        "--sign",
+        "-m",
+        "ECDSA-SHA256",
+        "--id",
+        "07",
+        "-i",
+        "data",
+        "-o",
+        "signature",
+    ])
+    .well();
+    let verify = ["--verify", "-m", "ECDSA-SHA256", "--id", "07", "-i", "data"];
+    let verified = tool(&[&verify[..], &["--signature-file", "signature"]].concat()).well();
+    assert!(
+        verified.stdout.contains("Signature is valid"),
+        "{}",
+        verified.stdout
+    );
+    // The same file on a machine without that bus: a slot whose token is absent, and no failure.
+    let listed = run(&mut command(&["--list-slots"])).well();
+    assert!(
+        listed.stdout.contains("OPTIGA Trust X at /dev/i2c-7"),
+        "{}",
+        listed.stdout
+    );
+    assert!(!listed.stdout.contains("token label"), "{}", listed.stdout);
+}
+
+#[test]
 fn everything_else_goes_to_the_kernel() {
     let bus = Bus::serve();
     let listed = bus.run(Path::new("/bin/ls"), "/dev").well();

@@ -1,5 +1,6 @@
 //! Keys that come from keys.
 
+use std::sync::Arc;
 use std::vec::Vec;
 
 use zeroize::Zeroizing;
@@ -9,10 +10,10 @@ use super::wrap::template_of;
 use super::{Application, Slot, Usable};
 use crate::attribute::{Attribute, AttributeKind as A, Class, Value};
 use crate::attributes::Attributes;
-use crate::crypto::{Derived, HkdfParameters, HkdfSalt, KeyBlock, derive};
+use crate::crypto::{Derived, HardwareSecret, HkdfParameters, HkdfSalt, Key, KeyBlock, agree_inside, derive};
 use crate::error::Error;
 use crate::material;
-use crate::mechanism::{Abilities, KeyType, Mechanism};
+use crate::mechanism::{Abilities, KeyType, Mechanism, MechanismType};
 use crate::object::rules::Origin;
 use crate::session::Open;
 use crate::template::{Wanted, class_said, key_type_said, merged};
@@ -79,6 +80,13 @@ impl Application {
         };
         let first = wanted(&template)?;
         let bytes = length(&first)?.filter(|_| !connection);
+        if let Mechanism::Ecdh1(parameters) = mechanism
+            && stays_inside(&first)
+            && let Some(device) = agree_inside(parameters, &usable.key)?
+        {
+            let made = inside(first, device, base.attributes())?;
+            return self.settle(slot, &session, made).map(DerivedKeys::One);
+        }
         let salt = self.salt(&session, mechanism)?;
         let derived = derive(
             mechanism,
@@ -148,6 +156,38 @@ impl Application {
             _ => Ok(None),
         }
     }
+}
+
+/// Whether a secret may stay in the device that it is agreed on in: one of the session that nobody may see, and that is good for
+/// nothing but what a device can do with it.
+fn stays_inside(wanted: &Wanted) -> bool {
+    let all = &wanted.attributes;
+    let in_hardware = [
+        MechanismType::Tls12MasterKeyDeriveDh,
+        MechanismType::Tls12ExtendedMasterKeyDeriveDh,
+        MechanismType::Tls12Kdf,
+    ];
+    let only = match all.value(A::AllowedMechanisms) {
+        Some(Value::Numbers(allowed)) => {
+            let known = |number: &u64| in_hardware.iter().any(|kind| kind.number() == *number);
+            !allowed.is_empty() && allowed.iter().all(known)
+        }
+        _ => false,
+    };
+    let hidden = !all.flag(A::Extractable) && all.value(A::Sensitive) != Some(&Value::Flag(false));
+    let whole = all.value(A::ValueLength).is_none();
+    wanted.key_type == Some(KeyType::GenericSecret) && !wanted.is_token() && only && hidden && whole
+}
+
+fn inside(wanted: Wanted, device: Arc<dyn HardwareSecret>, base: &Attributes) -> Result<Made, Error> {
+    let mut made = Made::from_outside(wanted, Key::HardwareSecret(device))?;
+    for (kind, flag) in [
+        (A::AlwaysSensitive, base.flag(A::AlwaysSensitive)),
+        (A::NeverExtractable, base.flag(A::NeverExtractable)),
+    ] {
+        made.attributes.set(kind, Value::Flag(flag));
+    }
+    Ok(made)
 }
 
 /// How many bytes a template wants.

@@ -10,14 +10,15 @@ use std::vec::Vec;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 use identity::key::{Curve, PublicKey};
-use optiga::{ErrorCode, KeySlot, ObjectId, PublicKeyBytes, SessionContext, Signature};
+use optiga::{ErrorCode, KeyPlace, KeySlot, ObjectId, PublicKeyBytes, SessionContext, Signature};
 use zeroize::Zeroizing;
 
 use super::Shared;
 use super::device::Talk;
+use super::options::Ephemeral;
 use super::point::chip_curve;
 use crate::bus_lock::Claim;
-use crate::crypto::HardwareKey;
+use crate::crypto::{HardwareKey, HardwareSecret};
 use crate::error::Error;
 
 /// A key in a slot.
@@ -96,7 +97,7 @@ const LOST: Error = Error::DeviceContent {
     what: "the key of the session is lost, the chip was opened anew; make another",
 };
 
-impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SlotKey<I2C, D> {
+impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> HardwareKey for SlotKey<I2C, D> {
     fn sign_digest(&self, curve: Curve, digest: &[u8], out: &mut [u8]) -> Result<usize, Error> {
         let (curve, padded) = padded(curve, digest)?;
         let digest = digest_of(&padded, curve);
@@ -109,9 +110,13 @@ impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SlotKey<I2C, D> {
         let secret = self.talk()?.ask(|chip| chip.agree(self.slot, &peer))?;
         Ok(Zeroizing::new(secret.expose().to_vec()))
     }
+
+    fn agree_inside(&self, curve: Curve, point: &[u8]) -> Result<Option<Arc<dyn HardwareSecret>>, Error> {
+        agree_inside(&self.shared, self.slot.into(), self.talk()?, &peer(curve, point)?)
+    }
 }
 
-impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SessionKey<I2C, D> {
+impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> HardwareKey for SessionKey<I2C, D> {
     fn sign_digest(&self, curve: Curve, digest: &[u8], out: &mut [u8]) -> Result<usize, Error> {
         let (curve, padded) = padded(curve, digest)?;
         let digest = digest_of(&padded, curve);
@@ -124,7 +129,88 @@ impl<I2C: I2c + Send, D: DelayNs + Send> HardwareKey for SessionKey<I2C, D> {
         let secret = self.talk()?.ask(|chip| chip.agree(self.context, &peer))?;
         Ok(Zeroizing::new(secret.expose().to_vec()))
     }
+
+    fn agree_inside(&self, curve: Curve, point: &[u8]) -> Result<Option<Arc<dyn HardwareSecret>>, Error> {
+        agree_inside(
+            &self.shared,
+            self.context.into(),
+            self.talk()?,
+            &peer(curve, point)?,
+        )
+    }
 }
+
+/// A secret in a session context, from which the chip derives.
+struct SessionSecret<I2C, D> {
+    shared: Arc<Shared<I2C, D>>,
+    context: SessionContext,
+    opening: u64,
+    bytes: usize,
+    _claim: Claim,
+}
+
+impl<I2C: I2c + Send, D: DelayNs + Send> HardwareSecret for SessionSecret<I2C, D> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn prf_sha256(&self, label: &[u8], seed: &[u8], out: &mut [u8]) -> Result<(), Error> {
+        if !optiga::limits::DERIVED_BYTES.contains(&out.len()) {
+            return Err(Error::KeySizeRange);
+        }
+        let mut talk = self.shared.device.talk()?;
+        if talk.turn().opening() != self.opening {
+            return Err(LOST);
+        }
+        talk.ask(|chip| chip.derive(self.context.object(), label, seed, out))
+    }
+}
+
+/// The first session context that nobody has.
+pub(super) fn claim<I2C: I2c, D: DelayNs>(
+    shared: &Shared<I2C, D>,
+) -> Result<Option<(SessionContext, Claim)>, Error> {
+    for context in SessionContext::ALL {
+        let name = std::format!("{}", context.object());
+        if let Some(claim) = shared.device.bus_lock().claim(&name)? {
+            return Ok(Some((context, claim)));
+        }
+    }
+    Ok(None)
+}
+
+fn agree_inside<I2C, D>(
+    shared: &Arc<Shared<I2C, D>>,
+    place: KeyPlace,
+    mut talk: Talk<'_, I2C, D>,
+    peer: &PublicKeyBytes,
+) -> Result<Option<Arc<dyn HardwareSecret>>, Error>
+where
+    I2C: I2c + Send + 'static,
+    D: DelayNs + Send + 'static,
+{
+    let place_for_it = match shared.options.ephemeral {
+        Ephemeral::Host => None,
+        _ => claim(shared)?,
+    };
+    let Some((context, claim)) = place_for_it else {
+        return match shared.options.ephemeral {
+            Ephemeral::ChipOnly => Err(FULL),
+            _ => Ok(None),
+        };
+    };
+    talk.ask(|chip| chip.agree_into(place, peer, context))?;
+    Ok(Some(Arc::new(SessionSecret {
+        shared: Arc::clone(shared),
+        context,
+        opening: talk.turn().opening(),
+        bytes: peer.curve().scalar_bytes(),
+        _claim: claim,
+    })))
+}
+
+/// What four keys and secrets leave.
+pub(super) const FULL: Error = Error::ChipFull("all four session keys of the chip are in use");
 
 /// A public key with which the chip verifies: one that it is given, or that of the certificate in a trust anchor.
 pub(super) struct Verifier<I2C, D> {

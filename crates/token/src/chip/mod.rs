@@ -35,7 +35,7 @@ use std::vec::Vec;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 use identity::key::{KeyKind, PublicKey};
-use optiga::{Config, SessionContext};
+use optiga::Config;
 use zeroize::Zeroizing;
 
 pub use self::options::{Ephemeral, Login, Options, Random, Verify};
@@ -191,33 +191,21 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Chip<I2C, D> {
     /// A pair in the first session context that nobody has.
     fn pair_in_context(&self, draft: &PairDraft) -> Result<Option<SessionPair>, Error> {
         let (curve, usage) = key_wanted(draft)?;
-        for context in SessionContext::ALL {
-            let Some(claim) = self
-                .shared
-                .device
-                .bus_lock()
-                .claim(&format!("{}", context.object()))?
-            else {
-                continue;
-            };
-            let mut talk = self.shared.device.talk()?;
-            let public = match talk.ask(|chip| chip.generate_key(context, curve, usage)) {
-                Err(Error::DeviceMemory(_)) => continue,
-                made => made?,
-            };
-            let opening = talk.turn().opening();
-            let curve = point::curve_of(curve);
-            let public =
-                PublicKey::from_ec_point(curve, public.point()).map_err(|_| Error::DeviceContent {
-                    what: "a public key that is no point",
-                })?;
-            let device = Arc::new(SessionKey::new(Arc::clone(&self.shared), context, opening, claim));
-            return Ok(Some(SessionPair {
-                public,
-                private: Key::Hardware { device, curve },
-            }));
-        }
-        Ok(None)
+        let Some((context, claim)) = key::claim(&self.shared)? else {
+            return Ok(None);
+        };
+        let mut talk = self.shared.device.talk()?;
+        let public = talk.ask(|chip| chip.generate_key(context, curve, usage))?;
+        let opening = talk.turn().opening();
+        let curve = point::curve_of(curve);
+        let public = PublicKey::from_ec_point(curve, public.point()).map_err(|_| Error::DeviceContent {
+            what: "a public key that is no point",
+        })?;
+        let device = Arc::new(SessionKey::new(Arc::clone(&self.shared), context, opening, claim));
+        Ok(Some(SessionPair {
+            public,
+            private: Key::Hardware { device, curve },
+        }))
     }
 }
 
@@ -384,7 +372,7 @@ impl<I2C: I2c + Send + 'static, D: DelayNs + Send + 'static> Backend for Chip<I2
             {
                 Ok(None)
             }
-            Ok(None) => Err(Error::ChipFull("all four session keys of the chip are in use")),
+            Ok(None) => Err(key::FULL),
             other => other,
         }
     }

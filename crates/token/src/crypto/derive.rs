@@ -2,6 +2,7 @@
 //!
 //! Each gives bytes; which type of key they become, and who may see it, is the core's business.
 
+use std::sync::Arc;
 use std::vec::Vec;
 
 use identity::der::Reader;
@@ -9,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::digest::Digest;
 use super::mac::hmac;
-use super::{Key, Secret, tls};
+use super::tls::{self, Base};
+use super::{HardwareSecret, Key, Secret};
 use crate::error::Error;
 use crate::limits::{PARAMETER_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::mechanism::Hash;
@@ -62,14 +64,14 @@ pub fn derive(
         Mechanism::HkdfDerive(parameters) | Mechanism::HkdfData(parameters) => {
             hkdf(parameters, secret(base)?, salt, bytes).map(Derived::Value)
         }
-        Mechanism::Tls12Master(parameters) => tls::master(parameters, secret(base)?),
-        Mechanism::Tls12ExtendedMaster(parameters) => tls::extended_master(parameters, secret(base)?),
+        Mechanism::Tls12Master(parameters) => tls::master(parameters, Base::of(base)?),
+        Mechanism::Tls12ExtendedMaster(parameters) => tls::extended_master(parameters, Base::of(base)?),
         Mechanism::Tls12KeyAndMac(parameters) => {
-            tls::key_block(parameters, secret(base)?).map(Derived::KeyBlock)
+            tls::key_block(parameters, Base::of(base)?).map(Derived::KeyBlock)
         }
         Mechanism::Tls12Kdf(parameters) => {
             let bytes = bytes.ok_or(Error::TemplateIncomplete)?;
-            tls::exported(parameters, secret(base)?, bytes).map(Derived::Value)
+            tls::exported(parameters, Base::of(base)?, bytes).map(Derived::Value)
         }
         _ => Err(Error::MechanismUnknown),
     }
@@ -102,6 +104,23 @@ fn agreed(
             Ok(x963(hash, &agreed, &parameters.shared, bytes))
         }
     }
+}
+
+/// Agrees on the bare secret with a key in hardware and leaves it in the device; `None` if it can not stay there.
+pub(crate) fn agree_inside(
+    parameters: &EcdhParameters,
+    base: &Key,
+) -> Result<Option<Arc<dyn HardwareSecret>>, Error> {
+    let Key::Hardware { device, curve } = base else {
+        return Ok(None);
+    };
+    if parameters.kdf.is_some() || !parameters.shared.is_empty() {
+        return Ok(None);
+    }
+    with_either(&parameters.public, |point| {
+        let whole = super::EcPublic::new(*curve, point).map_err(|_| Error::MechanismParameterInvalid)?;
+        device.agree_inside(*curve, whole.public().ec_point().unwrap_or(point))
+    })
 }
 
 fn agree(base: &Key, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {

@@ -39,11 +39,12 @@ use zeroize::Zeroizing;
 pub use self::cipher::{Decrypt, Encrypt};
 pub(crate) use self::curve::{curve_of_parameters, curve_parameters};
 pub use self::curve25519::{Ed25519Private, Ed25519Public, X25519Private, X25519Public};
+pub(crate) use self::derive::agree_inside;
 pub use self::derive::{Derived, KeyBlock, derive};
 pub use self::digest::Digest;
 pub use self::ec::{EcPrivate, EcPublic};
 pub use self::generate::{PairKind, generate, generate_pair};
-pub use self::hardware::HardwareKey;
+pub use self::hardware::{HardwareKey, HardwareSecret};
 pub use self::rsa::{RsaParts, RsaPrivate, RsaPublic};
 pub use self::secret::Secret;
 pub use self::sign::{Sign, Verify};
@@ -81,6 +82,8 @@ pub enum Key {
         /// On which curve.
         curve: Curve,
     },
+    /// A secret that only its device can use.
+    HardwareSecret(Arc<dyn HardwareSecret>),
 }
 
 impl fmt::Debug for Key {
@@ -96,6 +99,7 @@ impl fmt::Debug for Key {
             Self::RsaPublic(_) => "an RSA public key",
             Self::Secret(_) => "a secret key",
             Self::Hardware { .. } => "a key in hardware",
+            Self::HardwareSecret(_) => "a secret in hardware",
         })
     }
 }
@@ -114,7 +118,8 @@ impl Key {
             | Self::Ed25519Public(_)
             | Self::X25519Public(_)
             | Self::RsaPublic(_)
-            | Self::Hardware { .. } => Ok(None),
+            | Self::Hardware { .. }
+            | Self::HardwareSecret(_) => Ok(None),
         }
     }
 
@@ -169,7 +174,7 @@ impl Key {
             Self::X25519Public(key) => pkcs8::spki_x25519(key.public()),
             Self::RsaPrivate(key) => key.public()?.spki_der().to_vec(),
             Self::RsaPublic(key) => key.public()?.spki_der().to_vec(),
-            Self::Secret(_) | Self::Hardware { .. } => return Ok(None),
+            Self::Secret(_) | Self::Hardware { .. } | Self::HardwareSecret(_) => return Ok(None),
         }))
     }
 

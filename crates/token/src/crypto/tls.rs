@@ -6,7 +6,7 @@ use aws_lc_rs::tls_prf;
 use zeroize::Zeroizing;
 
 use super::derive::{Derived, KeyBlock};
-use super::{LIBRARY, Secret};
+use super::{HardwareSecret, Key, LIBRARY, Secret};
 use crate::error::Error;
 use crate::limits::{PARAMETER_BYTES_MAX, TLS_KEY_BYTES_MAX};
 use crate::mechanism::Hash;
@@ -20,15 +20,50 @@ const MASTER_BYTES: usize = 48;
 /// Random bytes of either side.
 const RANDOM_BYTES: usize = 32;
 
+/// A secret that TLS 1.2 derives from.
+#[derive(Clone, Copy)]
+pub(crate) enum Base<'a> {
+    /// In memory.
+    Memory(&'a Secret),
+    /// In a device, which runs the function itself.
+    Device(&'a dyn HardwareSecret),
+}
+
+impl<'a> Base<'a> {
+    pub(crate) fn of(key: &'a Key) -> Result<Self, Error> {
+        match key {
+            Key::Secret(secret) => Ok(Self::Memory(secret)),
+            Key::HardwareSecret(device) => Ok(Self::Device(&**device)),
+            _ => Err(Error::KeyTypeInconsistent),
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Memory(secret) => secret.bytes(),
+            Self::Device(device) => device.bytes(),
+        }
+    }
+}
+
 /// The pseudo-random function.
 fn prf(
     hash: Hash,
-    secret: &[u8],
+    base: Base<'_>,
     label: &[u8],
     seeds: (&[u8], &[u8]),
     bytes: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let algorithm = algorithm(hash)?;
+    let secret = match base {
+        Base::Memory(secret) => secret.value(),
+        Base::Device(device) if hash == Hash::Sha256 => {
+            let mut out = Zeroizing::new(std::vec![0; bytes]);
+            device.prf_sha256(label, &[seeds.0, seeds.1].concat(), &mut out)?;
+            return Ok(out);
+        }
+        Base::Device(_) => return Err(Error::KeyFunctionNotPermitted),
+    };
     let secret = tls_prf::Secret::new(algorithm, secret).map_err(|_| Error::KeySizeRange)?;
     let out = secret.derive_with_seed_concatination(label, seeds.0, seeds.1, bytes);
     Ok(Zeroizing::new(out.map_err(|_| LIBRARY)?.as_ref().to_vec()))
@@ -52,32 +87,29 @@ fn randoms<'a>(client: &'a [u8], server: &'a [u8]) -> Result<(&'a [u8], &'a [u8]
 }
 
 /// The version before a premaster secret that comes from RSA, which is as long as a master secret.
-fn version(with: bool, base: &Secret) -> Result<Option<(u8, u8)>, Error> {
-    match base.value() {
+fn version(with: bool, base: Base<'_>) -> Result<Option<(u8, u8)>, Error> {
+    match base {
         _ if !with => Ok(None),
-        [major, minor, ..] if base.bytes() == MASTER_BYTES => Ok(Some((*major, *minor))),
-        _ => Err(Error::KeySizeRange),
+        Base::Memory(secret) => match secret.value() {
+            [major, minor, ..] if secret.bytes() == MASTER_BYTES => Ok(Some((*major, *minor))),
+            _ => Err(Error::KeySizeRange),
+        },
+        Base::Device(_) => Err(Error::KeyFunctionNotPermitted),
     }
 }
 
 /// RFC 5246, 8.1.
-pub(crate) fn master(parameters: &Tls12MasterParameters, base: &Secret) -> Result<Derived, Error> {
+pub(crate) fn master(parameters: &Tls12MasterParameters, base: Base<'_>) -> Result<Derived, Error> {
     let version = version(parameters.with_version, base)?;
     let seeds = randoms(&parameters.client_random, &parameters.server_random)?;
-    let secret = prf(
-        parameters.hash,
-        base.value(),
-        b"master secret",
-        seeds,
-        MASTER_BYTES,
-    )?;
+    let secret = prf(parameters.hash, base, b"master secret", seeds, MASTER_BYTES)?;
     Ok(Derived::Master { secret, version })
 }
 
 /// RFC 7627, 4.
 pub(crate) fn extended_master(
     parameters: &Tls12ExtendedMasterParameters,
-    base: &Secret,
+    base: Base<'_>,
 ) -> Result<Derived, Error> {
     let version = version(parameters.with_version, base)?;
     if parameters.session_hash.len() != parameters.hash.bytes() {
@@ -85,12 +117,12 @@ pub(crate) fn extended_master(
     }
     let seeds = (parameters.session_hash.as_slice(), &[][..]);
     let label = b"extended master secret";
-    let secret = prf(parameters.hash, base.value(), label, seeds, MASTER_BYTES)?;
+    let secret = prf(parameters.hash, base, label, seeds, MASTER_BYTES)?;
     Ok(Derived::Master { secret, version })
 }
 
 /// RFC 5246, 6.3: here the server's random bytes come first.
-pub(crate) fn key_block(parameters: &Tls12KeyAndMacParameters, base: &Secret) -> Result<KeyBlock, Error> {
+pub(crate) fn key_block(parameters: &Tls12KeyAndMacParameters, base: Base<'_>) -> Result<KeyBlock, Error> {
     let (client, server) = randoms(&parameters.client_random, &parameters.server_random)?;
     let sizes = [parameters.mac_bytes, parameters.key_bytes, parameters.iv_bytes];
     if base.bytes() != MASTER_BYTES || sizes.iter().any(|bytes| *bytes > TLS_KEY_BYTES_MAX) {
@@ -100,13 +132,7 @@ pub(crate) fn key_block(parameters: &Tls12KeyAndMacParameters, base: &Secret) ->
     if bytes == 0 {
         return Err(Error::MechanismParameterInvalid);
     }
-    let block = prf(
-        parameters.hash,
-        base.value(),
-        b"key expansion",
-        (server, client),
-        bytes,
-    )?;
+    let block = prf(parameters.hash, base, b"key expansion", (server, client), bytes)?;
     let mut rest = block.as_slice();
     let mut next = |bytes: usize| {
         let (taken, left) = rest.split_at_checked(bytes).unwrap_or((rest, &[]));
@@ -126,7 +152,7 @@ pub(crate) fn key_block(parameters: &Tls12KeyAndMacParameters, base: &Secret) ->
 /// RFC 5705, 4.
 pub(crate) fn exported(
     parameters: &Tls12KdfParameters,
-    base: &Secret,
+    base: Base<'_>,
     bytes: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let (client, server) = randoms(&parameters.client_random, &parameters.server_random)?;
@@ -139,13 +165,7 @@ pub(crate) fn exported(
         tail.extend_from_slice(&length.to_be_bytes());
         tail.extend_from_slice(context);
     }
-    prf(
-        parameters.hash,
-        base.value(),
-        &parameters.label,
-        (client, &tail),
-        bytes,
-    )
+    prf(parameters.hash, base, &parameters.label, (client, &tail), bytes)
 }
 
 /// Bytes that a Finished message may verify with, at least (RFC 5246, 7.4.9).
@@ -173,7 +193,7 @@ pub(crate) fn finished(
     };
     prf(
         parameters.hash,
-        base.value(),
+        Base::Memory(base),
         label,
         (handshake, &[]),
         parameters.bytes,
