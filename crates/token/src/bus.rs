@@ -109,8 +109,20 @@ impl ChipAddress {
                 path: path.clone(),
                 guards: address.file(),
             },
-            None => usual_place(&address.name(), i2c_address, address.file()),
+            None => address.usual_lock(i2c_address),
         })
+    }
+
+    /// A socket is its owner's, in a folder where he may write: its lock lies beside it.
+    fn usual_lock(&self, i2c_address: u8) -> LockFile {
+        match self {
+            #[cfg(unix)]
+            Self::Unix(path) => LockFile {
+                path: beside(path),
+                guards: self.file(),
+            },
+            _ => usual_place(&self.name(), i2c_address, self.file()),
+        }
     }
 
     /// The file whose rights say who may use the bus.
@@ -160,6 +172,13 @@ impl fmt::Display for ChipAddress {
             Self::Tcp(address) => write!(f, "tcp:{address}"),
         }
     }
+}
+
+#[cfg(unix)]
+fn beside(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
 }
 
 /// The path without links, as far as it exists: of a file that is not there its folder's.
@@ -324,16 +343,13 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn one_bus_has_one_lock_however_it_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = |path: &str| {
-            ChipAddress::parse(&std::format!("unix:{}/{path}", folder.path().display()))
-                .unwrap()
-                .name()
-        };
-        assert_eq!(name("chip"), name("./chip"));
-        assert_ne!(name("chip"), name("other"));
+        let lock = |text: &str| ChipAddress::parse(text).unwrap().usual_lock(0x30).path;
+        assert_eq!(lock("/dev/i2c-nowhere"), lock("/dev/./i2c-nowhere"));
+        assert_ne!(lock("/dev/i2c-nowhere"), lock("/dev/i2c-elsewhere"));
+        assert_eq!(lock("unix:/run/chip"), Path::new("/run/chip.lock"));
         assert_ne!(usual_place("a", 0x30, None), usual_place("a", 0x31, None));
     }
 

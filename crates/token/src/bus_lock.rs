@@ -413,7 +413,12 @@ fn open_shared(path: &Path, guards: Option<&Path>) -> std::io::Result<File> {
     let mut last = None;
     for _ in 0..2 {
         match options().open(path) {
-            Ok(file) => return Ok(file),
+            Ok(file) => {
+                check_own_kind(&file)?;
+                // The rights of the bus may have changed since.
+                share(&file, guards);
+                return Ok(file);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -440,6 +445,23 @@ fn options() -> OpenOptions {
             .custom_flags(i32::try_from(no_links).unwrap_or(0));
     }
     options
+}
+
+/// In a folder that is everybody's, the name may have been given to a file that is something else.
+#[cfg(unix)]
+fn check_own_kind(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = file.metadata()?;
+    if about.is_file() && about.nlink() == 1 {
+        Ok(())
+    } else {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+#[cfg(not(unix))]
+const fn check_own_kind(_: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Gives the lock the owner, the group and the rights of what it guards, as far as this user may.
@@ -649,6 +671,11 @@ mod tests {
         let path = folder.path().join("lock");
         std::os::unix::fs::symlink(folder.path().join("other"), &path).unwrap();
         assert!(at(&path).take().is_err());
+        let (theirs, linked) = (folder.path().join("theirs"), folder.path().join("linked"));
+        std::fs::write(&theirs, b"precious").unwrap();
+        std::fs::hard_link(&theirs, &linked).unwrap();
+        assert!(at(&linked).take().is_err());
+        assert_eq!(std::fs::read(&theirs).unwrap(), b"precious");
         let bus = folder.path().join("bus");
         std::fs::write(&bus, []).unwrap();
         std::fs::set_permissions(&bus, std::fs::Permissions::from_mode(0o664)).unwrap();
