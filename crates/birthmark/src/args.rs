@@ -383,8 +383,8 @@ pub(crate) enum Token {
     Init(TokenInit),
     /// List slots, tokens and objects, each with its PKCS #11 URI
     List(TokenList),
-    /// Say what is wrong with the configured tokens and what mends it
-    Doctor(TokenConfig),
+    /// Say what is wrong with the configured tokens, and run the programs of this machine that would use them
+    Doctor(TokenDoctor),
     /// End all changes of a token in files for ever, for a medium that is written once
     Seal(TokenSeal),
 }
@@ -410,12 +410,15 @@ pub(crate) struct TokenInit {
     /// Where pkcs11.toml goes, and the token's files
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
-    /// File with the user's PIN, 4 to 64 bytes (flash)
-    #[arg(long, value_name = "FILE", required_if_eq("backend", "flash"))]
+    /// File with the user's PIN, 4 to 64 bytes; a chip without one has no login
+    #[arg(long, value_name = "FILE", requires = "so_pin_file")]
     pub(crate) pin_file: Option<PathBuf>,
-    /// File with the security officer's PIN, 4 to 64 bytes (flash)
-    #[arg(long, value_name = "FILE", required_if_eq("backend", "flash"))]
+    /// File with the security officer's PIN, 4 to 64 bytes
+    #[arg(long, value_name = "FILE", requires = "pin_file")]
     pub(crate) so_pin_file: Option<PathBuf>,
+    /// For development only: both PINs are 0000, which FreeRTOS's examples send
+    #[arg(long, conflicts_with = "pin_file")]
+    pub(crate) freertos_dev: bool,
     /// The chip on the virtual I²C bus: unix:PATH or tcp:IP:PORT (chip)
     #[arg(long, value_name = "ADDRESS", required_if_eq("backend", "chip"))]
     pub(crate) chip: Option<String>,
@@ -437,6 +440,20 @@ pub(crate) struct TokenSeal {
 
 /// `birthmark token doctor`
 #[derive(Debug, Args)]
+pub(crate) struct TokenDoctor {
+    /// Which configuration
+    #[command(flatten)]
+    pub(crate) config: TokenConfig,
+    /// File with the user's PIN: programs sign with a key of a token that has a login
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// The PKCS #11 module [default: libbirthmark_pkcs11.so beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) module: Option<PathBuf>,
+}
+
+/// Which slots.
+#[derive(Debug, Args)]
 pub(crate) struct TokenConfig {
     /// Configuration of the PKCS #11 module [default: the one that the module would take]
     #[arg(long, value_name = "FILE")]
@@ -452,6 +469,12 @@ pub(crate) struct TokenList {
     /// File with the user's PIN: lists private objects, too
     #[arg(long, value_name = "FILE")]
     pub(crate) pin_file: Option<PathBuf>,
+    /// For each private key: what each program must be told, and a command that proves it
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) lines: bool,
+    /// The PKCS #11 module in those lines [default: libbirthmark_pkcs11.so beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) module: Option<PathBuf>,
     /// Print one JSON object on stdout
     #[arg(long)]
     pub(crate) json: bool,

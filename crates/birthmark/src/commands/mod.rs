@@ -22,6 +22,8 @@ mod factory;
 mod registration;
 mod serve;
 mod token;
+mod token_callers;
+mod token_doctor;
 mod token_seal;
 
 use crate::{
@@ -46,7 +48,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Chip(Chip::Personalize(typed)) => chip_personalize::run(&typed),
         Command::Token(Token::Init(typed)) => token::init(&typed),
         Command::Token(Token::List(typed)) => token::list(&typed),
-        Command::Token(Token::Doctor(typed)) => token::doctor(&typed),
+        Command::Token(Token::Doctor(typed)) => token_doctor::run(&typed),
         Command::Token(Token::Seal(typed)) => token_seal::seal(&typed),
         Command::Device(Device::Enroll(typed)) => device::enroll(&typed),
         Command::Device(Device::Run(typed)) => device::run(&typed),

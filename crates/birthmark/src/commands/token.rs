@@ -1,4 +1,4 @@
-//! `birthmark token`: makes tokens for the PKCS #11 module, lists what is in them, and says what is wrong with them.
+//! `birthmark token init` and `list`: makes tokens for the PKCS #11 module, and lists what is in them.
 //!
 //! PINs come from files only, and none has a default. It must never overwrite a configuration or a token.
 
@@ -12,12 +12,17 @@ use birthmark_pkcs11::config;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::token_callers::{CALLERS, Key, in_programs};
 use crate::{
-    args::{TokenBackend, TokenConfig, TokenInit, TokenList},
-    exit::{Context, DONE, Failure, REFUSED},
+    args::{TokenBackend, TokenInit, TokenList},
+    exit::{Context, DONE, Failure},
     words::{say, tell},
 };
 
+type Pin = Zeroizing<Vec<u8>>;
+
+/// What FreeRTOS's examples log in with; a token has it only when a developer asks for it.
+const FREERTOS_PIN: &[u8] = b"0000";
 /// Objects that one search is asked for at a time.
 const OBJECTS_AT_ONCE: usize = 256;
 
@@ -50,8 +55,7 @@ pub(crate) fn init(typed: &TokenInit) -> Result<u8, Failure> {
 }
 
 fn init_flash(typed: &TokenInit) -> Result<String, Failure> {
-    let pin = pin(typed.pin_file.as_deref(), "--pin-file")?;
-    let officer = pin_of_officer(typed)?;
+    let (pin, officer) = pins(typed)?;
     let folder = std::path::absolute(typed.dir.join("token"))
         .fault(|| format!("could not find {}", typed.dir.display()))?;
     let token = Flash::backend(&folder);
@@ -92,20 +96,44 @@ fn chip_slot(typed: &TokenInit) -> Result<String, Failure> {
     let what = || format!("the chip at {address} did not answer");
     let backend = parsed.backend(ChipSetting::default()).fault(what)?;
     backend.describe().fault(what)?;
-    say("a chip has no PIN: any local user who reaches its bus can sign with its key");
-    Ok(format!(
+    let slot = format!(
         "[[slot]]\nbackend = \"chip\"\naddress = {}\nlabel = {}\n",
         quoted(address),
         quoted(&typed.label)
-    ))
+    );
+    if typed.pin_file.is_none() && !typed.freertos_dev {
+        say("a chip has no PIN of its own: any local user who reaches its bus can sign with its key");
+        return Ok(slot);
+    }
+    Ok(slot + &host_pin(typed)?)
+}
+
+/// A PIN for a chip, which this machine asks for and the chip does not: it keeps honest users apart, and stops nobody who can
+/// open the bus without us.
+fn host_pin(typed: &TokenInit) -> Result<String, Failure> {
+    let (pin, officer) = pins(typed)?;
+    let what = || format!("could not keep the PIN in {}", typed.dir.display());
+    let file = std::path::absolute(typed.dir.join("pins")).fault(what)?;
+    fs::create_dir_all(&typed.dir).fault(what)?;
+    ::token::chip::init_host_pin(&file, &typed.label, &officer, &pin).fault(what)?;
+    say("this machine asks for the PIN; who opens the chip's bus without this module needs none");
+    let file = quoted(&file.to_string_lossy());
+    Ok(format!("login = \"host-pin\"\npin_file = {file}\n"))
 }
 
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn pin_of_officer(typed: &TokenInit) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    pin(typed.so_pin_file.as_deref(), "--so-pin-file")
+/// The user's PIN and the security officer's.
+fn pins(typed: &TokenInit) -> Result<(Pin, Pin), Failure> {
+    if typed.freertos_dev {
+        say("the PIN is 0000, as FreeRTOS's examples have it: everybody knows it, never ship this token");
+        let known = || Zeroizing::new(FREERTOS_PIN.to_vec());
+        return Ok((known(), known()));
+    }
+    let user = pin(typed.pin_file.as_deref(), "--pin-file")?;
+    Ok((user, pin(typed.so_pin_file.as_deref(), "--so-pin-file")?))
 }
 
 /// A PIN from a file, without the end of its line.
@@ -149,10 +177,10 @@ pub(crate) fn list(typed: &TokenList) -> Result<u8, Failure> {
     let slots = (0..application.slots())
         .map(|slot| slot_listed(&application, slot, pin.as_deref().map(Vec::as_slice)))
         .collect::<Result<Vec<_>, _>>()?;
-    let out = if typed.json {
-        json!({ "slots": slots }).to_string()
-    } else {
-        lines(&slots)
+    let out = match (typed.json, typed.lines) {
+        (true, _) => json!({ "slots": slots }).to_string(),
+        (false, true) => told_to_programs(typed, &application)?,
+        (false, false) => lines(&slots),
     };
     tell(out.trim_end()).fault(|| "could not write to stdout".to_owned())?;
     Ok(DONE)
@@ -178,6 +206,79 @@ fn slot_listed(application: &Application, slot: usize, pin: Option<&[u8]>) -> Re
         .collect();
     application.close_session(session).fault(what)?;
     Ok(json!({ "slot": slot, "name": name, "token": token, "objects": objects }))
+}
+
+/// For each key and each program what it must be told, and how to see that it works.
+fn told_to_programs(typed: &TokenList, application: &Application) -> Result<String, Failure> {
+    let module = super::token_doctor::module(typed.module.as_deref());
+    let module = module.ok_or_else(|| Failure::usage("where is libbirthmark_pkcs11.so? say --module"))?;
+    let mut out = String::new();
+    if let Some(config) = &typed.config.config {
+        let config = std::path::absolute(config).fault(|| "the current directory is gone".to_owned())?;
+        let _ = writeln!(out, "export {}='{}'\n", config::VARIABLE, config.display());
+    }
+    for slot in 0..application.slots() {
+        for key in keys(application, slot, &module, typed.pin_file.as_deref())? {
+            let _ = writeln!(out, "# {}\n", key.uri);
+            for caller in CALLERS {
+                let _ = writeln!(out, "{}:", caller.name);
+                if let Some((name, text)) = caller.file.map(|file| file(&key)) {
+                    let text = text.trim_end().replace('\n', "\n    ");
+                    let _ = writeln!(out, "  {name}:\n    {text}");
+                }
+                let _ = writeln!(out, "  $ {}", (caller.proof)(&key));
+            }
+            out.push_str(&in_programs(&key));
+        }
+    }
+    Ok(out)
+}
+
+/// The private keys of a slot, as programs find them.
+pub(super) fn keys(
+    application: &Application,
+    slot: usize,
+    module: &Path,
+    pin_file: Option<&Path>,
+) -> Result<Vec<Key>, Failure> {
+    let what = || format!("could not use slot {slot}");
+    let (_, status) = application.token(slot).fault(what)?;
+    let session = application.open_session(slot, Access::ReadOnly).fault(what)?;
+    let pin_file = pin_file.filter(|_| status.login_required);
+    if let Some(path) = pin_file {
+        let login = application.login(session, User::User, &pin(Some(path), "--pin-file")?);
+        login.refused(|| format!("could not log in to slot {slot}"))?;
+    }
+    let absolute = pin_file.map(std::path::absolute).transpose();
+    let pin_file = absolute.fault(|| "the current directory is gone".to_owned())?;
+    let found = objects(application, session).fault(what)?;
+    application.close_session(session).fault(what)?;
+    let private = found.iter().filter(|object| object.class() == Class::PrivateKey);
+    let key = |object: &std::sync::Arc<Object>| {
+        let id = object.attribute(AttributeKind::Id);
+        let id = id
+            .ok()
+            .and_then(|id| id.as_bytes().map(<[u8]>::to_vec))
+            .unwrap_or_default();
+        let hex = |before: &str| {
+            id.iter()
+                .fold(String::new(), |text, byte| format!("{text}{before}{byte:02x}"))
+        };
+        Key {
+            module: module.to_owned(),
+            slot,
+            token: status.label.clone(),
+            uri: format!(
+                "pkcs11:token={};id={};type=private",
+                percent(status.label.as_bytes()),
+                hex("%")
+            ),
+            id: hex(""),
+            label: object.label().to_owned(),
+            pin_file: pin_file.clone(),
+        }
+    };
+    Ok(private.map(key).collect())
 }
 
 fn objects(application: &Application, session: u64) -> Result<Vec<std::sync::Arc<Object>>, ::token::Error> {
@@ -262,66 +363,6 @@ fn percent(bytes: &[u8]) -> String {
     out
 }
 
-/// Says what is wrong; exit code 1 when something keeps a token from being used.
-pub(crate) fn doctor(typed: &TokenConfig) -> Result<u8, Failure> {
-    let application = application(typed.config.as_deref())?;
-    let mut broken = false;
-    for slot in 0..application.slots() {
-        let what = || format!("could not use slot {slot}");
-        let (name, _) = application.describe_slot(slot).fault(what)?;
-        let verdict = application.token(slot).map(|(_, status)| verdict(&status));
-        let (fatal, text) = verdict.unwrap_or_else(|error| (true, error.to_string()));
-        broken |= fatal;
-        let mark = if fatal { "BAD" } else { "ok " };
-        tell(&format!("{mark} slot {slot} ({name}): {text}"))
-            .fault(|| "could not write to stdout".to_owned())?;
-    }
-    Ok(if broken { REFUSED } else { DONE })
-}
-
-/// Whether a token can not be used, and what to know about it.
-fn verdict(status: &Status) -> (bool, String) {
-    let (fatal, text) = match status {
-        Status {
-            initialized: false, ..
-        } => (
-            true,
-            "it is not initialized: run `birthmark token init`, or any program's C_InitToken",
-        ),
-        Status {
-            login_required: false,
-            ..
-        } => (false, "it has no login: any local user can sign"),
-        Status {
-            user_pin: PinState::Absent,
-            ..
-        } => (
-            true,
-            "it has no user PIN: the security officer must set one (C_InitPIN)",
-        ),
-        Status {
-            user_pin: PinState::Locked,
-            ..
-        } => (
-            true,
-            "the user PIN is locked: the security officer must set a new one (C_InitPIN)",
-        ),
-        Status {
-            user_pin: PinState::FinalTry,
-            ..
-        } => (false, "one more wrong user PIN locks it"),
-        Status {
-            officer_pin: PinState::Locked,
-            ..
-        } => (
-            false,
-            "the security officer's PIN is locked: a lost user PIN can not be replaced",
-        ),
-        _ => (false, "it is ready"),
-    };
-    (fatal, text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,33 +386,6 @@ mod tests {
         assert_eq!(read("12 34\r\n"), Ok(b"12 34".to_vec()));
         for wrong in ["", "123\n", &"1".repeat(65)] {
             assert!(read(wrong).unwrap_err().contains("4 to 64"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn what_a_program_can_not_use_is_bad() {
-        let status = |initialized, login_required, user_pin| Status {
-            label: String::new(),
-            initialized,
-            login_required,
-            write_protected: false,
-            user_pin,
-            officer_pin: PinState::Set,
-        };
-        for (status, fatal, word) in [
-            (status(false, true, PinState::Absent), true, "not initialized"),
-            (status(true, true, PinState::Absent), true, "no user PIN"),
-            (status(true, true, PinState::Locked), true, "locked"),
-            (status(true, true, PinState::FinalTry), false, "one more"),
-            (
-                status(true, false, PinState::Absent),
-                false,
-                "any local user can sign",
-            ),
-            (status(true, true, PinState::Set), false, "ready"),
-        ] {
-            let (bad, text) = verdict(&status);
-            assert!(bad == fatal && text.contains(word), "{text}");
         }
     }
 }

@@ -61,6 +61,12 @@ pub(super) fn show(image: &Image) -> Contents {
     contents
 }
 
+/// Whether a certificate says whose it is (RFC 5280, 4.1.2.6). Infineon's own does not, and Java refuses a whole token that
+/// shows it one which does not: it stays with `birthmark chip inspect`.
+fn names_somebody(certificate: &Certificate) -> bool {
+    !certificate.subject().is_empty() || !certificate.alternative_names().is_empty()
+}
+
 struct View<'a> {
     image: &'a Image,
     spot: Spot,
@@ -235,6 +241,7 @@ impl View<'_> {
         let certificates = self.image.certificates(self.spot.object)?;
         let numbered = (0..).zip(&certificates);
         Ok(numbered
+            .filter(|(_, certificate)| names_somebody(certificate))
             .map(|(index, certificate)| self.found(self.certificate(certificate, index), index))
             .collect())
     }
