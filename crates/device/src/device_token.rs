@@ -121,7 +121,14 @@ impl DeviceToken for Session {
         if let Some(key) = key {
             template.push(Attribute::new(AttributeKind::Id, id(self, key)?));
         }
-        let new = self.create(&template)?;
+        // On a secure element the old one must make room first; in files it goes when the new one is there.
+        let new = match self.create(&template) {
+            Err(token::Error::Occupied { .. }) => {
+                destroy(self, &old, &[])?;
+                self.create(&template)?
+            }
+            made => made?,
+        };
         destroy(self, &old, &[new])
     }
 
