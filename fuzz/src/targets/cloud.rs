@@ -43,6 +43,8 @@ pub(super) fn signature(bytes: &[u8]) {
         id: "BMIA0000000000000000".to_owned(),
         secret: "c2VjcmV0".to_owned().into(),
         account: AccountId::default(),
+        role: cloud::Role::Admin,
+        regions: Vec::new(),
     };
     let now = UnixMillis::from_seconds(1_440_938_160);
     if let Ok(caller) = verify(&request, |_| Some(&key), now) {
