@@ -72,6 +72,25 @@ fn initializes_in_threads(tokens: &Tokens) {
     );
 }
 
+/// The secret that the token and openssl agree on is the same.
+fn derives(tokens: &Tokens) {
+    let certificates = tokens.certificates().unwrap();
+    certificates.key("peer", KeyKind::P256);
+    let openssl = |arguments: &[&str]| run(tokens.command(&tool("openssl").unwrap()).args(arguments)).well();
+    let peer = ["pkey", "-in", "peer.key", "-pubout", "-outform", "DER"];
+    openssl(&[&peer[..], &["-out", "peer.der"]].concat());
+    let id = tokens.id();
+    let derive = ["--derive", "-m", "ECDH1-DERIVE", "-i", "peer.der"];
+    tokens
+        .as_user(&[&derive[..], &["--id", &id, "-o", "ours"]].concat())
+        .well();
+    let theirs = ["pkeyutl", "-derive", "-inkey", "peer.key", "-out", "theirs"];
+    let public = tokens.public_key_pem();
+    openssl(&[&theirs[..], &["-peerkey", &public.to_string_lossy()]].concat());
+    let read = |name: &str| std::fs::read(tokens.path(name)).unwrap();
+    assert_eq!(read("ours"), read("theirs"));
+}
+
 fn keeps_a_certificate(tokens: &Tokens) {
     let certificates = ["-O", "--type", "cert"];
     let listed = tokens.pkcs11_tool(&certificates).well().stdout;
@@ -108,6 +127,21 @@ fn pkcs11_tool_makes_a_key_and_uses_it() {
                 "`--test`, `--test-fork`, `--test-threads`",
             ],
         );
+    }
+}
+
+#[test]
+fn pkcs11_tool_agrees_on_a_secret() {
+    for backend in Backend::ALL {
+        let (Some(caller), Some(_), Some(tokens)) = (
+            caller(),
+            tool("openssl"),
+            Tokens::with_key_for(backend, "--usage-derive"),
+        ) else {
+            return;
+        };
+        derives(&tokens);
+        caller.did(&tokens, &["derives the same secret as openssl (ECDH)"]);
     }
 }
 
