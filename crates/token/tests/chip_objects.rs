@@ -434,7 +434,8 @@ fn something_else_in_the_place_of_the_directory_stays() {
 fn after_a_power_cut_there_is_the_old_or_the_new() {
     let desk = Desk::new();
     let certificate_der = some_certificate();
-    let make: [(&str, &dyn Fn(&Session) -> bool); 3] = [
+    type Make<'a> = &'a dyn Fn(&Session) -> bool;
+    let make: [(&str, Make<'_>); 3] = [
         ("a key", &|session| pair(session, "a key", &[]).is_ok()),
         ("a certificate", &|session| {
             certificate(session, "a certificate", &certificate_der).is_ok()

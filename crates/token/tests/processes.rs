@@ -2,6 +2,7 @@
 //!
 //! The processes are this very test program, started again; the chip is served on a socket, without timing.
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
+#![expect(clippy::print_stdout, reason = "how a started process tells what it has done")]
 #![cfg(unix)]
 
 use std::io::{BufRead as _, BufReader, Read as _};
