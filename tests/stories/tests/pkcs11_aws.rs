@@ -1,4 +1,4 @@
-//! A device program with Amazon's SDK makes its first connection with a key that a factory made in a chip.
+//! A device program with Amazon's SDK makes its first connection with a key that a factory made in a chip, or with one in sealed files.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use stories::callers::Caller;
-use stories::registration::template;
-use stories::tokens::{Backend, CERTIFICATE, KEY, TOKEN, module};
-use stories::{Cloud, Tokens, birthmark, run, tool};
+use stories::registration::{register, template};
+use stories::tokens::{Backend, CERTIFICATE, KEY, PIN, TOKEN, module};
+use stories::{Cloud, KeyKind, Tokens, birthmark, run, tool};
 
-/// The thing that the factory's line names the first chip.
+/// The thing that the factory's line names the first chip; the other device is called so, too.
 const THING: &str = "bm-000001";
 
 /// The chip goes through a production line, and the cloud learns of its CA.
@@ -47,6 +47,34 @@ fn export_certificate(tokens: &Tokens) {
     run(&mut convert).well();
 }
 
+/// Connects twice: the first time the device is provisioned meanwhile, the second time it is known.
+fn connects(tokens: &Tokens, python: &Path, cloud: &Cloud, certificate: &str) {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/token_awsiotsdk.py");
+    for attempts in ["attempts: 2", "attempts: 1"] {
+        let mut command = tokens.command(python);
+        command.arg(&program).arg(module());
+        command.args([TOKEN, PIN, KEY, certificate]);
+        command.arg(cloud.mqtt_port()).arg(cloud.server_ca()).arg(THING);
+        let ended = run(&mut command).well();
+        assert_eq!(ended.stdout.trim(), attempts, "{}", ended.stderr);
+    }
+    let mut explain = birthmark();
+    explain.arg("explain").arg("--data-dir").arg(tokens.path("cloud"));
+    let explained = run(explain.args([THING, "--count", "3"])).stderr;
+    assert!(
+        explained.contains("provisioned by this first connection"),
+        "{explained}"
+    );
+    let ask = "import importlib.metadata as m; print(m.version('awsiotsdk'))";
+    Caller::new("awsiotsdk", Command::new(python).args(["-c", ask])).did(
+        tokens,
+        &[
+            "`mtls_with_pkcs11`: a first connection to `birthmark serve`, provisioned just in time",
+            "the second one is taken at once, and a message acknowledged",
+        ],
+    );
+}
+
 #[test]
 fn the_aws_sdk_makes_a_first_connection_with_the_key_in_a_chip() {
     let tools = (tool("python"), tool("pkcs11-tool"), tool("openssl"));
@@ -57,32 +85,22 @@ fn the_aws_sdk_makes_a_first_connection_with_the_key_in_a_chip() {
     let cloud = Cloud::start(&tokens.path("cloud"), &["--allow-simulated"]);
     manufacture(&tokens, &cloud);
     export_certificate(&tokens);
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/token_awsiotsdk.py");
-    let device = |attempts: &str| {
-        let mut command = tokens.command(&python);
-        command
-            .arg(&program)
-            .arg(module())
-            .args([TOKEN, "0000", KEY, "chip.pem"]);
-        command.arg(cloud.mqtt_port()).arg(cloud.server_ca()).arg(THING);
-        let ended = run(&mut command).well();
-        assert_eq!(ended.stdout.trim(), attempts, "{}", ended.stderr);
+    connects(&tokens, &python, &cloud, "chip.pem");
+}
+
+#[test]
+fn the_aws_sdk_makes_a_first_connection_with_a_key_in_sealed_files() {
+    let (Some(python), Some(tokens)) = (tool("python"), Tokens::with_key(Backend::Flash)) else {
+        return;
     };
-    device("attempts: 2");
-    device("attempts: 1");
-    let mut explain = birthmark();
-    explain.arg("explain").arg("--data-dir").arg(tokens.path("cloud"));
-    let explained = run(explain.args([THING, "--count", "3"])).stderr;
-    assert!(
-        explained.contains("provisioned by this first connection"),
-        "{explained}"
-    );
-    let ask = "import importlib.metadata as m; print(m.version('awsiotsdk'))";
-    Caller::new("awsiotsdk", Command::new(&python).args(["-c", ask])).did(
-        &tokens,
-        &[
-            "`mtls_with_pkcs11`: a first connection to `birthmark serve`, provisioned just in time",
-            "the second one is taken at once, and a message acknowledged",
-        ],
-    );
+    let cloud = Cloud::start(&tokens.path("cloud"), &[]);
+    let (Some(aws), Some(certificates)) = (cloud.aws(), tokens.certificates()) else {
+        return;
+    };
+    certificates.authority("signer", KeyKind::P256);
+    let _ = register(&aws, &certificates, "signer", &template());
+    let (subject, public) = (format!("/CN={THING}"), tokens.public_key_pem());
+    certificates.signed_for_key("device", &subject, "signer", &public);
+    let _ = certificates.chain("device", "signer");
+    connects(&tokens, &python, &cloud, "device-chain.pem");
 }
