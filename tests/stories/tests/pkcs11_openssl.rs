@@ -4,10 +4,14 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use stories::callers::Caller;
 use stories::tokens::Backend;
 use stories::{Cloud, Tokens, birthmark, run, tool, wait_until};
+
+/// Requests at the same time.
+const CLIENTS: usize = 6;
 
 /// A program that finds engine and module through openssl's configuration.
 fn with_engine(tokens: &Tokens, program: &Path) -> Command {
@@ -183,5 +187,40 @@ fn nginx_serves_with_a_key_in_one_token_and_curl_comes_with_a_key_in_another() {
             .did(&server, &["serves HTTPS with the key, two workers"]);
         Caller::new("curl", Command::new(curl_program).arg("--version"))
             .did(&client, &["proves the key as its client certificate's"]);
+    }
+}
+
+/// Two workers serve with a key while several clients prove the same one: a token has many processes at a time.
+#[test]
+fn nginx_and_curl_share_one_token_at_the_same_time() {
+    for backend in Backend::ALL {
+        let programs = (tool("nginx"), tool("curl"));
+        let ((Some(nginx), Some(curl_program)), Some(tokens)) = (programs, Tokens::with_certificate(backend))
+        else {
+            return;
+        };
+        if tokens.openssl_config().is_none() {
+            return;
+        }
+        std::fs::copy(tokens.path("authority.pem"), tokens.path("client.pem")).unwrap();
+        let running = Nginx::start(&tokens, &nginx);
+        let key = tokens.uri_with_pin();
+        let ask = || {
+            let mut request = curl(&tokens, &curl_program, &tokens);
+            request.args(["--engine", "pkcs11", "--key-type", "ENG", "--cert", "device.pem"]);
+            run(request.args(["--key", &key])).well().stdout
+        };
+        let answers: Vec<String> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
+            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        assert_eq!(answers, ["SUCCESS CN=story"; CLIENTS]);
+        drop(running);
+        let shares = |name, ask: &mut Command| {
+            let things = ["nginx's workers and curl share one token at the same time"];
+            Caller::new(name, ask).did(&tokens, &things);
+        };
+        shares("nginx", Command::new(&nginx).arg("-v"));
+        shares("curl", Command::new(&curl_program).arg("--version"));
     }
 }
