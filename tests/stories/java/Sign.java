@@ -1,5 +1,5 @@
 // Signs with an entry of a PKCS #11 key store, verifies with the entry's certificate, and leaves the signature in a file.
-// Arguments: SunPKCS11 configuration, PIN, alias, file.
+// Arguments: SunPKCS11 configuration, PIN, alias, file, algorithm.
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -17,12 +17,12 @@ public class Sign {
         KeyStore store = KeyStore.getInstance("PKCS11", token);
         store.load(null, words[1].toCharArray());
 
-        Signature signer = Signature.getInstance("SHA256withECDSA", token);
+        Signature signer = Signature.getInstance(words[4], token);
         signer.initSign((PrivateKey) store.getKey(words[2], null));
         signer.update(data);
         byte[] signature = signer.sign();
 
-        Signature verifier = Signature.getInstance("SHA256withECDSA", "SunEC");
+        Signature verifier = Signature.getInstance(words[4]);
         verifier.initVerify(store.getCertificate(words[2]));
         verifier.update(data);
         System.out.println(verifier.verify(signature) ? "verified" : "NOT verified");

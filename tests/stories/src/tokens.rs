@@ -177,6 +177,19 @@ impl Tokens {
         Some(tokens)
     }
 
+    /// A token in files with an RSA key of 2048 bits under the same name, and its certificate.
+    #[track_caller]
+    #[must_use]
+    pub fn with_rsa_certificate() -> Option<Self> {
+        let _ = tool("pkcs11-tool")?;
+        let tokens = Self::empty(Backend::Flash);
+        let generate = ["--keypairgen", "--key-type", "rsa:2048", "--usage-sign"];
+        let named = ["--label", KEY, "--id", "01"];
+        tokens.as_user(&[&generate[..], &named].concat()).well();
+        tokens.certify(&tokens.certificates()?);
+        Some(tokens)
+    }
+
     fn certify(&self, certificates: &Certificates) {
         certificates.authority("authority", KeyKind::P256);
         certificates.signed_for_key("device", "/CN=story", "authority", &self.public_key_pem());
@@ -291,7 +304,7 @@ impl Tokens {
         self.path("public.pem")
     }
 
-    /// Demands that openssl believes a DER signature with ECDSA and SHA-256.
+    /// Demands that openssl believes a signature with SHA-256: ECDSA in DER, or RSA of PKCS #1.
     #[track_caller]
     pub fn openssl_verifies(&self, signature: &str, signed: &str) {
         let mut verify = self.command(&tool("openssl").unwrap());

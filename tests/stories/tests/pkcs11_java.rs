@@ -42,7 +42,7 @@ fn java_signs_with_an_entry_of_its_key_store() {
         let mut sign = tokens.command(&java);
         sign.args(["-Xshare:auto", "-XX:TieredStopAtLevel=1"])
             .arg(&program);
-        sign.args(["java.cfg", PIN, CERTIFICATE, "signature"]);
+        sign.args(["java.cfg", PIN, CERTIFICATE, "signature", "SHA256withECDSA"]);
         let signed = run(&mut sign).well().stdout;
         assert_eq!(signed.trim(), "verified");
         std::fs::write(tokens.path("data"), "hello").unwrap();
