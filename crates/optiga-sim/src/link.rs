@@ -314,6 +314,39 @@ mod tests {
         assert_eq!(offers, 1 + usize::from(REPEATS_MAX));
     }
 
+    /// `vectors/optiga/g14-other-product.trace`: what a Trust M on silicon and its host said. Its packets mean nothing to this
+    /// chip, whose layers above have no presentation layer, but numbers, lengths and checksums are the same.
+    #[test]
+    fn a_relative_on_silicon_frames_as_this_chip_does() {
+        let trace = include_str!("../../../vectors/optiga/g14-other-product.trace");
+        let frames = trace.lines().filter_map(|line| line.split_at_checked(2));
+        let mut link = Link::new();
+        let mut seen = 0;
+        for (who, hex) in frames {
+            let bytes = || -> Vec<u8> {
+                hex.split(' ')
+                    .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+                    .collect()
+            };
+            match who {
+                "H " => {
+                    let frame = bytes();
+                    let packet = &frame[3..frame.len() - 2];
+                    assert_eq!(link.receive(&frame, FULL), Received::Packet(packet));
+                }
+                "C " => {
+                    let frame = bytes();
+                    link.send(frame[3], &frame[4..frame.len() - 2]);
+                    assert_eq!(link.offered().unwrap(), frame);
+                    link.taken();
+                }
+                _ => continue,
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, 4);
+    }
+
     #[test]
     fn resync_starts_both_sides_again() {
         let mut link = Link::new();

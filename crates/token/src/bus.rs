@@ -113,11 +113,12 @@ impl ChipAddress {
         })
     }
 
-    /// A socket is its owner's, in a folder where he may write: its lock lies beside it.
+    /// A socket is its owner's, in a folder where he may write: its lock lies beside it. Without the folder there is no chip
+    /// either, and nothing to lie beside.
     fn usual_lock(&self, i2c_address: u8) -> LockFile {
         match self {
             #[cfg(unix)]
-            Self::Unix(path) => LockFile {
+            Self::Unix(path) if path.parent().is_some_and(Path::is_dir) => LockFile {
                 path: beside(path),
                 guards: self.file(),
             },

@@ -1,6 +1,5 @@
 //! What was acknowledged is there: for clients that were away, over kill -9, with mosquitto's own clients.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 use stories::{Mosquitto, Story};
 
