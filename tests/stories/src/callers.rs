@@ -76,8 +76,9 @@ impl Caller {
 fn version_in(said: &str) -> String {
     let words = said.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+')));
     let is_version = |word: &&str| word.contains('.') && word.contains(|c: char| c.is_ascii_digit());
-    let found = words.into_iter().find(is_version).unwrap_or("unknown");
-    found.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned()
+    let found = words.into_iter().find(is_version);
+    let version = |word: &str| word.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned();
+    found.map_or_else(|| "unknown".to_owned(), version)
 }
 
 #[cfg(test)]
