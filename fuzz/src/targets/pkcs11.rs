@@ -2,6 +2,8 @@
 //! should be, and pointers into one arena whose every byte comes from the fuzzer. What a pointer is said to lead to lies in the
 //! arena: more than that no library can check.
 
+mod parameters;
+
 use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
@@ -10,9 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use birthmark_pkcs11::ffi::*;
 use cryptoki_sys::*;
 
+use parameters::MECHANISMS;
+
 const PIN: [u8; 4] = *b"1234";
 const ARENA_WORDS: usize = 512;
 const CALLS_MAX: usize = 64;
+/// The longest structure that a program keeps.
+const KEPT_WORDS: usize = 10;
 
 /// A token in a folder of its own, made once.
 fn folder() -> &'static PathBuf {
@@ -98,45 +104,7 @@ struct Program<'a> {
     objects: Vec<CK_OBJECT_HANDLE>,
     /// What pointers outside of the arena lead to, for as long as the program runs.
     kept: Vec<Box<[CK_ATTRIBUTE]>>,
-    words: Vec<Box<[u64; 8]>>,
-}
-
-/// Mechanisms that are quick, with what their parameter is.
-const MECHANISMS: &[(CK_MECHANISM_TYPE, Parameter)] = &[
-    (CKM_EC_KEY_PAIR_GEN, Parameter::None),
-    (CKM_EC_EDWARDS_KEY_PAIR_GEN, Parameter::None),
-    (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, Parameter::None),
-    (CKM_AES_KEY_GEN, Parameter::None),
-    (CKM_GENERIC_SECRET_KEY_GEN, Parameter::None),
-    (CKM_ECDSA, Parameter::None),
-    (CKM_ECDSA_SHA256, Parameter::None),
-    (CKM_EDDSA, Parameter::None),
-    (CKM_SHA256, Parameter::None),
-    (CKM_SHA512, Parameter::None),
-    (CKM_SHA256_HMAC, Parameter::None),
-    (CKM_SHA256_HMAC_GENERAL, Parameter::Bytes(8)),
-    (CKM_AES_CMAC, Parameter::None),
-    (CKM_AES_ECB, Parameter::None),
-    (CKM_AES_CBC, Parameter::Bytes(16)),
-    (CKM_AES_CBC_PAD, Parameter::Bytes(16)),
-    (CKM_AES_CTR, Parameter::Bytes(24)),
-    (CKM_AES_GCM, Parameter::Gcm),
-    (CKM_AES_KEY_WRAP, Parameter::None),
-    (CKM_AES_KEY_WRAP_KWP, Parameter::None),
-    (CKM_ECDH1_DERIVE, Parameter::Ecdh),
-    (CKM_HKDF_DERIVE, Parameter::Bytes(3)),
-    (CKM_RSA_PKCS, Parameter::None),
-    (CKM_RSA_PKCS_PSS, Parameter::Bytes(24)),
-    (CKM_RSA_PKCS_OAEP, Parameter::Bytes(7)),
-    (CKM_MD5, Parameter::None),
-];
-
-#[derive(Clone, Copy)]
-enum Parameter {
-    None,
-    Bytes(usize),
-    Gcm,
-    Ecdh,
+    words: Vec<Box<[u64; KEPT_WORDS]>>,
 }
 
 const CURVES: &[&[u8]] = &[
@@ -245,8 +213,8 @@ impl<'a> Program<'a> {
 
     /// A value that stays where it is.
     fn keep<T>(&mut self, value: T) -> *mut T {
-        assert!(size_of::<T>() <= size_of::<[u64; 8]>() && align_of::<T>() <= align_of::<u64>());
-        self.words.push(Box::new([0; 8]));
+        assert!(size_of::<T>() <= size_of::<[u64; KEPT_WORDS]>() && align_of::<T>() <= align_of::<u64>());
+        self.words.push(Box::new([0; KEPT_WORDS]));
         let place: *mut T = self
             .words
             .last_mut()
@@ -327,45 +295,12 @@ impl<'a> Program<'a> {
             return null_mut();
         }
         let (kind, parameter) = MECHANISMS[usize::from(chosen) % MECHANISMS.len()];
-        let (place, length) = match (self.byte(), parameter) {
-            (0, _) => (null_mut(), CK_ULONG::from(chosen)),
-            (_, Parameter::None) => (null_mut(), 0),
-            (_, Parameter::Bytes(bytes)) => (self.at(usize::from(chosen)), bytes as CK_ULONG),
-            (_, Parameter::Gcm) => self.gcm(),
-            (_, Parameter::Ecdh) => self.ecdh(),
-        };
+        let (place, length) = self.parameter(chosen, parameter);
         self.keep(CK_MECHANISM {
             mechanism: kind,
             pParameter: place.cast(),
             ulParameterLen: length,
         })
-    }
-
-    fn gcm(&mut self) -> (*mut u8, CK_ULONG) {
-        let ((iv, iv_bytes), (additional, additional_bytes)) = (self.buffer(), self.buffer());
-        let tag = CK_ULONG::from(self.byte());
-        let parameter = self.keep(CK_GCM_PARAMS {
-            pIv: iv,
-            ulIvLen: iv_bytes,
-            ulIvBits: iv_bytes.wrapping_mul(8),
-            pAAD: additional,
-            ulAADLen: additional_bytes,
-            ulTagBits: tag,
-        });
-        (parameter.cast(), size_of::<CK_GCM_PARAMS>() as CK_ULONG)
-    }
-
-    fn ecdh(&mut self) -> (*mut u8, CK_ULONG) {
-        let ((shared, shared_bytes), (public, public_bytes)) = (self.buffer(), self.buffer());
-        let kdf = CK_ULONG::from(self.byte() % 16);
-        let parameter = self.keep(CK_ECDH1_DERIVE_PARAMS {
-            kdf,
-            ulSharedDataLen: shared_bytes,
-            pSharedData: shared,
-            ulPublicDataLen: public_bytes,
-            pPublicData: public,
-        });
-        (parameter.cast(), size_of::<CK_ECDH1_DERIVE_PARAMS>() as CK_ULONG)
     }
 
     fn out(&mut self) -> *mut CK_OBJECT_HANDLE {
