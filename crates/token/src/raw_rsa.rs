@@ -42,6 +42,10 @@ impl Padding {
     }
 }
 
+/// `RSA_sign_raw`, `RSA_verify_raw`, `RSA_encrypt` or `RSA_decrypt`: key, length out, output and its room, input and its length,
+/// padding.
+type Bare = unsafe extern "C" fn(*mut c::RSA, *mut usize, *mut u8, usize, *const u8, usize, c_int) -> c_int;
+
 /// A key of the library's.
 pub(crate) struct RawRsa(NonNull<c::EVP_PKEY>);
 
@@ -139,12 +143,18 @@ impl RawRsa {
         unsafe { c::RSA_bits(self.rsa()) as usize }
     }
 
-    /// Pads as for a signature, then applies the private key.
-    pub(crate) fn sign(&self, padding: Padding, input: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
+    /// One of the library's four bare operations; how many bytes it wrote.
+    fn apply(
+        &self,
+        operation: Bare,
+        padding: Padding,
+        input: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Failed> {
         let mut bytes = 0;
-        // SAFETY: the key is live; reads `input`, writes at most `out.len()` bytes.
+        // SAFETY: the key is live; each of the four reads `input` and writes at most `out.len()` bytes.
         done(unsafe {
-            c::RSA_sign_raw(
+            operation(
                 self.rsa(),
                 &mut bytes,
                 out.as_mut_ptr(),
@@ -155,60 +165,26 @@ impl RawRsa {
             )
         })
         .map(|()| bytes)
+    }
+
+    /// Pads as for a signature, then applies the private key.
+    pub(crate) fn sign(&self, padding: Padding, input: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
+        self.apply(c::RSA_sign_raw, padding, input, out)
     }
 
     /// Applies the public key, then takes the padding of a signature off.
     pub(crate) fn recover(&self, padding: Padding, input: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-        let mut bytes = 0;
-        // SAFETY: as in `sign`.
-        done(unsafe {
-            c::RSA_verify_raw(
-                self.rsa(),
-                &mut bytes,
-                out.as_mut_ptr(),
-                out.len(),
-                input.as_ptr(),
-                input.len(),
-                padding.number(),
-            )
-        })
-        .map(|()| bytes)
+        self.apply(c::RSA_verify_raw, padding, input, out)
     }
 
     /// Pads as for encryption, then applies the public key.
     pub(crate) fn encrypt(&self, padding: Padding, input: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-        let mut bytes = 0;
-        // SAFETY: as in `sign`.
-        done(unsafe {
-            c::RSA_encrypt(
-                self.rsa(),
-                &mut bytes,
-                out.as_mut_ptr(),
-                out.len(),
-                input.as_ptr(),
-                input.len(),
-                padding.number(),
-            )
-        })
-        .map(|()| bytes)
+        self.apply(c::RSA_encrypt, padding, input, out)
     }
 
     /// Applies the private key, then takes the padding of encryption off.
     pub(crate) fn decrypt(&self, padding: Padding, input: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-        let mut bytes = 0;
-        // SAFETY: as in `sign`.
-        done(unsafe {
-            c::RSA_decrypt(
-                self.rsa(),
-                &mut bytes,
-                out.as_mut_ptr(),
-                out.len(),
-                input.as_ptr(),
-                input.len(),
-                padding.number(),
-            )
-        })
-        .map(|()| bytes)
+        self.apply(c::RSA_decrypt, padding, input, out)
     }
 
     /// A PSS signature over a digest of this hash.
