@@ -3,15 +3,16 @@
 //! `fuzz/` is built here on the stable compiler with the flags that its coverage pass takes; no other program is needed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::args::FUZZ_SECONDS;
 use crate::console::Ending;
 use crate::failure::{Failure, Outcome, Trying};
-use crate::process::{self, Run};
+use crate::process::{self, Caught, Run};
 
 /// What the compiler is told, so that the fuzzer sees which edges an input reaches and what it is compared with.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -30,8 +31,11 @@ const VECTORS: &[(&str, &str)] = &[
 /// Memory above which an input has done damage.
 const RSS_MEBIBYTES_MAX: u32 = 1024;
 
-/// Seconds above which one input has done damage.
+/// Seconds above which one input has done damage. The fuzzer reads a wall clock, so an input that is found slow is run again alone.
 const INPUT_SECONDS_MAX: u32 = 5;
+
+/// How often a target begins anew because the machine stood still.
+const PAUSES_MAX: u32 = 3;
 
 /// The folder of the fuzz workspace.
 pub(crate) fn folder() -> PathBuf {
@@ -139,8 +143,34 @@ impl Fuzzer {
     }
 
     fn run(&self, target: &str, seconds: u64) -> Outcome<Ending> {
-        let corpus = self.folder_for("corpus", target)?;
         let found = self.folder_for("artifacts", target)?;
+        for _ in 0..=PAUSES_MAX {
+            let said = self.search(target, seconds, &found)?;
+            if said.success {
+                println!("    {target:<24} {}", summary(&said.stderr));
+                return Ok(Ending::Passed);
+            }
+            let paused = match slow_input(&said.stderr) {
+                Some(input) => self.is_quick(target, &input)?,
+                None => false,
+            };
+            if !paused {
+                println!(
+                    "    {target}: an input does damage; it is in {}\n{}",
+                    found.display(),
+                    said.stderr
+                );
+                return Ok(Ending::Failed);
+            }
+            println!("    {target}: the machine stood still under an input that is quick alone; once more");
+        }
+        println!("    {target}: the machine stood still {PAUSES_MAX} times; nothing is known of this target");
+        Ok(Ending::Failed)
+    }
+
+    /// Feeds one target with mutated bytes for some seconds.
+    fn search(&self, target: &str, seconds: u64, found: &Path) -> Outcome<Caught> {
+        let corpus = self.folder_for("corpus", target)?;
         let own = folder().join("seeds").join(target);
         let shared = VECTORS
             .iter()
@@ -156,22 +186,24 @@ impl Fuzzer {
             format!("-artifact_prefix={}/", found.display()),
             "-print_final_stats=1".to_owned(),
         ];
-        let run = Run::new(&self.binary)
-            .env(TARGET, target)
+        self.target(target)
             .args(&limits)
             .args([&corpus])
-            .args(seeds);
-        let said = run.caught()?;
-        if said.success {
-            println!("    {target:<24} {}", summary(&said.stderr));
-            return Ok(Ending::Passed);
-        }
-        println!(
-            "    {target}: an input does damage; it is in {}\n{}",
-            found.display(),
-            said.stderr
-        );
-        Ok(Ending::Failed)
+            .args(seeds)
+            .caught()
+    }
+
+    /// Whether one input, run alone, is done within the maximum.
+    fn is_quick(&self, target: &str, input: &Path) -> Outcome<bool> {
+        let limit = format!("-timeout={}", INPUT_SECONDS_MAX * 10);
+        let start = Instant::now();
+        let alone = self.target(target).args([limit]).args([input]).caught()?;
+        let quick = Duration::from_secs(u64::from(INPUT_SECONDS_MAX));
+        Ok(alone.success && start.elapsed() < quick)
+    }
+
+    fn target(&self, target: &str) -> Run {
+        Run::new(&self.binary).env(TARGET, target)
     }
 
     fn folder_for(&self, kind: &str, target: &str) -> Outcome<PathBuf> {
@@ -179,6 +211,14 @@ impl Fuzzer {
         fs::create_dir_all(&folder).trying(|| format!("create {}", folder.display()))?;
         Ok(folder)
     }
+}
+
+/// The input that the fuzzer found too slow, if that is why it ended.
+fn slow_input(said: &str) -> Option<PathBuf> {
+    let (_, written) = said.split_once("Test unit written to ")?;
+    let path = PathBuf::from(written.lines().next()?.trim());
+    let name = path.file_name()?.to_str()?;
+    name.starts_with("timeout-").then_some(path)
 }
 
 /// How many inputs ran and how many edges they reached.
@@ -208,5 +248,14 @@ mod tests {
         let said = "#2 INITED cov: 12 ft: 13\n#8 pulse  cov: 42 ft: 50 corp: 3/9b\nDone\nstat::number_of_executed_units: 812\n";
         assert_eq!(summary(said), "812 inputs, 42 edges");
         assert_eq!(summary(""), "? inputs, ? edges");
+    }
+
+    #[test]
+    fn only_a_timeout_names_a_slow_input() {
+        let said = "ALARM: working\nartifact_prefix='a/'; Test unit written to a/timeout-06\nSUMMARY: libFuzzer: timeout\n";
+        assert_eq!(slow_input(said), Some(PathBuf::from("a/timeout-06")));
+        let crash = "artifact_prefix='a/'; Test unit written to a/crash-06\n";
+        assert_eq!(slow_input(crash), None);
+        assert_eq!(slow_input("Done 100 runs\n"), None);
     }
 }
