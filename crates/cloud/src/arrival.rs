@@ -264,7 +264,7 @@ pub(crate) async fn linger(mut stream: Stream) {
 }
 
 /// Reads what the peer still sends, and throws it away.
-async fn discard(socket: &mut TcpStream) -> std::io::Result<()> {
+pub(crate) async fn discard(socket: &mut TcpStream) -> std::io::Result<()> {
     let mut waste = [0; 1024];
     while socket.read(&mut waste).await? > 0 {}
     Ok(())

@@ -35,6 +35,8 @@ mod tasks;
 mod tenancy;
 pub mod tls;
 mod trust;
+pub mod websocket;
+mod wire;
 
 pub use broker::{SwitchLine, Switches};
 pub use config::{AccessKeyConfig, Config, Durability, FirstConnect, Profile, Role};

@@ -73,6 +73,10 @@ pub const CHECKPOINT_LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
 pub const CHECKPOINT_SESSIONS_PER_TURN: usize = 256;
 /// How long a shard whose log failed waits before it opens it again.
 pub const LOG_REST: Duration = Duration::from_secs(1);
+/// Bytes that a connection without TLS takes before its socket does; TLS has the same limit of its own.
+pub const PLAIN_UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that are read from a connection without TLS at once.
+pub const READ_BYTES: usize = 16 * 1024;
 /// Bytes of output buffer that an idle connection keeps.
 pub const OUTPUT_KEPT_BYTES: usize = 1024;
 /// Changes of policies and things that a shard remembers, to refuse grants that are older.

@@ -1,7 +1,8 @@
-//! The cloud's edge: a ClientHello before TLS sees it, and the signature of an API request.
+//! The cloud's edge: a ClientHello before TLS sees it, the frames of WebSocket, and the signature of an API request.
 
 use cloud::api::sigv4::{AccessKey, Incoming, verify};
 use cloud::tls::parse_hello;
+use cloud::websocket::{Frames, wrap};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::{AccountId, UnixMillis};
 
@@ -13,6 +14,30 @@ pub(super) fn hello(bytes: &[u8]) {
     // However it is cut, what came so far is never refused and never read differently.
     let so_far = parse_hello(&bytes[..bytes.len() / 2]).expect("the beginning of a good one");
     assert!(so_far.is_none_or(|so_far| so_far == hello));
+}
+
+/// What a client sends over WebSocket.
+pub(super) fn frames(bytes: &[u8]) {
+    let decode = |piece: usize| {
+        let (mut frames, mut buffer, mut replies) = (Frames::default(), Vec::new(), 0);
+        for piece in bytes.chunks(piece) {
+            let from = buffer.len();
+            buffer.extend_from_slice(piece);
+            frames.decode(&mut buffer, from);
+            // It never says more than it hears: a reply has at most the length of what asked for it, and a goodbye.
+            replies += frames.take_reply().map_or(0, |reply| reply.len());
+        }
+        assert!(buffer.len() <= bytes.len() && replies <= bytes.len() + 4);
+        (buffer, frames.end())
+    };
+    // However it is cut, it means the same.
+    let whole = decode(bytes.len().max(1));
+    assert_eq!(decode(1), whole);
+    assert_eq!(decode(7), whole);
+    // What is sent can be read: a head as short as it can be, and then everything.
+    let mut sent = whole.0.clone();
+    wrap(&mut sent, 0);
+    assert!(sent.ends_with(&whole.0) && sent.len() - whole.0.len() <= 10);
 }
 
 /// A request: `METHOD path?query`, header lines, an empty line, the body.

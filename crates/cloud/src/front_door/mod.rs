@@ -124,7 +124,7 @@ async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
     } = handshaken;
     let Some(certificate) = certificate else { return };
     match clear(door, &certificate, addressed, &mut record).await {
-        Ok(clearance) => opening::await_connect(door, stream, clearance, record).await,
+        Ok(clearance) => opening::await_connect(door, stream.into(), Vec::new(), clearance, record).await,
         Err(shown_out) => show_out(door, stream, record, shown_out),
     }
 }

@@ -3,6 +3,7 @@
 //! It stands between admission and the shards. Only so many bytes are read, and only so long; what was read goes along,
 //! so nothing a client sent right after its CONNECT is lost.
 
+use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
 use core::future::poll_fn;
@@ -12,10 +13,10 @@ use mqtt::server::{First as Packet, NotFirst, first};
 use tokio::time::timeout;
 
 use super::FrontDoor;
-use crate::arrival::{Record, linger};
+use crate::arrival::Record;
 use crate::limits::{CONNECT_BYTES_MAX, CONNECT_DEADLINE, PACKET_BYTES_MAX};
 use crate::shard::{Arrival, Clearance};
-use crate::tls::Stream;
+use crate::wire::{Wire, linger};
 
 /// What the first bytes of a client turned out to be.
 enum First {
@@ -34,18 +35,18 @@ enum First {
 /// Waits for the CONNECT, and hands the connection to the shard of its client id.
 pub(super) async fn await_connect(
     door: &Rc<FrontDoor>,
-    mut stream: Stream,
+    mut wire: Wire,
+    mut received: Vec<u8>,
     clearance: Clearance,
     mut record: Record,
 ) {
-    let mut received = Vec::new();
-    let first = timeout(CONNECT_DEADLINE, read_first(&mut stream, &mut received))
+    let first = timeout(CONNECT_DEADLINE, read_first(&mut wire, &mut received))
         .await
         .unwrap_or_else(|_| late());
     match first {
         First::Connect(client_id) => {
             record.attempt.client_id = Some(Text::short(client_id.as_str()));
-            hand_over(door, stream, clearance, record, received, &client_id).await;
+            hand_over(door, wire, clearance, record, received, &client_id).await;
         }
         First::Refused {
             answer,
@@ -55,26 +56,30 @@ pub(super) async fn await_connect(
             hint,
         } => {
             record.end(&door.control, verdict, &code, &reason, hint);
-            let _ = stream.encrypt(answer);
-            door.control.beside(linger(stream));
+            let mut packet = answer.to_vec();
+            if !packet.is_empty() {
+                wire.wrap(&mut packet, 0);
+            }
+            let _ = wire.take(&packet);
+            door.control.beside(linger(wire));
         }
     }
 }
 
 async fn hand_over(
     door: &FrontDoor,
-    stream: Stream,
+    wire: Wire,
     clearance: Clearance,
     record: Record,
     received: Vec<u8>,
     client_id: &str,
 ) {
     let control = &door.control;
-    match stream.detach() {
-        Ok(stream) => {
+    match wire.detach() {
+        Ok(wire) => {
             let account = clearance.grant.tenant.account;
             let arrival = Box::new(Arrival {
-                stream,
+                wire,
                 received,
                 clearance,
                 record,
@@ -97,7 +102,7 @@ async fn hand_over(
     }
 }
 
-async fn read_first(stream: &mut Stream, received: &mut Vec<u8>) -> First {
+async fn read_first(wire: &mut Wire, received: &mut Vec<u8>) -> First {
     loop {
         match first_of(received) {
             Some(first) => return first,
@@ -105,8 +110,14 @@ async fn read_first(stream: &mut Stream, received: &mut Vec<u8>) -> First {
             None => {}
         }
         let room = CONNECT_BYTES_MAX - received.len();
-        match poll_fn(|context| stream.poll_fill(context, received, room)).await {
+        let filled = poll_fn(|context| wire.poll_fill(context, received, room)).await;
+        if let Some(reply) = wire.take_reply() {
+            let _ = wire.take(&reply);
+            let _ = wire.push();
+        }
+        match filled {
             Ok(count) if count > 0 => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => return misframed(&error),
             _ => return gone(received.is_empty()),
         }
     }
@@ -155,6 +166,17 @@ fn late() -> First {
             CONNECT_DEADLINE.as_secs()
         ),
         hint: "send CONNECT right after the TLS handshake",
+    }
+}
+
+/// It sends frames that WebSocket does not allow.
+fn misframed(error: &Error) -> First {
+    First::Refused {
+        answer: b"",
+        verdict: Verdict::Refused,
+        code: "cloud.websocket.frame".into(),
+        reason: error.to_string(),
+        hint: "check the client's WebSocket library",
     }
 }
 

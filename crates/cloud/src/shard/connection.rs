@@ -1,6 +1,6 @@
-//! One connection of a shard: its stream, what waits to be read and written, and what is known of its client.
+//! One connection of a shard: its wire, what waits to be read and written, and what is known of its client.
 //!
-//! It stands between the encrypted stream and the shard's node. It must never hold more for a client than its limit: who
+//! It stands between the wire and the shard's node. It must never hold more for a client than its limit: who
 //! does not read is closed.
 
 use core::task::{Context, Poll, Waker};
@@ -18,11 +18,11 @@ use policy::{CertificateFacts, Grant};
 use super::Arrival;
 use crate::arrival::Record;
 use crate::limits::{OUTBOUND_BYTES_MAX, OUTPUT_KEPT_BYTES};
-use crate::tls::Stream;
+use crate::wire::Wire;
 
 /// A connection that this shard carries.
 pub(super) struct Connection {
-    pub(super) stream: Stream,
+    pub(super) wire: Wire,
     /// What was read of a packet that is not complete.
     pub(super) input: Vec<u8>,
     /// Whether there is input that nobody looked at, because it came before the client was attached.
@@ -40,8 +40,8 @@ pub(super) struct Connection {
     /// Wakes the task of this connection.
     pub(super) waker: Option<Waker>,
     output: Vec<u8>,
-    /// How much of `output` is encrypted already.
-    encrypted: usize,
+    /// How much of `output` the wire has taken already.
+    taken: usize,
     /// Whether the socket took less than there was.
     blocked: bool,
 }
@@ -78,7 +78,7 @@ impl Connection {
     /// Takes a connection onto this thread's runtime.
     pub(super) fn new(arrival: Arrival) -> io::Result<Self> {
         let Arrival {
-            stream,
+            wire,
             received,
             clearance,
             mut record,
@@ -113,7 +113,7 @@ impl Connection {
             record,
         };
         Ok(Self {
-            stream: stream.attach()?,
+            wire: wire.attach()?,
             input: Vec::new(),
             unread: false,
             grant: clearance.grant,
@@ -124,7 +124,7 @@ impl Connection {
             touched: false,
             waker: None,
             output: Vec::new(),
-            encrypted: 0,
+            taken: 0,
             blocked: false,
         })
     }
@@ -146,7 +146,7 @@ impl Connection {
 
     /// Adds a packet to what is to be sent.
     pub(super) fn queue(&mut self, packet: &Outgoing) -> Queued {
-        let waiting = self.output.len() - self.encrypted;
+        let waiting = self.output.len() - self.taken;
         if waiting + packet.bytes() > OUTBOUND_BYTES_MAX {
             return if packet.is_expendable() {
                 Queued::Dropped
@@ -154,24 +154,40 @@ impl Connection {
                 Queued::Overfull
             };
         }
+        let before = self.output.len();
         packet.append_to(&mut self.output);
+        self.wire.wrap(&mut self.output, before);
         Queued::Taken
+    }
+
+    /// Adds what the client's frames ask to be answered, if they do, and sends it. Of what is not read nothing more is answered.
+    pub(super) fn reply(&mut self) -> io::Result<()> {
+        let Some(reply) = self.wire.take_reply() else {
+            return Ok(());
+        };
+        if self.output.len() - self.taken + reply.len() <= OUTBOUND_BYTES_MAX {
+            self.output.extend_from_slice(&reply);
+        }
+        match self.blocked {
+            true => Ok(()),
+            false => self.flush(),
+        }
     }
 
     /// Sends what the socket takes. When it takes less than there is, the connection's own task waits for it.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         loop {
-            let waiting = self.output.get(self.encrypted..).unwrap_or_default();
+            let waiting = self.output.get(self.taken..).unwrap_or_default();
             if !waiting.is_empty() {
-                self.encrypted += self.stream.encrypt(waiting)?;
+                self.taken += self.wire.take(waiting)?;
             }
-            if !self.stream.push()? {
+            if !self.wire.push()? {
                 self.blocked = true;
                 self.wake();
                 return Ok(());
             }
-            if self.encrypted == self.output.len() {
-                self.encrypted = 0;
+            if self.taken == self.output.len() {
+                self.taken = 0;
                 self.output.clear();
                 self.output.shrink_to(OUTPUT_KEPT_BYTES);
                 return Ok(());
@@ -182,7 +198,7 @@ impl Connection {
     /// Waits until a full socket takes more, and sends on; ready at once if nothing is stuck.
     pub(super) fn poll_unblock(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.blocked {
-            match self.stream.poll_push(context) {
+            match self.wire.poll_push(context) {
                 Poll::Ready(Ok(())) => {
                     self.blocked = false;
                     self.flush()?;

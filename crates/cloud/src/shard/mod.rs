@@ -31,7 +31,7 @@ use crate::api::ApiFault;
 use crate::arrival::Record;
 use crate::events::Announcement;
 use crate::limits::{SHARD_MAILBOX_MAX, TRUST_DEADLINE};
-use crate::tls::Detached;
+use crate::wire::DetachedWire;
 
 /// What was found out about a client before it came to its shard.
 pub(crate) struct Clearance {
@@ -47,7 +47,7 @@ pub(crate) struct Clearance {
 
 /// A connection on its way to its shard.
 pub(crate) struct Arrival {
-    pub(crate) stream: Detached,
+    pub(crate) wire: DetachedWire,
     /// What the client has sent so far, beginning with its CONNECT.
     pub(crate) received: Vec<u8>,
     pub(crate) clearance: Clearance,

@@ -23,11 +23,11 @@ use super::log::Restored;
 use super::mail::Mail;
 use super::state::{Attempted, State};
 use crate::api::ApiFault;
-use crate::arrival::linger;
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{MAIL_PER_TURN_MAX, SHUTDOWN_DEADLINE, TICK, TICK_CONGESTED};
 use crate::shutdown::Shutdown;
+use crate::wire::linger;
 
 /// Starts the thread of one shard.
 ///
@@ -99,7 +99,7 @@ async fn run(
     let closing: Vec<_> = core::mem::take(&mut shard.state.borrow_mut().closing);
     let goodbyes: Vec<_> = closing
         .into_iter()
-        .map(|stream| spawn_local(linger(stream)))
+        .map(|wire| spawn_local(linger(wire)))
         .collect();
     let all = async {
         for goodbye in goodbyes {
@@ -179,8 +179,8 @@ async fn flush(shard: Rc<Shard>) {
                 core::mem::take(&mut state.outdated),
             )
         };
-        for stream in closing {
-            shard.control.beside(linger(stream));
+        for wire in closing {
+            shard.control.beside(linger(wire));
         }
         for id in outdated {
             spawn_local(look_again(shard.clone(), id));

@@ -33,8 +33,8 @@ use crate::control::Control;
 use crate::limits::{
     CONNECTIONS_PER_SHARD_MAX, LOG_REST, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX,
 };
-use crate::tls::Stream;
 use crate::trust::thing_facts;
+use crate::wire::Wire;
 
 /// The state of one shard.
 pub(super) struct State {
@@ -63,8 +63,8 @@ pub(super) struct State {
     /// Connections that wait until other shards have taken their mail.
     paused: Vec<ConnectionId>,
     changes: Changes,
-    /// Streams that only have to be closed.
-    pub(super) closing: Vec<Stream>,
+    /// Connections that only have to be closed.
+    pub(super) closing: Vec<Wire>,
     /// Connections whose trust must be looked up again before they can be attached.
     pub(super) outdated: Vec<ConnectionId>,
 }
@@ -235,7 +235,10 @@ impl State {
             }
             let mut input = core::mem::take(&mut self.scratch);
             input.append(&mut connection.input);
-            match connection.stream.poll_fill(context, &mut input, TURN_BYTES_MAX) {
+            let filled = connection.wire.poll_fill(context, &mut input, TURN_BYTES_MAX);
+            let replied = connection.reply();
+            match filled {
+                _ if replied.is_err() => self.depart(id, Departure::ConnectionLost),
                 Poll::Ready(Ok(count)) if count > 0 => self.take_packets(id, input),
                 Poll::Ready(_) => self.depart(id, Departure::ConnectionLost),
                 Poll::Pending => {
@@ -335,7 +338,7 @@ impl State {
         if let Some(mut connection) = self.connections.remove(&id) {
             let _ = connection.flush();
             connection.wake();
-            self.closing.push(connection.stream);
+            self.closing.push(connection.wire);
             self.call_flusher();
         }
     }
@@ -350,6 +353,10 @@ impl State {
                     .end(&self.control, Verdict::Abandoned, "cloud.mqtt.gone", reason, "");
             }
             connection.wake();
+            if connection.wire.is_framed() {
+                self.closing.push(connection.wire);
+                self.call_flusher();
+            }
         }
     }
 

@@ -101,6 +101,11 @@ impl Stream {
         &self.tls
     }
 
+    /// The application protocol that was agreed on.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
+    }
+
     /// The socket underneath.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
