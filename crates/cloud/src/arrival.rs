@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock;
 use crate::control::Control;
+use crate::domains::Domain;
 use crate::limits::{ACCEPT_REST, HANDSHAKE_DEADLINE, LINGER};
 use crate::tenancy::{Addressed, addressed};
 use crate::tls::{self, Failure, Hello, MalformedHello, Settings, Stream, read_hello};
@@ -33,6 +34,8 @@ pub(crate) struct Handshaken {
     pub(crate) certificate: Option<Certificate>,
     /// Whose endpoint it is for.
     pub(crate) addressed: Addressed,
+    /// The domain configuration of that name, if it is the name of one.
+    pub(crate) domain: Option<Arc<Domain>>,
     /// The record of this attempt, not finished.
     pub(crate) record: Record,
 }
@@ -125,10 +128,9 @@ pub(crate) async fn handshake(
         return fail(control, record, malformed.into());
     }
     let offered = hello.as_ref().ok();
-    let addressed = addressed(
-        &control.plan,
-        offered.and_then(|hello| hello.server_name.as_deref()),
-    );
+    let server_name = offered.and_then(|hello| hello.server_name.as_deref());
+    let domain = server_name.and_then(|name| control.domains.find(name));
+    let addressed = addressed(&control.plan, server_name, domain.as_deref());
     record.attempt.tenant = addressed.tenant;
     if let Some(offered) = offered {
         record.attempt.tls = facts(offered);
@@ -153,6 +155,7 @@ pub(crate) async fn handshake(
                 stream,
                 certificate,
                 addressed,
+                domain,
                 record,
             })
         }

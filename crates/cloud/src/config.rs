@@ -82,6 +82,21 @@ pub struct Config {
     pub access_keys: Vec<AccessKeyConfig>,
     /// Directories that callers of the API name as buckets.
     pub buckets: BTreeMap<String, PathBuf>,
+    /// Certificates for domains of customers, by the name that the ARN of a server certificate ends in.
+    pub server_certificates: BTreeMap<String, ServerCertificateConfig>,
+}
+
+/// One certificate for domains of customers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerCertificateConfig {
+    /// The file of the certificates to send, in PEM, the server's own first.
+    pub chain: PathBuf,
+    /// The file of its private key, in PEM.
+    pub key: PathBuf,
+    /// The account that may use it; not named: the default one.
+    #[serde(default)]
+    pub account: Option<String>,
 }
 
 /// What an access key may do.
@@ -131,6 +146,7 @@ impl Default for Config {
             endpoint: String::new(),
             access_keys: Vec::new(),
             buckets: BTreeMap::new(),
+            server_certificates: BTreeMap::new(),
         }
     }
 }
@@ -151,6 +167,15 @@ pub(crate) struct Plan {
     pub(crate) endpoint: String,
     pub(crate) access_keys: Vec<KeyPlan>,
     pub(crate) buckets: BTreeMap<String, PathBuf>,
+    pub(crate) server_certificates: BTreeMap<String, ServerCertificatePlan>,
+}
+
+/// Where a certificate for domains of customers is, and whose.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerCertificatePlan {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) account: AccountId,
 }
 
 /// A further access key whose values have been checked.
@@ -237,6 +262,38 @@ impl Config {
                 .map(AccessKeyConfig::plan)
                 .collect::<Result<_, _>>()?,
             buckets: self.buckets.clone(),
+            server_certificates: self
+                .server_certificates
+                .iter()
+                .map(|(name, certificate)| Ok((name.clone(), self.server_certificate(name, certificate)?)))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn server_certificate(
+        &self,
+        name: &str,
+        config: &ServerCertificateConfig,
+    ) -> Result<ServerCertificatePlan, Error> {
+        let wrong = |value: &str, allowed| Error::Setting {
+            key: "server_certificates",
+            value: value.to_owned(),
+            allowed,
+        };
+        let is_name = (1..=64).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !is_name {
+            return Err(wrong(name, "named with 1 to 64 of the characters A-Z a-z 0-9 -"));
+        }
+        let account = config.account.as_ref().unwrap_or(&self.account);
+        Ok(ServerCertificatePlan {
+            chain: config.chain.clone(),
+            key: config.key.clone(),
+            account: account
+                .parse()
+                .map_err(|_| wrong(account, "for an account of exactly 12 digits"))?,
         })
     }
 

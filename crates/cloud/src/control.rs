@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 
 use crate::api::{AccessKey, ApiFault};
 use crate::config::Plan;
+use crate::domains::Domains;
 use crate::events;
 use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
 use crate::pki::DeviceIssuer;
@@ -32,6 +33,8 @@ pub(crate) struct Control {
     pub(crate) records: LocalRecords,
     pub(crate) attempts: LocalAttempts,
     pub(crate) issuer: DeviceIssuer,
+    /// The names of domain configurations.
+    pub(crate) domains: Arc<Domains>,
     pub(crate) shards: Shards,
     pub(crate) traces: Traces,
     pub(crate) grants: Grants,
@@ -58,7 +61,7 @@ impl Control {
         plan: Plan,
         records: LocalRecords,
         attempts: LocalAttempts,
-        issuer: DeviceIssuer,
+        (issuer, domains): (DeviceIssuer, Arc<Domains>),
         keys: Vec<AccessKey>,
         shards: Shards,
     ) -> Result<Self, identity::Error> {
@@ -67,6 +70,7 @@ impl Control {
             records,
             attempts,
             issuer,
+            domains,
             shards,
             traces: Traces::new()?,
             grants: Grants::default(),

@@ -55,6 +55,13 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A certificate of the operator's file, or its key, cannot be used.
+    ServerCertificate {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A certificate or key of the server's own could not be made.
     Issue(identity::Error),
     /// The TLS library does not take the server's own certificate.
@@ -96,6 +103,11 @@ impl fmt::Display for Error {
                  away to begin anew",
                 path.display()
             ),
+            Self::ServerCertificate { path, what } => write!(
+                f,
+                "cannot use {}, which [server_certificates] names: {what}; mend the file or take the entry out",
+                path.display()
+            ),
             Self::Issue(_) => f.write_str("cannot make the server's own certificates"),
             Self::Tls(_) => f.write_str("cannot use the server's own certificate for TLS"),
             Self::Store(error) => error.fmt(f),
@@ -107,7 +119,10 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Setting { .. } | Self::AddressTaken { .. } | Self::Identity { .. } => None,
+            Self::Setting { .. }
+            | Self::AddressTaken { .. }
+            | Self::Identity { .. }
+            | Self::ServerCertificate { .. } => None,
             Self::Listen { source, .. } | Self::File { source, .. } | Self::Thread(source) => Some(source),
             Self::Issue(source) => Some(source),
             Self::Tls(source) => Some(source),
@@ -125,6 +140,7 @@ impl Explained for Error {
             Self::Listen { .. } => "cloud.listen.refused",
             Self::File { .. } => "cloud.file",
             Self::Identity { .. } => "cloud.identity.file",
+            Self::ServerCertificate { .. } => "cloud.server_certificate",
             Self::Issue(_) => "cloud.identity.issue",
             Self::Tls(_) => "cloud.identity.tls",
             Self::Store(error) => error.code(),
@@ -135,7 +151,9 @@ impl Explained for Error {
     fn blame(&self) -> Blame {
         match self {
             Self::Setting { .. } => Blame::Peer,
-            Self::AddressTaken { .. } | Self::Identity { .. } => Blame::State,
+            Self::AddressTaken { .. } | Self::Identity { .. } | Self::ServerCertificate { .. } => {
+                Blame::State
+            }
             Self::Store(error) => error.blame(),
             _ => Blame::Fault,
         }

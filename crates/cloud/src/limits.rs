@@ -14,6 +14,9 @@ pub const HELLO_LIST_MAX: usize = 64;
 /// Bytes of a server name: the longest name that DNS knows.
 pub const SERVER_NAME_BYTES_MAX: usize = 253;
 
+/// Certificates in one file of a server certificate.
+pub const SERVER_CHAIN_CERTIFICATES_MAX: usize = 8;
+
 /// TLS handshakes in flight on the front door; beyond it the listener stops accepting and the kernel's backlog waits.
 pub const HANDSHAKES_MAX: usize = 256;
 /// From accept to the end of the handshake.

@@ -14,9 +14,11 @@ use tokio::task::LocalSet;
 
 use crate::config::{Config, Plan};
 use crate::control::Control;
+use crate::domains::Domains;
 use crate::error::Error;
 use crate::limits::ACCEPT_BACKLOG;
 use crate::pki::{Pki, Ready, access_key};
+use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Shutdown, Trigger, signal};
 use crate::tls::Settings;
@@ -53,7 +55,7 @@ impl Server {
         let mqtt = listen("MQTT", plan.listen_mqtt)?;
         let api = listen("the API", plan.listen_api)?;
         files::remove(&Ready::path(&plan.data_dir))?;
-        let pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
+        let mut pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
         let credentials = plan.data_dir.join("credentials");
         let mut keys = vec![access_key(&credentials, plan.tenant.account)?];
         for further in &plan.access_keys {
@@ -65,12 +67,15 @@ impl Server {
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
         let data_dir = plan.data_dir.clone();
         let restored = shard::open_all(&data_dir, plan.broker, plan.shards, plan.durability)?;
+        let certificates = ServerCertificates::open(&plan)?;
+        let domains = Arc::new(Domains::open(&records, certificates, pki.server_issuer)?);
+        pki.server.further = Some(domains.clone());
         let settings = (
             Settings::mqtt(&pki.server).map_err(Error::Tls)?,
             Settings::api(&pki.server).map_err(Error::Tls)?,
         );
-        let control =
-            Control::new(plan, records, attempts, pki.issuer, keys, shards).map_err(Error::Issue)?;
+        let control = Control::new(plan, records, attempts, (pki.issuer, domains), keys, shards)
+            .map_err(Error::Issue)?;
         let (trigger, shutdown) = signal();
         let mut running = Running {
             mqtt: local_address("MQTT", &mqtt)?,
@@ -177,7 +182,7 @@ impl core::fmt::Debug for Running {
 
 impl Plan {
     /// Every name that the server's certificate has to be valid for.
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names = self.hostnames.clone();
         for account in self.accounts() {
             let tenant = identity::Tenant {

@@ -1,12 +1,14 @@
 //! Whose endpoint a client wants to speak with, by the name in its ClientHello.
 //!
 //! It stands between the handshake and every look-up. The endpoint of an account means that account. The names of the
-//! server, `localhost`, no name and an address mean the default account; so does every other name as long as there is only
-//! one account. With more than one, a name that nobody configured means nobody.
+//! server, `localhost`, no name and an address mean the default account. The name of a domain configuration means the
+//! tenant that it is of. Every other name means the default account as long as there is only one account; with more than
+//! one, a name that nobody configured means nobody.
 
 use identity::{AccountId, Region, Tenant};
 
 use crate::config::Plan;
+use crate::domains::Domain;
 
 /// The tenant that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,16 @@ pub(crate) struct Addressed {
     pub(crate) known: bool,
 }
 
-/// Reads the tenant from the server name, if there was one. An IP address is no name (RFC 6066, section 3).
-pub(crate) fn addressed(plan: &Plan, server_name: Option<&str>) -> Addressed {
+/// Reads the tenant from the server name, if there was one. An IP address is no name (RFC 6066, section 3). `domain` is the
+/// domain configuration of that name, if there is one.
+pub(crate) fn addressed(plan: &Plan, server_name: Option<&str>, domain: Option<&Domain>) -> Addressed {
+    if let Some(domain) = domain {
+        return Addressed {
+            tenant: domain.tenant,
+            by_name: true,
+            known: true,
+        };
+    }
     let name = server_name.filter(|name| name.parse::<std::net::IpAddr>().is_err());
     let meant = name.and_then(|name| {
         plan.accounts().find_map(|account| {
@@ -68,7 +78,7 @@ mod tests {
         }
         .plan()
         .unwrap();
-        let found = addressed(&plan, name);
+        let found = addressed(&plan, name, None);
         assert_eq!(
             (found.tenant.region.as_str(), found.by_name),
             (region, by_name),
@@ -130,7 +140,7 @@ mod tests {
             (Some("elsewhere.example.com"), None),
         ];
         for (name, expected) in rows {
-            let found = addressed(&plan, name);
+            let found = addressed(&plan, name, None);
             let account = found.known.then(|| found.tenant.account.to_string());
             assert_eq!(account.as_deref(), expected, "{name:?}");
         }

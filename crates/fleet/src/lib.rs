@@ -19,6 +19,8 @@ pub mod ca;
 mod call;
 pub mod certificate;
 pub mod certificate_transfer;
+pub mod domain_configuration;
+pub mod domain_name;
 pub mod endpoint;
 pub mod event_switches;
 pub mod limits;

@@ -41,6 +41,12 @@ pub const TEMPLATE_LIST_MAX: usize = 256;
 pub const ROLE_ARN_BYTES_MIN: usize = 20;
 /// Role ARN length (AWS IoT API reference, RoleArn).
 pub const ROLE_ARN_BYTES_MAX: usize = 2048;
+/// Domain configurations of one tenant (AWS IoT quotas).
+pub const DOMAIN_CONFIGURATIONS_MAX: usize = 10;
+/// Bytes of the name of a domain (RFC 1035, 2.3.4, as text).
+pub const DOMAIN_NAME_BYTES_MAX: usize = 253;
+/// Bytes of one label of a domain name (RFC 1035, 2.3.4).
+pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
 /// Attributes of a thing without a thing type (AWS IoT quotas).
 pub const THING_ATTRIBUTES_MAX: usize = 3;
 /// Attributes of a thing with a thing type (AWS IoT quotas).

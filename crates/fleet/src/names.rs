@@ -83,6 +83,13 @@ checked_name!(
     b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'-'
 );
 
+checked_name!(
+    /// The name of a domain configuration.
+    DomainConfigurationName, "domain configuration name", "fleet.domain_configuration.name", 128,
+    "a domain configuration name has 1 to 128 of the characters A-Z a-z 0-9 _ . -",
+    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-'
+);
+
 /// The number of a policy version: "1", "2", …
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PolicyVersionId(pub u32);

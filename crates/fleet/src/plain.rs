@@ -209,6 +209,77 @@ macro_rules! shaped {
 
 pub(crate) use shaped;
 
+/// Declares an enum whose variants are words of AWS: names it, reads it, and gives it a [`Shape`]. Nothing at all is the
+/// first one.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The AWS word.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// Reads the AWS word.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+
+            /// Reads what a caller gave under this name; nothing is the first.
+            pub fn asked(member: &str, text: Option<&str>) -> Result<Self, $crate::refusal::Refusal> {
+                let Some(text) = text else {
+                    return Ok(Self::default());
+                };
+                Self::parse(text).ok_or_else(|| {
+                    let words = [$($word),+].join(", ");
+                    let shown: String = text.chars().take(64).collect();
+                    $crate::refusal::Refusal::new(
+                        $crate::refusal::Exception::InvalidRequest,
+                        "fleet.word",
+                        format!("{member} cannot be \"{shown}\""),
+                    )
+                    .hint(format!("it is one of {words}"))
+                })
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::ALL[0]
+            }
+        }
+
+        impl $crate::plain::Shape for $name {
+            fn plain(&self) -> $crate::plain::Plain {
+                $crate::plain::Plain::Text(self.name().to_owned())
+            }
+
+            fn shaped(plain: &$crate::plain::Plain) -> Option<Self> {
+                match plain {
+                    $crate::plain::Plain::Nothing => Some(Self::default()),
+                    $crate::plain::Plain::Text(text) => Self::parse(text),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use words;
+
 #[cfg(test)]
 #[expect(unreachable_pub, reason = "the macro declares public types")]
 mod tests {
@@ -251,6 +322,29 @@ mod tests {
         let empty = Sample::shaped(&Plain::Map(members)).unwrap();
         assert_eq!((empty.text.as_str(), empty.number, empty.perhaps), ("", 0, None));
         assert!(empty.tags.is_empty() && empty.words.is_empty());
+    }
+
+    words!(
+        /// A colour.
+        Colour {
+            /// The first.
+            Red = "RED",
+            /// The second.
+            Blue = "BLUE",
+        }
+    );
+
+    #[test]
+    fn words_are_read_back_and_others_refused() {
+        for colour in Colour::ALL {
+            assert_eq!(Colour::parse(colour.name()), Some(*colour));
+            assert_eq!(Colour::shaped(&colour.plain()), Some(*colour));
+        }
+        assert_eq!(Colour::shaped(&Plain::Nothing), Some(Colour::Red));
+        assert_eq!(Colour::shaped(&Plain::Text("red".to_owned())), None);
+        assert_eq!(Colour::asked("colour", None).unwrap(), Colour::Red);
+        let refusal = Colour::asked("colour", Some("GREEN")).unwrap_err();
+        assert!(refusal.message().contains("RED, BLUE"), "{}", refusal.message());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Kind {
     OutgoingTransfer,
     /// [`crate::certificate_transfer::Incoming`]
     IncomingTransfer,
+    /// [`crate::domain_configuration::DomainConfiguration`]
+    DomainConfiguration,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::RegistrationTask => "registration task",
             Self::OutgoingTransfer => "outgoing transfer",
             Self::IncomingTransfer => "incoming transfer",
+            Self::DomainConfiguration => "domain configuration",
         }
     }
 }

@@ -352,6 +352,10 @@ pub trait Records: Send + Sync {
         page: PageRequest,
     ) -> impl Future<Output = Looked<Page<T>>> + Send;
 
+    /// Every record of one kind that is kept whole, of every tenant: of kinds of which there are few.
+    fn every_resource<T: Resource>(&self)
+    -> impl Future<Output = Looked<Vec<(Tenant, Versioned<T>)>>> + Send;
+
     /// The audit log of a tenant.
     fn list_audit(
         &self,

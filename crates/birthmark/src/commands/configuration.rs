@@ -64,6 +64,7 @@ impl Effective {
             durability,
             access_keys,
             buckets,
+            server_certificates,
             ..
         } = &self.config;
         let profile = match profile {
@@ -111,6 +112,14 @@ impl Effective {
                 buckets
                     .iter()
                     .map(|(name, path)| format!("{name} is {}", path.display()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+            (
+                "server_certificates",
+                server_certificates
+                    .iter()
+                    .map(|(name, certificate)| format!("{name} is {}", certificate.chain.display()))
                     .collect::<Vec<_>>()
                     .join(", "),
             ),

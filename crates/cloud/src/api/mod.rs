@@ -8,6 +8,7 @@ mod authorities;
 mod authorization;
 mod billing_groups;
 mod certificates;
+mod domain_configurations;
 mod encoding;
 mod event_configurations;
 mod fault;

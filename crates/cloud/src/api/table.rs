@@ -10,8 +10,9 @@ use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
 use super::{
-    Request, authorities, authorization, billing_groups, certificates, event_configurations, groups, own,
-    policies, publish, tagging, tasks, templates, thing_types, things, transfers,
+    Request, authorities, authorization, billing_groups, certificates, domain_configurations,
+    event_configurations, groups, own, policies, publish, tagging, tasks, templates, thing_types, things,
+    transfers,
 };
 
 /// What an operation's row calls.
@@ -39,7 +40,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 97] = [
+pub(super) static TABLE: [Operation<Handler>; 102] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -121,6 +122,11 @@ pub(super) static TABLE: [Operation<Handler>; 97] = [
     row!("ListPolicyPrincipals", "GET" "/policy-principals", [number("pageSize"), query("marker"), flag("isAscendingOrder"), POLICY], policies::policy_principals),
     row!("TestAuthorization", "POST" "/test-authorization", [query("clientId")], authorization::test),
     row!("GetEffectivePolicies", "POST" "/effective-policies", [query("thingName")], authorization::effective),
+    row!("CreateDomainConfiguration", "POST" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::create),
+    row!("DescribeDomainConfiguration", "GET" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::describe),
+    row!("UpdateDomainConfiguration", "PUT" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::update),
+    row!("DeleteDomainConfiguration", "DELETE" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::delete),
+    row!("ListDomainConfigurations", "GET" "/domainConfigurations", [number("pageSize"), query("marker"), query("serviceType")], domain_configurations::list),
     row!("CreateProvisioningTemplate", "POST" "/provisioning-templates", NONE, templates::create),
     row!("DescribeProvisioningTemplate", "GET" "/provisioning-templates/{templateName}", NONE, templates::describe),
     row!("UpdateProvisioningTemplate", "PATCH" "/provisioning-templates/{templateName}", NONE, templates::update),

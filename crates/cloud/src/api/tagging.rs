@@ -5,6 +5,7 @@
 
 use fleet::batch::Record;
 use fleet::billing_group::BillingGroup;
+use fleet::domain_configuration::DomainConfiguration;
 use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::record::{Tag, Versioned};
 use fleet::resource::{self, Resource};
@@ -98,6 +99,10 @@ async fn looked_up(request: &Request<'_>, text: &str) -> Result<Tagged, ApiFault
         }
         "thingtype" => tagged_resource!(request, name, ThingType),
         "billinggroup" => tagged_resource!(request, name, BillingGroup),
+        "domainconfiguration" => {
+            let name = name.split('/').next().unwrap_or_default();
+            tagged_resource!(request, name, DomainConfiguration)
+        }
         other => {
             return Err(ApiFault::invalid(
                 "cloud.api.untaggable",

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use fleet::admission::{self, Admission};
 use fleet::attempt::{Standing, Verdict};
+use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::onboarding::Onboarded;
 use fleet::{Exception, Refusal};
 use identity::certificate::Certificate;
@@ -120,9 +121,15 @@ async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
         stream,
         certificate,
         addressed,
+        domain,
         mut record,
     } = handshaken;
     let Some(certificate) = certificate else { return };
+    if let Some(domain) = &domain
+        && let Err(refusal) = domain.configuration.admit(Protocol::Mqtt, Authentication::X509)
+    {
+        return show_out(door, stream, record, refusal.into());
+    }
     match clear(door, &certificate, addressed, &mut record).await {
         Ok(clearance) => opening::await_connect(door, stream.into(), Vec::new(), clearance, record).await,
         Err(shown_out) => show_out(door, stream, record, shown_out),

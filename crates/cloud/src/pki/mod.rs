@@ -11,6 +11,7 @@ mod ready;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use identity::certificate::Certificate;
 use identity::crypto::SoftwareKey;
@@ -21,6 +22,7 @@ use identity::name::{AttributeKind, Name};
 use identity::request::ProvenKey;
 use identity::{Civil, UnixMillis};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
 
 pub(crate) use credentials::access_key;
 pub(crate) use ready::Ready;
@@ -44,6 +46,8 @@ pub(crate) struct Pki {
     pub(crate) server_root: PathBuf,
     /// The issuer of device certificates.
     pub(crate) issuer: DeviceIssuer,
+    /// The issuer of certificates for domains whose names this server makes up.
+    pub(crate) server_issuer: ServerIssuer,
 }
 
 impl Pki {
@@ -70,6 +74,10 @@ impl Pki {
             server,
             server_root: certificate_path(directory, SERVER_ROOT),
             issuer,
+            server_issuer: ServerIssuer {
+                root,
+                key: SoftwareKey::generate(Curve::P256).map_err(Error::Issue)?,
+            },
         })
     }
 }
@@ -127,6 +135,34 @@ impl DeviceIssuer {
         let profile = Profile::aws_issued(&self.0.certificate, now.plus_millis(-120_000))?;
         self.0
             .issue(&profile, key, &Name::with_common_name(AWS_ISSUED_COMMON_NAME)?)
+    }
+}
+
+/// The issuer of server certificates for further names, under the root that devices carry.
+pub(crate) struct ServerIssuer {
+    root: Authority,
+    key: SoftwareKey,
+}
+
+impl ServerIssuer {
+    /// A certificate for one name, with its key.
+    pub(crate) fn certify(&self, name: &str) -> Result<Arc<CertifiedKey>, Error> {
+        let names = AddressNames {
+            dns: BTreeSet::from([name.to_owned()]),
+            ips: BTreeSet::new(),
+        };
+        let leaf = make_server(&self.root, &self.key, &names, clock::now()).map_err(Error::Issue)?;
+        let pkcs8 = self.key.to_pkcs8_der().map_err(Error::Issue)?;
+        let chain = vec![CertificateDer::from(leaf.der().to_vec())];
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.to_vec()));
+        let certified = CertifiedKey::from_der(chain, key, &crate::tls::provider()).map_err(Error::Tls)?;
+        Ok(Arc::new(certified))
+    }
+}
+
+impl core::fmt::Debug for ServerIssuer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.root.fmt(f)
     }
 }
 
@@ -221,6 +257,7 @@ fn open_server(
     Ok(ServerIdentity {
         chain: vec![CertificateDer::from(leaf.der().to_vec())],
         key: PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.to_vec())),
+        further: None,
     })
 }
 

@@ -6,6 +6,7 @@
 mod failure;
 mod hello;
 mod possession;
+mod shown;
 mod stream;
 
 use std::io;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, ServerConfig, SupportedCipherSuite};
 use tokio::net::TcpStream;
@@ -21,6 +23,7 @@ use tokio::net::TcpStream;
 pub use failure::{Failure, explain};
 pub use hello::{Hello, MalformedHello, is_grease, parse as parse_hello, version_name};
 pub use possession::Possession;
+pub use shown::FurtherNames;
 pub use stream::{Detached, HandshakeError, Stream};
 
 use crate::limits::HELLO_BYTES_MAX;
@@ -39,6 +42,8 @@ pub struct ServerIdentity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The leaf's key.
     pub key: PrivateKeyDer<'static>,
+    /// Certificates of further names, which are shown to clients that ask for those.
+    pub further: Option<Arc<dyn FurtherNames>>,
 }
 
 /// The TLS configurations of one listener, chosen by what the client offers.
@@ -120,10 +125,14 @@ impl Settings {
 fn base_config(identity: &ServerIdentity, client_certificate: bool) -> Result<ServerConfig, Error> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
+    let own = CertifiedKey::from_der(identity.chain.clone(), identity.key.clone_key(), &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_client_cert_verifier(Arc::new(Possession::new(algorithms, client_certificate)))
-        .with_single_cert(identity.chain.clone(), identity.key.clone_key())?;
+        .with_cert_resolver(Arc::new(shown::Shown {
+            own: Arc::new(own),
+            further: identity.further.clone(),
+        }));
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)

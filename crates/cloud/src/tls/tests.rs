@@ -137,6 +137,7 @@ fn server() -> ServerIdentity {
     ServerIdentity {
         chain: vec![certificate.der().clone()],
         key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        further: None,
     }
 }
 

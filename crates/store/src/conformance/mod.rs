@@ -69,6 +69,7 @@ macro_rules! records_conformance {
             groups_are_nested_and_hold_things,
             policies_of_groups_count_for_the_things_in_them,
             whole_records_are_kept_by_kind_and_name,
+            records_of_one_kind_are_found_in_every_tenant,
             things_are_found_by_type_and_billing_group,
             two_tenants_are_changed_together_or_not_at_all,
             changes_are_in_the_audit_log,

@@ -90,6 +90,27 @@ pub fn whole_records_are_kept_by_kind_and_name(place: &impl Place) {
     );
 }
 
+/// Records of one kind are found in every tenant at once.
+pub fn records_of_one_kind_are_found_in_every_tenant(place: &impl Place) {
+    let (records, ours, theirs) = (place.open(), Tenant::default(), other_tenant());
+    let found = || {
+        let found = wait(records.every_resource::<BillingGroup>()).unwrap();
+        found
+            .into_iter()
+            .map(|(tenant, found)| (tenant, found.record.name))
+            .collect::<Vec<_>>()
+    };
+    assert!(found().is_empty());
+    keep(
+        &records,
+        batch([billing_group("a").kept(), thing_type("a").kept()]),
+    );
+    let mut other = Batch::new(&theirs);
+    other.insert(billing_group("b").kept());
+    keep(&records, other);
+    assert_eq!(found(), [(ours, "a".to_owned()), (theirs, "b".to_owned())]);
+}
+
 /// Things of a type and things in a billing group are listed and counted.
 pub fn things_are_found_by_type_and_billing_group(place: &impl Place) {
     let (records, tenant) = (place.open(), Tenant::default());

@@ -7,11 +7,11 @@ use fleet::names::{GroupName, PolicyName};
 use fleet::page::{Marker, PageRequest};
 use fleet::record::{
     CaCertificate, DeviceCertificate, PolicyTarget, PrincipalType, ProvisioningTemplate, Thing, ThingGroup,
-    ThingPrincipal,
+    ThingPrincipal, Versioned,
 };
 use fleet::resource::Resource;
 use fleet::thing::Filter;
-use identity::{CertificateId, ThingName, UnixMillis};
+use identity::{CertificateId, Tenant, ThingName, UnixMillis};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
@@ -205,6 +205,19 @@ pub(super) fn resources<T: Resource>(
         let (place, resource) = read::resource_row::<T>(row)?;
         let shown = Some(resource.record).filter(|resource| resource.name().starts_with(prefix));
         Ok((place, shown))
+    })
+}
+
+/// Records that are kept whole, of one kind, of every tenant.
+pub(super) fn every_resource<T: Resource>(connection: &Connection) -> Read<Vec<(Tenant, Versioned<T>)>> {
+    let sql = "SELECT r.id, r.body, r.version, t.account, t.region FROM tenant t
+         JOIN resource r ON r.tenant = t.id AND r.kind = ?1 ORDER BY r.id";
+    read::all(connection, sql, [T::KIND.name()], |row| {
+        let tenant = Tenant {
+            account: word("tenant.account", read::text(row, 3)?, |text| text.parse().ok())?,
+            region: word("tenant.region", read::text(row, 4)?, |text| text.parse().ok())?,
+        };
+        read::resource_row(row).map(|(_, resource)| (tenant, resource))
     })
 }
 

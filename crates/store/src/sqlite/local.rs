@@ -401,6 +401,10 @@ impl Records for LocalRecords {
         })
     }
 
+    async fn every_resource<T: Resource>(&self) -> Looked<Vec<(Tenant, Versioned<T>)>> {
+        self.readers.look(lists::every_resource)
+    }
+
     async fn list_audit(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<AuditLine>> {
         self.list(tenant, |connection, tenant| {
             lists::audit(connection, tenant, page)

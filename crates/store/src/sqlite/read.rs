@@ -111,7 +111,7 @@ pub(super) fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> R
     row.get(at).map_err(Error::database("read a column"))
 }
 
-fn text<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a str> {
+pub(super) fn text<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a str> {
     row.get_ref(at)
         .map_err(Error::database("read a column"))?
         .as_str()
