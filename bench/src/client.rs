@@ -56,7 +56,8 @@ pub(crate) fn connect_all(
     })
 }
 
-fn connect(server: SocketAddr, root: &CertificateDer<'static>, device: &Device) -> Outcome<End> {
+/// Connects one device once, says goodbye if it was taken.
+pub(crate) fn connect(server: SocketAddr, root: &CertificateDer<'static>, device: &Device) -> Outcome<End> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone())?;
     let builder = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
@@ -105,7 +106,7 @@ fn connect_packet(client_id: &str) -> Vec<u8> {
 
 /// Sends the same certificate whoever asks.
 #[derive(Debug)]
-struct Always(Arc<CertifiedKey>);
+pub(crate) struct Always(pub(crate) Arc<CertifiedKey>);
 
 impl ResolvesClientCert for Always {
     fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {

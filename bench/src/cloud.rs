@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,16 +16,39 @@ use crate::devices::Signer;
 /// When a server that does not listen is given up.
 const START_SECONDS_MAX: u64 = 30;
 
-/// What each first connection makes: a thing, an ACTIVE certificate, a policy of its own.
-fn template() -> String {
-    let policy = json!({
+/// What the device of a first connection may do: connect under its own name.
+pub(crate) fn connect_only() -> Value {
+    json!({
         "Version": "2012-10-17",
         "Statement": [{
             "Effect": "Allow",
             "Action": "iot:Connect",
             "Resource": "arn:aws:iot:us-east-1:123456789012:client/${iot:Connection.Thing.ThingName}"
         }]
-    });
+    })
+}
+
+/// What the device of a fleet may do: connect under its own name, hear what is for it or for all, and tell anybody something.
+pub(crate) fn member_of_a_fleet() -> Value {
+    let arn = |what: &str| format!("arn:aws:iot:us-east-1:123456789012:{what}");
+    let allow = |action: &str, resources: &[&str]| {
+        let resources: Vec<_> = resources.iter().map(|resource| arn(resource)).collect();
+        json!({ "Effect": "Allow", "Action": action, "Resource": resources })
+    };
+    let own = "${iot:Connection.Thing.ThingName}";
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            allow("iot:Connect", &[&format!("client/{own}")]),
+            allow("iot:Publish", &["topic/to/*", "topic/all/*"]),
+            allow("iot:Subscribe", &[&format!("topicfilter/to/{own}/*"), "topicfilter/all/*"]),
+            allow("iot:Receive", &[&format!("topic/to/{own}/*"), "topic/all/*"]),
+        ]
+    })
+}
+
+/// What each first connection makes: a thing, an ACTIVE certificate, this policy.
+fn template(policy: &Value) -> String {
     json!({
         "Parameters": {
             "AWS::IoT::Certificate::CommonName": { "Type": "String" },
@@ -75,6 +98,28 @@ impl Server {
             address: line.trim().parse()?,
         })
     }
+
+    /// A program that was told to listen at an address; what it says goes into a file.
+    pub(crate) fn listening(mut command: Command, address: SocketAddr, log: &Path) -> Outcome<Self> {
+        let log = fs::File::create(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut server = Self { child, address };
+        let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                return Err(format!("{command:?} ended with {status}").into());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{command:?} does not listen").into());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
 }
 
 impl Drop for Server {
@@ -91,38 +136,25 @@ pub(crate) struct Cloud {
     /// The folder of the server's own certificate and key.
     pub(crate) identity: PathBuf,
     pub(crate) server_root: PathBuf,
+    /// The root above the signer.
+    pub(crate) factory_root: PathBuf,
+    binary: PathBuf,
+    data: PathBuf,
 }
 
 impl Cloud {
-    /// Starts both in a folder that exists.
-    pub(crate) fn start(binary: &Path, folder: &Path) -> Outcome<Self> {
+    /// Starts both in a folder that exists; devices get this policy.
+    pub(crate) fn start(binary: &Path, folder: &Path, policy: &Value) -> Outcome<Self> {
         let (data, factory) = (folder.join("cloud"), folder.join("factory"));
-        let mut serve = Command::new(binary);
-        serve.arg("serve").arg("--data-dir").arg(&data).args([
-            "--listen-mqtt",
-            "127.0.0.1:0",
-            "--listen-api",
-            "127.0.0.1:0",
-        ]);
-        let child = serve
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut server = Server {
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        };
-        let ready = ready(&data.join("ready.json"))?;
+        let (server, ready) = serve(binary, &data)?;
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
-        server.address = text("mqtt").parse()?;
         well(
             Command::new(binary)
                 .args(["factory", "init", "--customer", "bench", "--dir"])
                 .arg(&factory),
         )?;
         let template_file = folder.join("template.json");
-        fs::write(&template_file, template())?;
+        fs::write(&template_file, template(policy))?;
         let mut register = Command::new(binary);
         register
             .args(["factory", "register-ca", "--dir"])
@@ -147,8 +179,45 @@ impl Cloud {
             signer,
             identity,
             server_root,
+            factory_root: factory.join("root.pem"),
+            binary: binary.to_owned(),
+            data,
         })
     }
+
+    /// A fresh process that knows what the one before has kept.
+    pub(crate) fn restart(&mut self) -> Outcome<()> {
+        self.server.child.kill()?;
+        self.server.child.wait()?;
+        (self.server, _) = serve(&self.binary, &self.data)?;
+        Ok(())
+    }
+}
+
+/// Starts the server as a user would, and waits until it listens.
+fn serve(binary: &Path, data: &Path) -> Outcome<(Server, Value)> {
+    let ready_file = data.join("ready.json");
+    // One that was killed has left its own.
+    let _ = fs::remove_file(&ready_file);
+    let mut serve = Command::new(binary);
+    serve.arg("serve").arg("--data-dir").arg(data).args([
+        "--listen-mqtt",
+        "127.0.0.1:0",
+        "--listen-api",
+        "127.0.0.1:0",
+    ]);
+    let child = serve
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut server = Server {
+        child,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+    };
+    let ready = ready(&ready_file)?;
+    server.address = ready["mqtt"].as_str().unwrap_or_default().parse()?;
+    Ok((server, ready))
 }
 
 fn ready(file: &Path) -> Outcome<Value> {

@@ -1,7 +1,7 @@
 //! The comparison: the same client, the same certificates, one server after the other.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::client::{End, connect_all};
-use crate::cloud::{Cloud, Server};
+use crate::cloud::{Cloud, Server, connect_only};
 use crate::cpu;
 use crate::devices::Device;
 
@@ -22,13 +22,9 @@ const WARM_UP: usize = 300;
 /// Prints what each server used per connection.
 pub(crate) fn run(binary: &Path) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
-    let cloud = Cloud::start(binary, folder.path())?;
+    let cloud = Cloud::start(binary, folder.path(), &connect_only())?;
     let root = CertificateDer::from_pem_file(&cloud.server_root)?;
-    let bare = folder.path().join("bare");
-    fs::create_dir(&bare)?;
-    fs::copy(cloud.identity.join("server.pem"), bare.join("server.pem"))?;
-    fs::copy(cloud.identity.join("server.key"), bare.join("server.key"))?;
-    fs::write(bare.join("clients.pem"), cloud.signer.certificate().pem())?;
+    let bare = files_for_others(&cloud, folder.path())?;
     let (warm_up, devices) = (
         cloud.signer.devices("warm", WARM_UP)?,
         cloud.signer.devices("bm", DEVICES)?,
@@ -58,8 +54,22 @@ pub(crate) fn run(binary: &Path) -> Outcome<()> {
     Ok(())
 }
 
+/// A folder with the server's own certificate and key and the CA of its devices, for servers that are compared with it.
+pub(crate) fn files_for_others(cloud: &Cloud, folder: &Path) -> Outcome<PathBuf> {
+    let bare = folder.join("bare");
+    fs::create_dir(&bare)?;
+    fs::copy(cloud.identity.join("server.pem"), bare.join("server.pem"))?;
+    fs::copy(cloud.identity.join("server.key"), bare.join("server.key"))?;
+    let signer = cloud.signer.certificate().pem();
+    fs::write(bare.join("clients.pem"), &signer)?;
+    // OpenSSL trusts nobody but a root.
+    let root = fs::read_to_string(&cloud.factory_root)?;
+    fs::write(bare.join("clients-and-root.pem"), signer + &root)?;
+    Ok(bare)
+}
+
 /// CPU time of a server per connection.
-fn microseconds(
+pub(crate) fn microseconds(
     server: &Server,
     root: &CertificateDer<'static>,
     devices: &[Device],

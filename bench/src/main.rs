@@ -1,9 +1,9 @@
-//! Side-by-side load: what a first connection costs the cloud, against a bare TLS server with the same certificates; and what
-//! a simulated chip costs, against bare signatures.
+//! Side-by-side load: what a first connection costs the cloud, against a bare TLS server with the same certificates; what
+//! connections and messages cost, against other brokers; and what a simulated chip costs, against bare signatures.
 //!
 //! It stands outside the product and measures the real binary: each server is a process of its own, the same client drives
-//! them one after the other, and what counts is the CPU time that the kernel charged to each server. `cargo xtask bench
-//! story` builds and runs it. It must never judge: it prints numbers, and targets stand in xtask.
+//! them one after the other, and what counts is the CPU time that the kernel charged to each server. `cargo xtask bench`
+//! builds and runs it. It must never judge: it prints numbers, and targets stand in xtask.
 #![deny(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -18,6 +18,9 @@ mod cloud;
 mod cpu;
 mod devices;
 mod first_connection;
+mod load;
+mod memory;
+mod mqtt;
 mod pkcs11;
 
 use std::error::Error;
@@ -25,10 +28,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Everything that can go wrong ends the bench; there is nobody to handle it.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type Outcome<T> = Result<T, Fault>;
+
+/// What went wrong, in words.
+type Fault = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
 bench first-connection BIRTHMARK     compare; prints one JSON object
+bench mqtt BIRTHMARK [PEER=PROGRAM..] [connections=N] [minutes=M] [seconds=S] [only=NAME]
+                                     compare brokers; prints one JSON object
+bench load HOST:PORT ROOT.pem CA.pem CA.key.pem [pid=N] [connections=N] [seconds=S] [acl=none]
+                                     load any broker that knows this CA; prints one JSON object
 bench chip                           the simulated chip: speed and room; prints one JSON object
 bench tray CHIPS                     a file full of provisioned chips; prints one JSON object
 bench pkcs11 MODULE [KRYOPTIC]       PKCS #11 modules side by side; prints one JSON object
@@ -41,6 +51,10 @@ fn main() -> ExitCode {
         ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
         ["chip"] => chip::run(),
         ["tray", chips] => chips.parse().map_err(Into::into).and_then(chip::fill),
+        ["mqtt", binary, rest @ ..] => mqtt::run(Path::new(binary), rest),
+        ["load", address, root, authority, key, rest @ ..] => {
+            mqtt::load_any(address, [root, authority, key].map(Path::new), rest)
+        }
         ["pkcs11", module] => pkcs11::run(Path::new(module), None),
         ["pkcs11", module, kryoptic] => pkcs11::run(Path::new(module), Some(Path::new(kryoptic))),
         ["pkcs11-part", what, modules @ ..] => pkcs11::part(what, modules),

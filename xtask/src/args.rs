@@ -1,5 +1,6 @@
 //! What was typed after `cargo xtask`, checked before anything is started.
 
+use crate::bench::mqtt::Choice;
 use crate::failure::{Failure, Outcome};
 use crate::requests;
 
@@ -15,7 +16,8 @@ cargo xtask COMMAND
   kills [--count N] [--seed N]       kill whoever changes a token, 500 times for each kind of change
   valgrind                           run programs that use the PKCS #11 module under valgrind
   docs                               write the generated reference pages again
-  bench NAME [--json]                measure side by side and print a table; NAME: chip, pkcs11, story, tray
+  bench NAME [--json]                measure side by side and print a table; NAME: chip, mqtt, pkcs11, story, tray
+                                     mqtt: --connections N [--minutes M] with so many at once; --peers builds other brokers
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
   firmware                           build the board images and tell how big the chip driver is
   requests [--count N] [--seed N]    send a server random requests that know AWS's model: no 500, no panic, flat memory
@@ -28,17 +30,35 @@ Exit code: 0 all is well, 1 a check failed, 2 the command could not be carried o
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Help,
-    Test { require_tools: bool, seed: Option<u64> },
+    Test {
+        require_tools: bool,
+        seed: Option<u64>,
+    },
     Tidy,
     Callers,
-    Kills { count: u64, seed: Option<u64> },
+    Kills {
+        count: u64,
+        seed: Option<u64>,
+    },
     Valgrind,
     Docs,
-    Bench { name: String, json: bool },
-    Fuzz { name: Option<String>, seconds: u64 },
+    Bench {
+        name: String,
+        choice: Choice,
+        json: bool,
+    },
+    Fuzz {
+        name: Option<String>,
+        seconds: u64,
+    },
     Firmware,
-    Requests { count: u64, seed: u64 },
-    World { seed: Option<u64> },
+    Requests {
+        count: u64,
+        seed: u64,
+    },
+    World {
+        seed: Option<u64>,
+    },
 }
 
 /// Seconds that one fuzz target runs when nothing else is said.
@@ -69,9 +89,14 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
         "docs" => Command::Docs,
         "bench" => Command::Bench {
             json: words.flag("--json"),
+            choice: Choice {
+                connections: words.number("--connections")?.unwrap_or(0),
+                minutes: words.number("--minutes")?.unwrap_or(0),
+                peers: words.flag("--peers"),
+            },
             name: words
                 .next_plain()
-                .ok_or_else(|| Failure::new("bench: which one? known: chip, pkcs11, story, tray"))?,
+                .ok_or_else(|| Failure::new("bench: which one? known: chip, mqtt, pkcs11, story, tray"))?,
         },
         "fuzz" => Command::Fuzz {
             seconds: words.number("--seconds")?.unwrap_or(FUZZ_SECONDS),
@@ -180,7 +205,20 @@ mod tests {
             "bench story --json",
             Some(Command::Bench {
                 name: "story".to_owned(),
+                choice: Choice::default(),
                 json: true,
+            }),
+        );
+        check(
+            "bench mqtt --connections 18000 --minutes 10 --peers",
+            Some(Command::Bench {
+                name: "mqtt".to_owned(),
+                choice: Choice {
+                    connections: 18_000,
+                    minutes: 10,
+                    peers: true,
+                },
+                json: false,
             }),
         );
         check(

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: measures side by side in one run and prints a table with targets.
 
 mod chip;
+pub(crate) mod mqtt;
+mod peers;
 mod pkcs11;
 mod story;
 mod usage;
@@ -13,7 +15,7 @@ use crate::failure::{Failure, Outcome};
 
 /// One measured number.
 pub(crate) struct Row {
-    name: &'static str,
+    name: String,
     /// `None`: what it is compared with is not there, and `unit` says so.
     value: Option<f64>,
     unit: &'static str,
@@ -55,15 +57,16 @@ impl Target {
 }
 
 /// Runs one bench; exit code 1 when a target is missed.
-pub(crate) fn run(name: &str, json: bool) -> Outcome<ExitCode> {
+pub(crate) fn run(name: &str, choice: mqtt::Choice, json: bool) -> Outcome<ExitCode> {
     let rows = match name {
         "chip" => chip::measure()?,
+        "mqtt" => mqtt::measure(choice)?,
         "pkcs11" => pkcs11::measure()?,
         "story" => story::measure()?,
         "tray" => chip::measure_tray()?,
         other => {
             return Err(Failure::new(format!(
-                "no bench `{other}`; known: chip, pkcs11, story, tray"
+                "no bench `{other}`; known: chip, mqtt, pkcs11, story, tray"
             )));
         }
     };
@@ -107,7 +110,7 @@ mod tests {
     fn check(value: Option<f64>, target: Target, expected: Option<bool>) {
         assert_eq!(
             Row {
-                name: "x",
+                name: "x".to_owned(),
                 value,
                 unit: "s",
                 target

@@ -58,7 +58,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Callers => callers::run(),
         Command::Kills { count, seed } => token::kills(count, seed),
         Command::Valgrind => token::valgrind(),
-        Command::Bench { name, json } => bench::run(&name, json),
+        Command::Bench { name, choice, json } => bench::run(&name, choice, json),
         Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),
         Command::Firmware => firmware(),
         Command::Requests { count, seed } => requests::run(count, seed),

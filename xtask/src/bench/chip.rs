@@ -14,8 +14,8 @@ const TRAY: &str = "1000000";
 /// `cargo xtask bench tray`: a full tray, all of it provisioned, in one file beside the program.
 pub(super) fn measure_tray() -> Outcome<Vec<Row>> {
     let answer = answer(&["tray", TRAY])?;
-    let row = |name, key: &str, unit, target| Row {
-        name,
+    let row = |name: &str, key: &str, unit, target| Row {
+        name: name.to_owned(),
         value: answer[key].as_f64(),
         unit,
         target,
@@ -60,8 +60,8 @@ fn answer(words: &[&str]) -> Outcome<Value> {
 /// Measures every row of the chip.
 pub(super) fn measure() -> Outcome<Vec<Row>> {
     let answer = answer(&["chip"])?;
-    let row = |name, key: &str, unit, target| Row {
-        name,
+    let row = |name: &str, key: &str, unit, target| Row {
+        name: name.to_owned(),
         value: answer[key].as_f64(),
         unit,
         target,

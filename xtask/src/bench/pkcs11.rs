@@ -76,13 +76,13 @@ fn library(folder: &Path) -> Option<PathBuf> {
 
 fn rows(answer: &Value) -> Vec<Row> {
     let value = |key: &str| answer[key].as_f64();
-    let row = |name, key: &str, unit, target| Row {
-        name,
+    let row = |name: &str, key: &str, unit, target| Row {
+        name: name.to_owned(),
         value: value(key),
         unit,
         target,
     };
-    let peer = |name, key: &str, unit| {
+    let peer = |name: &str, key: &str, unit| {
         let absent = if key.starts_with("softhsm") {
             "apt-get install softhsm2"
         } else {
@@ -92,7 +92,7 @@ fn rows(answer: &Value) -> Vec<Row> {
         row(name, key, unit, Target::None)
     };
     let times = Row {
-        name: "durable key pairs against SoftHSM 2",
+        name: "durable key pairs against SoftHSM 2".to_owned(),
         value: value("birthmark_pairs")
             .zip(value("softhsm_pairs"))
             .map(|(ours, theirs)| ours / theirs),

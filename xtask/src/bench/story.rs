@@ -14,10 +14,18 @@ const DEVICES: u32 = 10_000;
 
 /// What a known certificate costs the bare acceptor, against one whose chain it verifies. Outside of this something else than
 /// the servers was measured.
-const VALID_RATIO: std::ops::RangeInclusive<f64> = 0.6..=0.85;
+pub(super) const VALID_RATIO: std::ops::RangeInclusive<f64> = 0.6..=0.85;
 
 /// Measures every row of the story.
 pub(super) fn measure() -> Outcome<Vec<Row>> {
+    build_release()?;
+    let mut rows = first_connections()?;
+    rows.extend(whole_story()?);
+    Ok(rows)
+}
+
+/// Builds what is measured and what measures it.
+pub(super) fn build_release() -> Outcome<()> {
     let build = Run::cargo().args([
         "build",
         "--release",
@@ -26,12 +34,10 @@ pub(super) fn measure() -> Outcome<Vec<Row>> {
         "--package",
         "bench",
     ]);
-    if build.shown()? != Ending::Passed {
-        return Err(Failure::new("the release build failed"));
+    match build.shown()? {
+        Ending::Passed => Ok(()),
+        _ => Err(Failure::new("the release build failed")),
     }
-    let mut rows = first_connections()?;
-    rows.extend(whole_story()?);
-    Ok(rows)
 }
 
 /// Server CPU per first connection against a bare acceptor, from the program in `bench/`.
@@ -47,8 +53,8 @@ fn first_connections() -> Outcome<Vec<Row>> {
             "the run is invalid: the bare acceptor's known : unknown is outside {VALID_RATIO:?}; is the machine busy? {answer}"
         )));
     }
-    let row = |name, key, unit, target| Row {
-        name,
+    let row = |name: &str, key, unit, target| Row {
+        name: name.to_owned(),
         value: value(key),
         unit,
         target,
@@ -84,8 +90,8 @@ fn whole_story() -> Outcome<Vec<Row>> {
     let per_core = usage.cpu_seconds_between("1. ", "2. ").map(|cpu| devices / cpu);
     let per_second = story["seconds"]["line"].as_f64().map(|seconds| devices / seconds);
     let megabytes = usage.rss_bytes_max as f64 / 1e6;
-    let row = |name, value, unit, target| Row {
-        name,
+    let row = |name: &str, value, unit, target| Row {
+        name: name.to_owned(),
         value,
         unit,
         target,
@@ -124,6 +130,6 @@ fn whole_story() -> Outcome<Vec<Row>> {
     ])
 }
 
-fn release(program: &str) -> std::path::PathBuf {
+pub(super) fn release(program: &str) -> std::path::PathBuf {
     process::target().join("release").join(program)
 }
