@@ -16,6 +16,18 @@ pub const SERVER_NAME_BYTES_MAX: usize = 253;
 
 /// Certificates in one file of a server certificate.
 pub const SERVER_CHAIN_CERTIFICATES_MAX: usize = 8;
+/// Bytes that one look at a socket reads, into a buffer that all connections of a thread share.
+pub const READ_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a TLS record with its header (RFC 5246 6.2.3; TLS 1.3 allows less).
+pub const RECORD_BYTES_MAX: usize = (16 + 2) * 1024 + 5;
+/// Bytes of content in a record that is sent (RFC 8446 5.1).
+pub const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an incomplete handshake message that are kept, record headers included; the message itself may have 64 kB less one.
+pub const HANDSHAKE_UNUSED_BYTES_MAX: usize = 96 * 1024;
+/// Encrypted bytes that wait for one socket before nothing more is encrypted for it.
+pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// The largest buffer for encrypted bytes that a thread keeps for its next connection that sends.
+pub const SPARE_BYTES_MAX: usize = 128 * 1024;
 
 /// TLS handshakes in flight on the front door; beyond it the listener stops accepting and the kernel's backlog waits.
 pub const HANDSHAKES_MAX: usize = 256;

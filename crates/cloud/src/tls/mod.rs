@@ -3,8 +3,10 @@
 //! It stands between the sockets and the front door. Two listeners use it: MQTT demands a client certificate, the API
 //! takes one. It must never decide who a client is; that is looked up after the handshake.
 
+mod engine;
 mod failure;
 mod hello;
+mod outgoing;
 mod possession;
 mod shown;
 mod stream;

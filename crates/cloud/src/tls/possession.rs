@@ -18,13 +18,13 @@ use rustls::{
 };
 
 thread_local! {
-    static SEEN: RefCell<Option<Certificate>> = const { RefCell::new(None) };
+    static SEEN: RefCell<Option<Box<Certificate>>> = const { RefCell::new(None) };
 }
 
 /// Runs one step of a handshake and keeps in `seen` the certificate that the client showed during it.
 ///
 /// `seen` is also what the verifier compares with when the signature arrives in a later step.
-pub(super) fn watch<T>(seen: &mut Option<Certificate>, step: impl FnOnce() -> T) -> T {
+pub(super) fn watch<T>(seen: &mut Option<Box<Certificate>>, step: impl FnOnce() -> T) -> T {
     SEEN.with(|slot| slot.replace(seen.take()));
     let outcome = step();
     *seen = SEEN.with(RefCell::take);
@@ -66,7 +66,7 @@ impl ClientCertVerifier for Possession {
     ) -> Result<ClientCertVerified, Error> {
         let certificate = Certificate::parse(end_entity)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        SEEN.with(|slot| slot.replace(Some(certificate)));
+        SEEN.with(|slot| slot.replace(Some(Box::new(certificate))));
         Ok(ClientCertVerified::assertion())
     }
 

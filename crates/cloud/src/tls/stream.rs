@@ -4,31 +4,35 @@
 //! The front door makes it, drives its handshake, and may carry it to another runtime ([`Stream::detach`]).
 //! It must never read ahead without bound, and never hide the end of a stream that was cut without a close notification.
 
+use core::cell::Cell;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::sync::Arc;
 
 use identity::certificate::Certificate;
-use rustls::{Error, ServerConfig, ServerConnection};
+use rustls::{CommonState, Error, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::possession;
+use super::engine::Engine;
+use crate::limits::{READ_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CONTENT_BYTES_MAX};
+
+thread_local! {
+    /// What all connections of this thread read into.
+    static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A server side TLS connection; before [`Stream::handshake`] has ended well it carries no application bytes.
-#[derive(Debug)]
 pub struct Stream {
     socket: TcpStream,
-    tls: ServerConnection,
-    seen: Option<Certificate>,
+    engine: Engine,
 }
 
 /// A stream on its way from one runtime to another.
-#[derive(Debug)]
 pub struct Detached {
     socket: std::net::TcpStream,
-    tls: ServerConnection,
+    engine: Engine,
 }
 
 /// Why a handshake did not complete.
@@ -48,8 +52,7 @@ impl Stream {
     pub fn new(socket: TcpStream, config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
             socket,
-            tls: ServerConnection::new(config)?,
-            seen: None,
+            engine: Engine::new(config, RECORD_CONTENT_BYTES_MAX)?,
         })
     }
 
@@ -58,52 +61,48 @@ impl Stream {
     /// # Errors
     /// The peer left, or was refused.
     pub async fn handshake(&mut self, hello: &[u8]) -> Result<(), HandshakeError> {
-        let mut fed = hello;
-        while !fed.is_empty() {
-            self.tls.read_tls(&mut fed).map_err(HandshakeError::Socket)?;
-            self.step().map_err(HandshakeError::Tls)?;
-        }
+        self.hear(hello).map_err(HandshakeError::Tls)?;
         core::future::poll_fn(|context| self.poll_handshake(context)).await
+    }
+
+    fn hear(&mut self, hello: &[u8]) -> Result<(), Error> {
+        let mut shared = SHARED.take();
+        lay_out(&mut shared, hello);
+        let bytes = shared.get_mut(..hello.len()).unwrap_or_default();
+        let outcome = self.engine.receive_for_later(bytes);
+        SHARED.set(shared);
+        outcome
     }
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         loop {
-            if self.tls.wants_write() {
-                ready!(self.poll_push(context)).map_err(HandshakeError::Socket)?;
-            }
-            if !self.tls.is_handshaking() {
+            ready!(self.poll_push(context)).map_err(HandshakeError::Socket)?;
+            if !self.connection().is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            if ready!(self.poll_pull(context)).map_err(HandshakeError::Socket)? == 0 {
-                return Poll::Ready(Err(HandshakeError::Socket(io::ErrorKind::UnexpectedEof.into())));
+            match ready!(self.poll_pull(context, RECORD_BYTES_MAX, None)) {
+                Ok(Pulled::Bytes) => {}
+                Ok(Pulled::End) => {
+                    return Poll::Ready(Err(HandshakeError::Socket(io::ErrorKind::UnexpectedEof.into())));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            self.step().map_err(HandshakeError::Tls)?;
-        }
-    }
-
-    /// Lets the TLS library work on what has been read. After an error its alert waits to be sent, so that the reason can be
-    /// recorded before the client hears of it.
-    fn step(&mut self) -> Result<rustls::IoState, Error> {
-        let Self { tls, seen, .. } = self;
-        match tls.is_handshaking() {
-            true => possession::watch(seen, || tls.process_new_packets()),
-            false => tls.process_new_packets(),
         }
     }
 
     /// The certificate that the client showed, proven or not; it is handed out once.
     pub fn take_seen(&mut self) -> Option<Certificate> {
-        self.seen.take()
+        self.engine.take_seen()
     }
 
     /// What was agreed on: version, cipher suite, protocol.
-    pub fn connection(&self) -> &ServerConnection {
-        &self.tls
+    pub fn connection(&self) -> &CommonState {
+        self.engine.common()
     }
 
     /// The application protocol that was agreed on.
     pub fn protocol(&self) -> Option<&[u8]> {
-        self.tls.alpn_protocol()
+        self.connection().alpn_protocol()
     }
 
     /// The socket underneath.
@@ -123,11 +122,11 @@ impl Stream {
     pub fn detach(self) -> io::Result<Detached> {
         Ok(Detached {
             socket: self.socket.into_std()?,
-            tls: self.tls,
+            engine: self.engine,
         })
     }
 
-    /// Moves decrypted bytes to the end of `buffer`, reading from the socket until it is empty or `bytes_max` are there.
+    /// Moves decrypted bytes to the end of `buffer`, at most `bytes_max` of them, reading from the socket if none are there.
     ///
     /// `Ready(Ok(0))` is the proper end of the stream. `Pending` is only returned if nothing was read.
     pub fn poll_fill(
@@ -137,33 +136,29 @@ impl Stream {
         bytes_max: usize,
     ) -> Poll<io::Result<usize>> {
         let before = buffer.len();
-        let outcome = self.fill(context, buffer, bytes_max);
-        let filled = buffer.len() - before;
-        // What was read counts first; an end or a failure is found again by the next call.
-        if filled > 0 {
-            Poll::Ready(Ok(filled))
-        } else {
-            outcome.map_ok(|()| 0)
+        if self
+            .engine
+            .take_plain(bytes_max, |plain| buffer.extend_from_slice(plain))
+            > 0
+        {
+            return Poll::Ready(Ok(buffer.len() - before));
         }
-    }
-
-    fn fill(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-        bytes_max: usize,
-    ) -> Poll<io::Result<()>> {
-        let full = buffer.len().saturating_add(bytes_max);
-        loop {
-            let room = full.saturating_sub(buffer.len());
-            match self.tls.reader().take(room as u64).read_to_end(buffer) {
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+        let full = before.saturating_add(bytes_max);
+        while buffer.len() == before {
+            if self.engine.has_ended() {
+                return Poll::Ready(Ok(0));
             }
-            ready!(self.poll_pull(context))?;
-            self.step().map_err(io::Error::other)?;
+            match ready!(self.poll_pull(context, bytes_max, Some(buffer))) {
+                Ok(Pulled::Bytes) => {}
+                Ok(Pulled::End) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                // What came before the failure counts first.
+                Err(_) if buffer.len() > before => break,
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
         }
+        self.engine.put_back(buffer.get(full..).unwrap_or_default());
+        buffer.truncate(full);
+        Poll::Ready(Ok(buffer.len() - before))
     }
 
     /// Encrypts as much of `plain` as the connection's own buffer takes, and says how much; nothing is sent before
@@ -172,12 +167,12 @@ impl Stream {
     /// # Errors
     /// The connection takes nothing more.
     pub fn encrypt(&mut self, plain: &[u8]) -> io::Result<usize> {
-        self.tls.writer().write(plain)
+        self.engine.encrypt(plain)
     }
 
     /// Whether encrypted bytes wait for the socket.
     pub fn has_unsent(&self) -> bool {
-        self.tls.wants_write()
+        !self.engine.outgoing.is_empty()
     }
 
     /// Sends what the socket takes now, without waiting; false if something is left.
@@ -185,15 +180,8 @@ impl Stream {
     /// # Errors
     /// The socket failed.
     pub fn push(&mut self) -> io::Result<bool> {
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut Unready(&self.socket)) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
+        let Self { socket, engine } = self;
+        engine.outgoing.write(|bytes| socket.try_write(bytes))
     }
 
     /// Sends everything that waits; `Pending` as long as the socket is full.
@@ -208,16 +196,92 @@ impl Stream {
 
     /// Tells the peer that nothing more comes.
     pub fn notify_close(&mut self) {
-        self.tls.send_close_notify();
+        self.engine.notify_close();
     }
 
-    /// Reads encrypted bytes once; 0 is the end of the socket's stream.
-    fn poll_pull(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { socket, tls, .. } = self;
-        match tls.read_tls(&mut Polled { socket, context }) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            outcome => Poll::Ready(outcome),
+    /// Reads encrypted bytes once, about as many as `bytes_max`, and decrypts them into `plain`, or for later.
+    fn poll_pull(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+        plain: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Pulled, HandshakeError>> {
+        let mut shared = SHARED.take();
+        let outcome = self.pull(context, &mut shared, bytes_max, plain);
+        SHARED.set(shared);
+        outcome
+    }
+
+    fn pull(
+        &mut self,
+        context: &mut Context<'_>,
+        shared: &mut Vec<u8>,
+        bytes_max: usize,
+        plain: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Pulled, HandshakeError>> {
+        let Self { socket, engine } = self;
+        let unused = engine.unused().len();
+        lay_out(shared, engine.unused());
+        let room = shared.get_mut(unused..).unwrap_or_default();
+        let room = room.split_at_mut(bytes_max.clamp(1, READ_BYTES_MAX)).0;
+        let mut buffer = ReadBuf::new(room);
+        ready!(Pin::new(socket).poll_read(context, &mut buffer)).map_err(HandshakeError::Socket)?;
+        let count = buffer.filled().len();
+        if count == 0 {
+            return Poll::Ready(Ok(Pulled::End));
         }
+        let incoming = shared.get_mut(..unused + count).unwrap_or_default();
+        let outcome = match plain {
+            Some(plain) => engine.receive(incoming, plain),
+            None => engine.receive_for_later(incoming),
+        };
+        Poll::Ready(outcome.map(|()| Pulled::Bytes).map_err(HandshakeError::Tls))
+    }
+}
+
+/// What one look at the socket brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pulled {
+    /// Bytes, whether or not they complete a record.
+    Bytes,
+    /// The end of the socket's stream.
+    End,
+}
+
+/// Puts `front` at the front of the shared buffer, and leaves room to read behind it.
+fn lay_out(shared: &mut Vec<u8>, front: &[u8]) {
+    let length = front.len() + READ_BYTES_MAX;
+    if shared.len() < length {
+        shared.resize(length, 0);
+    }
+    shared
+        .get_mut(..front.len())
+        .unwrap_or_default()
+        .copy_from_slice(front);
+}
+
+impl From<HandshakeError> for io::Error {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Socket(error) => error,
+            HandshakeError::Tls(error) => Self::other(error),
+        }
+    }
+}
+
+impl core::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stream")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl core::fmt::Debug for Detached {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Detached")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -229,42 +293,8 @@ impl Detached {
     pub fn attach(self) -> io::Result<Stream> {
         Ok(Stream {
             socket: TcpStream::from_std(self.socket)?,
-            tls: self.tls,
-            seen: None,
+            engine: self.engine,
         })
-    }
-}
-
-/// Reads a socket as a task does: what is not there yet wakes the task.
-struct Polled<'a, 'b, 'c> {
-    socket: &'a mut TcpStream,
-    context: &'b mut Context<'c>,
-}
-
-impl io::Read for Polled<'_, '_, '_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(bytes);
-        match Pin::new(&mut *self.socket).poll_read(self.context, &mut buffer) {
-            Poll::Ready(outcome) => outcome.map(|()| buffer.filled().len()),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-/// Writes to a socket without asking to be woken.
-struct Unready<'a>(&'a TcpStream);
-
-impl io::Write for Unready<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -274,17 +304,17 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         loop {
-            match self.tls.reader().read(buffer.initialize_unfilled()) {
-                Ok(count) => {
-                    buffer.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            let room = buffer.remaining();
+            if self.engine.take_plain(room, |plain| buffer.put_slice(plain)) > 0 || self.engine.has_ended() {
+                return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_pull(context))?;
-            self.step().map_err(io::Error::other)?;
+            if ready!(self.poll_pull(context, READ_BYTES_MAX, None))? == Pulled::End {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
         }
     }
 }
@@ -296,7 +326,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_push(context))?;
-        let count = self.tls.writer().write(bytes)?;
+        let count = self.engine.encrypt(bytes)?;
         let _ = self.poll_push(context)?;
         Poll::Ready(Ok(count))
     }

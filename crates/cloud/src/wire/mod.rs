@@ -33,20 +33,12 @@ pub(crate) struct DetachedWire {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is the large one"
-)]
 enum Carrier {
     Tls(Stream),
     Plain(Plain),
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is the large one"
-)]
 enum DetachedCarrier {
     Tls(Detached),
     Plain(DetachedPlain),
