@@ -86,6 +86,9 @@ pub(crate) struct Serve {
     /// AWS IoT Core API over HTTPS [default: 127.0.0.1:8443]; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_api: Option<SocketAddr>,
+    /// Metrics for Prometheus over plain HTTP, on a loopback address [default: nowhere]; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_metrics: Option<SocketAddr>,
     /// A host name that devices and tools use for this server (repeatable; localhost is always one)
     #[arg(long = "hostname", value_name = "NAME")]
     pub(crate) hostnames: Vec<String>,

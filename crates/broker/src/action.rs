@@ -373,6 +373,26 @@ impl CloseReason {
         }
     }
 
+    /// In one word, as logs and metrics name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnectRefused => "refused",
+            Self::ClientInitiated => "goodbye",
+            Self::ClientInitiatedWithWill => "goodbye_with_will",
+            Self::ClientError => "client_error",
+            Self::Malformed(_) => "malformed",
+            Self::NotAuthorized => "not_authorized",
+            Self::TrustWithdrawn => "trust_withdrawn",
+            Self::DuplicateClientId => "taken_over",
+            Self::KeepAliveTimeout => "keep_alive",
+            Self::ConnectionLost => "lost",
+            Self::TooSlow => "slow",
+            Self::ServerShutdown => "shutdown",
+            Self::ServerFault => "fault",
+        }
+    }
+
     /// The client said goodbye.
     #[must_use]
     pub const fn is_client_initiated(self) -> bool {

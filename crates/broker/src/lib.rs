@@ -21,6 +21,7 @@ pub mod limits;
 pub use mqtt;
 
 mod action;
+mod counters;
 mod event;
 mod index;
 mod message;
@@ -37,10 +38,11 @@ mod terms;
 mod topics;
 
 pub use action::{Action, Actions, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
+pub use counters::{Counters, Dropped, Holdings, Traffic};
 pub use event::{Attach, ConnectionId, Departure, Event, SessionId, ThingChange, Trust};
 pub use limits::Limits;
 pub use message::{Message, Parts, Stamp};
-pub use node::{Checkpoint, Config, Counters, Node, Restoring, RetainedMessage, Unfit, client_id};
+pub use node::{Checkpoint, Config, Node, Restoring, RetainedMessage, Unfit, client_id};
 pub use record::{Identifiers, KeptWill, NodeIndex, Record, SessionKey, Wanted};
 pub use refusal::{Attempt, Reason, Refusal};
 pub use switches::{SwitchLine, Switches};

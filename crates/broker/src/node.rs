@@ -23,6 +23,7 @@ use mqtt::v5::{self, Closing};
 use mqtt::{Matching, PacketType};
 
 use crate::action::{Action, Actions, CloseReason, Gate, Outgoing};
+use crate::counters::{Counters, Holdings};
 use crate::event::{ConnectionId, Departure, Event};
 use crate::index::Matched;
 use crate::limits::Limits;
@@ -84,25 +85,6 @@ impl Default for Config {
     }
 }
 
-/// What a node has done since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Clients attached.
-    pub attached: u64,
-    /// Sessions taken up again.
-    pub resumed: u64,
-    /// Messages taken from clients.
-    pub published: u64,
-    /// Messages sent to clients.
-    pub delivered: u64,
-    /// QoS 1 and 2 messages dropped: because their client reads too slowly or is away too long, or takes none that long.
-    pub dropped: u64,
-    /// Deliveries that a policy did not allow.
-    pub not_received: u64,
-    /// All other refusals, told or not.
-    pub refused: u64,
-}
-
 /// One node of the data plane.
 ///
 /// The hash tables are never walked through: the order of actions depends on nothing but the events.
@@ -118,10 +100,12 @@ pub struct Node {
     /// Sessions that outlive their connection, in order.
     kept: BTreeSet<SessionKey>,
     kept_subscriptions: usize,
+    subscriptions: usize,
     deadlines: BTreeSet<(UnixMillis, SessionKey)>,
     journal: Journal,
     /// The last QoS 2 message that came from each other node.
     seen: BTreeMap<NodeIndex, u64>,
+    queued_messages: usize,
     queued_bytes: usize,
     counters: Counters,
     /// Receivers of the message at hand; kept to be filled again.
@@ -202,6 +186,27 @@ impl Node {
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// How many messages wait or are on their way, all clients together.
+    #[must_use]
+    pub const fn queued_messages(&self) -> usize {
+        self.queued_messages
+    }
+
+    /// How many subscriptions there are, and how many messages are retained with how many bytes, all tenants together.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let mut holdings = Holdings {
+            subscriptions: self.subscriptions,
+            ..Holdings::default()
+        };
+        for tenant in &self.tenants {
+            let (messages, bytes) = tenant.retained.size();
+            holdings.retained_messages += messages;
+            holdings.retained_bytes += bytes;
+        }
+        holdings
     }
 
     /// All that it gave away so far, to be kept and to be forwarded.

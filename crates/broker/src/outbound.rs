@@ -60,10 +60,28 @@ pub(crate) struct Room {
 /// What became of a message when its turn came.
 #[derive(Debug)]
 pub(crate) enum Moved {
-    /// To be sent.
-    Send(Outgoing, QoS),
-    /// Nobody waits for it any more: its time is over, or the client takes no message that long.
-    Gone(Entry),
+    /// To be sent, with so many bytes of payload.
+    Send(Outgoing, QoS, usize),
+    /// Nobody waits for it any more.
+    Gone(Entry, Gone),
+}
+
+/// Why nobody waits for a message any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Its own time is over.
+    Expired,
+    /// It has waited for as long as anything may.
+    Age,
+    /// The client takes no packet that long.
+    TooLong,
+}
+
+/// What a queue has too much of already.
+#[derive(Debug)]
+pub(crate) enum Full {
+    Messages(Option<Reason>),
+    Bytes(Option<Reason>),
 }
 
 impl Entry {
@@ -112,6 +130,11 @@ impl Outbound {
         self.bytes
     }
 
+    /// How many messages there are, on their way or not.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.entries.len() - self.sent
     }
@@ -121,18 +144,25 @@ impl Outbound {
     }
 
     /// Whether one more message has room; if not, why, for the first of a series only.
-    pub(crate) fn check_room(&mut self, bytes: usize, limits: &Limits) -> Result<(), Option<Reason>> {
+    pub(crate) fn check_room(&mut self, bytes: usize, limits: &Limits) -> Result<(), Full> {
         let (messages, waiting) = (self.waiting(), self.bytes - self.sent_bytes);
-        let full = messages >= limits.queue_messages_max || waiting + bytes > limits.queue_bytes_max;
+        let full = match (
+            messages >= limits.queue_messages_max,
+            waiting + bytes > limits.queue_bytes_max,
+        ) {
+            (true, _) => Full::Messages,
+            (false, true) => Full::Bytes,
+            (false, false) => return Ok(()),
+        };
         // One message may always be on its way, however long.
-        if !full || self.entries.is_empty() {
+        if self.entries.is_empty() {
             return Ok(());
         }
         let first = !std::mem::replace(&mut self.overflowing, true);
-        Err(first.then_some(Reason::QueueFull {
+        Err(full(first.then_some(Reason::QueueFull {
             messages,
             bytes: waiting,
-        }))
+        })))
     }
 
     /// Puts a message at the end, and gives its number.
@@ -185,17 +215,18 @@ impl Outbound {
             if entry.number - first >= IDENTIFIERS {
                 break;
             }
-            if !entry.again && entry.is_over(limits, now)
-                || !entry.released && !room.takes(&entry.message, &entry.identifiers)
-            {
-                self.remove(self.sent)
-                    .into_iter()
-                    .for_each(|entry| moved(Moved::Gone(entry)));
+            if let Some(why) = entry.is_gone(room, limits, now) {
+                let gone = self.remove(self.sent).into_iter();
+                gone.for_each(|entry| moved(Moved::Gone(entry, why)));
                 continue;
             }
             self.sent += 1;
             self.sent_bytes += bytes;
-            moved(Moved::Send(entry.packet(), entry.qos));
+            moved(Moved::Send(
+                entry.packet(),
+                entry.qos,
+                entry.message.payload().len(),
+            ));
         }
         let waiting = self.bytes - self.sent_bytes;
         if self.waiting() <= limits.queue_messages_max / 2 && waiting <= limits.queue_bytes_max / 2 {
@@ -295,11 +326,24 @@ impl Outbound {
 
 impl Entry {
     /// Its own time, or the longest that anything waits, is over.
-    pub(crate) fn is_over(&self, limits: &Limits, now: UnixMillis) -> bool {
+    pub(crate) fn is_over(&self, limits: &Limits, now: UnixMillis) -> Option<Gone> {
         let age_max = i64::from(limits.queue_age_seconds_max) * 1_000;
+        if self.message.is_expired(now) {
+            return Some(Gone::Expired);
+        }
         // A retained message may be as old as it is.
         let too_old = !self.retain && now.since(self.message.stamp().at) > age_max;
-        self.message.is_expired(now) || too_old
+        too_old.then_some(Gone::Age)
+    }
+
+    /// Whether nobody waits for it any more, now that its turn has come.
+    fn is_gone(&self, room: Room, limits: &Limits, now: UnixMillis) -> Option<Gone> {
+        let over = match self.again {
+            true => None,
+            false => self.is_over(limits, now),
+        };
+        let too_long = || !self.released && !room.takes(&self.message, &self.identifiers);
+        over.or_else(|| too_long().then_some(Gone::TooLong))
     }
 }
 
@@ -325,8 +369,8 @@ mod tests {
         let message = message(payload_bytes);
         match outbound.check_room(message.bytes(), limits) {
             Ok(()) => {}
-            Err(Some(_)) => return "drop, told",
-            Err(None) => return "drop",
+            Err(Full::Messages(Some(_)) | Full::Bytes(Some(_))) => return "drop, told",
+            Err(_) => return "drop",
         }
         outbound.push(message, (QoS::AtLeastOnce, false), Identifiers::None, 0);
         match pump(outbound, limits) {

@@ -24,6 +24,11 @@ pub(crate) struct Retained {
 }
 
 impl Retained {
+    /// How many messages there are, and their bytes.
+    pub(crate) const fn size(&self) -> (usize, usize) {
+        (self.messages, self.bytes)
+    }
+
     /// Whether there is room for one more.
     pub(crate) fn check_room(&self, topic: &str, payload: &[u8], limits: &Limits) -> Result<(), Reason> {
         let limit = |name, found, limit| match found > limit {

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::domains::Domain;
 use crate::limits::{ACCEPT_REST, HANDSHAKE_DEADLINE, LINGER};
+use crate::metrics::{Handshake, Listener};
 use crate::tenancy::{Addressed, addressed};
 use crate::tls::{self, Failure, Hello, MalformedHello, Settings, Stream, read_hello};
 
@@ -44,12 +45,14 @@ pub(crate) struct Handshaken {
 pub(crate) struct Record {
     /// What is known so far.
     pub(crate) attempt: Box<Attempt>,
+    /// Where it came in.
+    pub(crate) listener: Listener,
     begun: Instant,
 }
 
 impl Record {
     /// A connection attempt that begins now.
-    pub(crate) fn begin(control: &Control, peer: SocketAddr) -> Self {
+    pub(crate) fn begin(control: &Control, listener: Listener, peer: SocketAddr) -> Self {
         let mut attempt = Attempt::begin(
             control.traces.next(),
             Kind::Connect,
@@ -59,14 +62,22 @@ impl Record {
         attempt.peer = Some(peer);
         Self {
             attempt: Box::new(attempt),
+            listener,
             begun: Instant::now(),
         }
+    }
+
+    /// The handshake ended.
+    fn count_handshake(&self, control: &Control, outcome: Handshake) {
+        control
+            .tally
+            .handshake(self.listener, outcome, self.begun.elapsed());
     }
 
     /// Ends the attempt and hands it to the ring.
     pub(crate) fn keep(mut self, control: &Control) {
         self.attempt.elapsed_micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        store::Attempts::record(&control.attempts, *self.attempt);
+        control.record(*self.attempt);
     }
 
     /// Ends the attempt with a reason that somebody other than `fleet` gives.
@@ -107,11 +118,11 @@ fn is_connection_error(error: &std::io::Error) -> bool {
 /// Leads a new connection through its handshake. `None`: it failed, and its record is kept.
 pub(crate) async fn handshake(
     control: &Control,
-    socket: TcpStream,
-    peer: SocketAddr,
+    listener: Listener,
+    (socket, peer): (TcpStream, SocketAddr),
     settings: &Settings,
 ) -> Option<Handshaken> {
-    let mut record = Record::begin(control, peer);
+    let mut record = Record::begin(control, listener, peer);
     let deadline = Instant::now() + HANDSHAKE_DEADLINE;
     let mut bytes = Vec::with_capacity(1024);
     let hello = match timeout_at(deadline, read_hello(&socket, &mut bytes)).await {
@@ -151,6 +162,7 @@ pub(crate) async fn handshake(
     match outcome {
         Ok(Ok(())) => {
             note_agreement(&mut record.attempt, &stream);
+            record.count_handshake(control, Handshake::Complete);
             Some(Handshaken {
                 stream,
                 certificate,
@@ -213,6 +225,7 @@ fn fail(control: &Control, mut record: Record, failure: Failure) -> Option<Hands
         .attempt
         .trail
         .failed("tls.handshake", failure.reason.as_str());
+    record.count_handshake(control, Handshake::Refused);
     let verdict = if failure.refused_by_client {
         Verdict::Abandoned
     } else {
@@ -228,6 +241,7 @@ fn gone(control: &Control, record: Record, bytes: &[u8]) -> Option<Handshaken> {
         true => "the client closed the connection without sending anything",
         false => "the client closed the connection in the middle of its ClientHello",
     };
+    record.count_handshake(control, Handshake::Abandoned);
     record.end(
         control,
         Verdict::Abandoned,
@@ -243,6 +257,7 @@ fn late(control: &Control, record: Record) -> Option<Handshaken> {
         "the TLS handshake was not complete after {} s",
         HANDSHAKE_DEADLINE.as_secs()
     );
+    record.count_handshake(control, Handshake::Abandoned);
     let hint = "look at the network, or at a client that is too slow for a handshake";
     record.end(control, Verdict::Abandoned, "cloud.tls.late", &reason, hint);
     None

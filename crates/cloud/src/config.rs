@@ -57,6 +57,8 @@ pub struct Config {
     pub listen_mqtt: String,
     /// Where the HTTPS API listens, HOST:PORT; port 0 is any free one.
     pub listen_api: String,
+    /// Where Prometheus reads metrics, HOST:PORT on a loopback address; port 0 is any free one. Empty: nowhere.
+    pub listen_metrics: String,
     /// The names that devices and tools reach this server by; the first is the one that `DescribeEndpoint` tells.
     pub hostnames: Vec<String>,
     /// The account of everything that does not name another one.
@@ -134,6 +136,7 @@ impl Default for Config {
             data_dir: PathBuf::from("birthmark-data"),
             listen_mqtt: "127.0.0.1:8883".into(),
             listen_api: "127.0.0.1:8443".into(),
+            listen_metrics: String::new(),
             hostnames: vec!["localhost".into()],
             account: AccountId::default().to_string(),
             region: Region::default().to_string(),
@@ -157,6 +160,7 @@ pub(crate) struct Plan {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen_mqtt: SocketAddr,
     pub(crate) listen_api: SocketAddr,
+    pub(crate) listen_metrics: Option<SocketAddr>,
     pub(crate) hostnames: Vec<String>,
     pub(crate) tenant: Tenant,
     pub(crate) broker: broker::Config,
@@ -245,6 +249,7 @@ impl Config {
             data_dir,
             listen_mqtt: resolve("listen_mqtt", &self.listen_mqtt)?,
             listen_api: resolve("listen_api", &self.listen_api)?,
+            listen_metrics: self.listen_metrics()?,
             hostnames,
             tenant: self.tenant()?,
             broker: self.broker()?,
@@ -316,6 +321,22 @@ impl Config {
             }
         }
         Ok(switches)
+    }
+
+    /// What metrics tell is for this machine only: there is neither a key nor a password on that listener.
+    fn listen_metrics(&self) -> Result<Option<SocketAddr>, Error> {
+        if self.listen_metrics.is_empty() {
+            return Ok(None);
+        }
+        let address = resolve("listen_metrics", &self.listen_metrics)?;
+        match address.ip().is_loopback() {
+            true => Ok(Some(address)),
+            false => Err(Error::Setting {
+                key: "listen_metrics",
+                value: self.listen_metrics.clone(),
+                allowed: "a loopback address and a port, for example 127.0.0.1:9464",
+            }),
+        }
     }
 
     fn broker(&self) -> Result<broker::Config, Error> {

@@ -7,7 +7,7 @@ use core::future::Future;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use fleet::attempt::TraceId;
+use fleet::attempt::{Attempt, TraceId};
 use fleet::event_switches::EventSwitches;
 use fleet::registry_event::RegistryEvent;
 use fleet::{Decision, Event};
@@ -21,6 +21,7 @@ use crate::config::Plan;
 use crate::domains::Domains;
 use crate::events;
 use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
+use crate::metrics::Tally;
 use crate::pki::DeviceIssuer;
 use crate::registry_events;
 use crate::shard::{Shards, ThingNews, TrustChange};
@@ -39,6 +40,8 @@ pub(crate) struct Control {
     pub(crate) traces: Traces,
     pub(crate) grants: Grants,
     pub(crate) rsa_turns: Semaphore,
+    /// What is counted once per connection or request.
+    pub(crate) tally: Tally,
     keys: Vec<AccessKey>,
     /// Registration tasks under way.
     pub(crate) tasks: Tasks,
@@ -74,6 +77,7 @@ impl Control {
             shards,
             traces: Traces::new()?,
             grants: Grants::default(),
+            tally: Tally::default(),
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
             tasks: Tasks::default(),
@@ -217,6 +221,12 @@ impl Control {
                 .collect(),
             epoch,
         })
+    }
+
+    /// Counts an attempt that has ended and hands it to the ring.
+    pub(crate) fn record(&self, attempt: Attempt) {
+        self.tally.attempt(&attempt);
+        self.attempts.record(attempt);
     }
 
     /// Attempts that were dropped because they came faster than they could be written.

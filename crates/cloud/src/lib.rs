@@ -27,6 +27,7 @@ mod events;
 mod files;
 mod front_door;
 pub mod limits;
+mod metrics;
 mod pki;
 mod registry_events;
 mod server;

@@ -118,6 +118,15 @@ pub const PRESIGNED_SECONDS_MAX: u64 = 604_800;
 /// Requests for an RSA key pair that are worked on at the same time.
 pub const RSA_GENERATIONS_MAX: usize = 2;
 
+/// Connections of the metrics listener that are open at the same time.
+pub const METRICS_CONNECTIONS_MAX: usize = 8;
+/// How long a request for metrics may take to arrive, and how long its connection may idle.
+pub const METRICS_IDLE: Duration = Duration::from_secs(75);
+/// How long a scrape waits for a shard before it tells what that shard told last.
+pub const METRICS_PATIENCE: Duration = Duration::from_secs(1);
+/// Codes of refusals that are counted one by one; further ones are counted together.
+pub const REFUSAL_CODES_MAX: usize = 128;
+
 /// How long shutdown waits for connections and requests to end by themselves.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 /// Days that a server certificate is valid ("Baseline Requirements", 6.3.2).

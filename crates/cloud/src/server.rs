@@ -22,7 +22,7 @@ use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Shutdown, Trigger, signal};
 use crate::tls::Settings;
-use crate::{api, clock, files, front_door};
+use crate::{api, clock, files, front_door, metrics};
 
 /// The cloud.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Running {
     pub mqtt: SocketAddr,
     /// Where the HTTPS API listens.
     pub api: SocketAddr,
+    /// Where metrics are read, if they are.
+    pub metrics: Option<SocketAddr>,
     /// The server's root certificate, for clients to trust.
     pub server_ca: PathBuf,
     /// The access key of the API, in the AWS shared-credentials format.
@@ -54,6 +56,10 @@ impl Server {
         let directory = DataDirectory::open(&plan.data_dir).map_err(Error::Store)?;
         let mqtt = listen("MQTT", plan.listen_mqtt)?;
         let api = listen("the API", plan.listen_api)?;
+        let metrics = plan
+            .listen_metrics
+            .map(|address| listen("metrics", address))
+            .transpose()?;
         files::remove(&Ready::path(&plan.data_dir))?;
         let mut pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
         let credentials = plan.data_dir.join("credentials");
@@ -80,6 +86,10 @@ impl Server {
         let mut running = Running {
             mqtt: local_address("MQTT", &mqtt)?,
             api: local_address("the API", &api)?,
+            metrics: metrics
+                .as_ref()
+                .map(|metrics| local_address("metrics", metrics))
+                .transpose()?,
             server_ca: pki.server_root,
             credentials,
             data_dir,
@@ -89,6 +99,14 @@ impl Server {
         };
         let slots = slots.into_iter().zip(restored).collect();
         running.start_threads(slots, (mqtt, api), settings, &shutdown)?;
+        if let Some(metrics) = metrics {
+            let (control, ended) = (running.control.clone(), shutdown.clone());
+            running
+                .threads
+                .push(start_thread("metrics", metrics, move |listener| {
+                    metrics::serve(control, listener, ended)
+                })?);
+        }
         running.ready().write(&running.data_dir)?;
         Ok(running)
     }
@@ -123,6 +141,7 @@ impl Running {
         Ready {
             mqtt: self.mqtt,
             api: self.api,
+            metrics: self.metrics,
             server_root: self.server_ca.clone(),
             credentials: self.credentials.clone(),
         }

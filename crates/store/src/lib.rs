@@ -16,6 +16,7 @@ pub mod conformance;
 mod directory;
 mod error;
 pub mod limits;
+pub mod measure;
 mod oneshot;
 mod queue;
 mod records;

@@ -591,7 +591,7 @@ fn live_through_all(nodes: usize) {
         delivered += world
             .nodes
             .iter()
-            .map(|node| node.counters().delivered)
+            .map(|node| node.counters().delivered.count())
             .sum::<u64>();
         refused += world
             .nodes

@@ -16,6 +16,7 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         config: typed.config.clone(),
         listen_mqtt: None,
         listen_api: None,
+        listen_metrics: None,
         hostnames: Vec::new(),
         first_connect: None,
         allow_simulated: false,

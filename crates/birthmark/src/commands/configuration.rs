@@ -53,6 +53,7 @@ impl Effective {
             data_dir,
             listen_mqtt,
             listen_api,
+            listen_metrics,
             hostnames,
             account,
             region,
@@ -83,6 +84,14 @@ impl Effective {
             ("data_dir", data_dir.display().to_string()),
             ("listen_mqtt", listen_mqtt.clone()),
             ("listen_api", listen_api.clone()),
+            (
+                "listen_metrics",
+                if listen_metrics.is_empty() {
+                    "nowhere".to_owned()
+                } else {
+                    listen_metrics.clone()
+                },
+            ),
             ("hostnames", hostnames.join(", ")),
             ("account", account.clone()),
             ("region", region.clone()),
@@ -181,6 +190,10 @@ pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
     if let Some(address) = typed.listen_api {
         config.listen_api = address.to_string();
         keys.push("listen_api");
+    }
+    if let Some(address) = typed.listen_metrics {
+        config.listen_metrics = address.to_string();
+        keys.push("listen_metrics");
     }
     if !typed.hostnames.is_empty() {
         config.hostnames.clone_from(&typed.hostnames);

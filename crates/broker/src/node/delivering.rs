@@ -7,8 +7,9 @@ use mqtt::{Delivery, QoS};
 use policy::{Action as PolicyAction, Resource};
 
 use crate::action::{Action, Actions, Gate, Outgoing};
+use crate::counters::Dropped;
 use crate::message::Message;
-use crate::outbound::{Entry, Moved};
+use crate::outbound::{Entry, Full, Gone, Moved};
 use crate::record::{Identifiers, Record, SessionKey};
 use crate::refusal::{Attempt, Reason};
 use crate::session::Session;
@@ -49,33 +50,42 @@ impl Node {
             return not_received(session, message.topic(), now, actions);
         }
         if let Err(reason) = fits(session, message, &offer) {
-            return self.dropped(key, message.topic(), Some(reason), actions);
+            self.counters.dropped.too_long += 1;
+            return self.tell_dropped(key, message.topic(), Some(reason), actions);
         }
         if offer.qos == QoS::AtMostOnce {
             if let Some(connection) = session.connection() {
                 let packet =
                     Outgoing::message(message, Delivery::AtMostOnce, offer.retain, offer.identifiers);
-                self.counters.delivered += 1;
+                self.counters.delivered.note(offer.qos, message.payload().len());
                 actions.send(connection, session.said(packet, now));
             }
             return;
         }
         let limits = &self.config.limits;
         let node_full = self.queued_bytes + message.bytes() > limits.node_queue_bytes_max;
-        let room = match session.outbound.check_room(message.bytes(), limits) {
+        let dropped = &mut self.counters.dropped;
+        let reason = match session.outbound.check_room(message.bytes(), limits) {
             Ok(()) if node_full && session.outbound.bytes() > 0 => {
+                dropped.node_bytes += 1;
                 let bytes = self.queued_bytes;
-                Err(Some(Reason::NodeFull { bytes }))
+                Some(Reason::NodeFull { bytes })
             }
-            room => room,
+            Ok(()) => {
+                self.queue(key, message, offer, kept, actions);
+                return self.pump(key, now, actions);
+            }
+            Err(Full::Messages(reason)) => {
+                dropped.queue_messages += 1;
+                reason
+            }
+            Err(Full::Bytes(reason)) => {
+                dropped.queue_bytes += 1;
+                reason
+            }
         };
-        if let Err(reason) = room {
-            return self.dropped(key, message.topic(), reason, actions);
-        }
-        self.queue(key, message, offer, kept, actions);
-        self.pump(key, now, actions);
+        self.tell_dropped(key, message.topic(), reason, actions);
     }
-
     /// Puts a message into the queue of a session, and into the log if the session is there.
     fn queue(
         &mut self,
@@ -94,6 +104,7 @@ impl Node {
             identifiers,
         } = offer;
         self.queued_bytes += message.bytes();
+        self.queued_messages += 1;
         if !session.is_kept() {
             session
                 .outbound
@@ -130,12 +141,12 @@ impl Node {
             false => Gate::NONE,
         };
         let (journal, counters) = (&mut self.journal, &mut self.counters);
-        let queued_bytes = &mut self.queued_bytes;
+        let (queued_messages, queued_bytes) = (&mut self.queued_messages, &mut self.queued_bytes);
         session
             .outbound
             .pump(room, &self.config.limits, now, |moved| match moved {
-                Moved::Send(packet, qos) => {
-                    counters.delivered += 1;
+                Moved::Send(packet, qos, payload_bytes) => {
+                    counters.delivered.note(qos, payload_bytes);
                     let packet = if is_v5 { packet.into_v5(now) } else { packet };
                     let after = if qos == QoS::ExactlyOnce {
                         remembered
@@ -144,8 +155,9 @@ impl Node {
                     };
                     actions.send_after(connection, packet, after);
                 }
-                Moved::Gone(entry) => {
-                    counters.dropped += 1;
+                Moved::Gone(entry, why) => {
+                    note_gone(&mut counters.dropped, why);
+                    *queued_messages -= 1;
                     *queued_bytes -= entry.message.bytes();
                     if entry.kept != 0 {
                         let number = entry.number;
@@ -182,14 +194,14 @@ impl Node {
     /// A message is done with.
     pub(super) fn forget_entry(&mut self, key: SessionKey, entry: &Entry, actions: &mut Actions) {
         self.queued_bytes -= entry.message.bytes();
+        self.queued_messages -= 1;
         if entry.kept != 0 {
             let number = entry.number;
             self.journal.keep(Record::Done { key, number }, actions);
         }
     }
 
-    fn dropped(&mut self, key: SessionKey, topic: &str, reason: Option<Reason>, actions: &mut Actions) {
-        self.counters.dropped += 1;
+    fn tell_dropped(&mut self, key: SessionKey, topic: &str, reason: Option<Reason>, actions: &mut Actions) {
         let session = self.sessions.get_mut(&key);
         if let (Some(session), Some(reason)) = (session, reason) {
             let refusal = session.refusal(Attempt::Receive(topic.into()), reason);
@@ -197,6 +209,14 @@ impl Node {
                 .into_iter()
                 .for_each(|refusal| actions.push(Action::Refused(refusal)));
         }
+    }
+}
+
+const fn note_gone(dropped: &mut Dropped, why: Gone) {
+    match why {
+        Gone::Expired => dropped.expired += 1,
+        Gone::Age => dropped.age += 1,
+        Gone::TooLong => dropped.too_long += 1,
     }
 }
 

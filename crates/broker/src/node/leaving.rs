@@ -109,6 +109,8 @@ impl Node {
             self.deadlines.remove(&(deadline, key));
         }
         self.queued_bytes -= session.outbound.bytes();
+        self.queued_messages -= session.outbound.len();
+        self.subscriptions -= session.subscriptions.len();
         if self.kept.remove(&key) {
             self.kept_subscriptions -= session.subscriptions.len();
             self.journal.keep(Record::Ended { key }, actions);

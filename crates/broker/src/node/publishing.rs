@@ -81,7 +81,9 @@ impl Node {
             }
         };
         Message::begin(&mut message, self.journal.stamp(self.config.index, now));
-        self.counters.published += 1;
+        self.counters
+            .published
+            .note(publish.delivery.qos(), publish.payload.len());
         let is_remembered = self.remember(key, publish.delivery, actions);
         let forwarded =
             self.publish_everywhere(tenant_index, message, Some(key), is_remembered, now, actions);

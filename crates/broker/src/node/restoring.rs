@@ -180,6 +180,7 @@ impl Restoring {
             } => {
                 let message = self.message(id)?;
                 self.node.queued_bytes += message.bytes();
+                self.node.queued_messages += 1;
                 let entry = Entry {
                     number,
                     message,
@@ -261,7 +262,9 @@ impl Node {
         };
         self.kept.remove(&key);
         self.queued_bytes -= session.outbound.bytes();
+        self.queued_messages -= session.outbound.len();
         self.kept_subscriptions -= session.subscriptions.len();
+        self.subscriptions -= session.subscriptions.len();
         if let Some(tenant) = self.tenants.get_mut(session.tenant_index) {
             if tenant.clients.get(&session.client_id) == Some(&key) {
                 tenant.clients.remove(&session.client_id);
@@ -298,6 +301,7 @@ impl Node {
                     None => {
                         session.subscriptions.push((Arc::clone(&filter), wanted));
                         self.kept_subscriptions += 1;
+                        self.subscriptions += 1;
                     }
                 }
                 if let Some(tenant) = self.tenants.get_mut(session.tenant_index) {
@@ -310,7 +314,9 @@ impl Node {
                 };
                 let before = session.subscriptions.len();
                 session.subscriptions.retain(|(known, _)| **known != *filter);
-                self.kept_subscriptions -= before - session.subscriptions.len();
+                let gone = before - session.subscriptions.len();
+                self.kept_subscriptions -= gone;
+                self.subscriptions -= gone;
                 if let Some(tenant) = self.tenants.get_mut(session.tenant_index) {
                     tenant.index.unsubscribe(&filter, key);
                 }
@@ -324,9 +330,10 @@ impl Node {
                 let Some(session) = self.sessions.get_mut(&key) else {
                     return;
                 };
-                let before = session.outbound.bytes();
+                let (messages, bytes) = (session.outbound.len(), session.outbound.bytes());
                 session.outbound.forget(number);
-                self.queued_bytes -= before - session.outbound.bytes();
+                self.queued_messages -= messages - session.outbound.len();
+                self.queued_bytes -= bytes - session.outbound.bytes();
             }
             Record::Received { id, .. } => self.with(key, |session| {
                 session.inbound.insert(id);

@@ -121,6 +121,7 @@ impl Node {
                 check_limit("SUBSCRIPTIONS_PER_CONNECTION_MAX", count, most)?;
                 let filter: Arc<str> = text.into();
                 session.subscriptions.push((Arc::clone(&filter), wanted));
+                self.subscriptions += 1;
                 (filter, true)
             }
         };
@@ -176,6 +177,7 @@ impl Node {
             return false;
         };
         let (filter, _) = session.subscriptions.swap_remove(at);
+        self.subscriptions -= 1;
         let tenant_index = session.tenant_index;
         if let Some(tenant) = self.tenants.get_mut(tenant_index) {
             tenant.index.unsubscribe(text, key);

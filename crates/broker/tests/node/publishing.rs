@@ -47,8 +47,8 @@ fn a_message_reaches_those_who_listen_once_and_then_its_publisher_is_told() {
     assert_eq!(
         (
             counters.attached,
-            counters.published,
-            counters.delivered,
+            counters.published.count(),
+            counters.delivered.count(),
             counters.refused
         ),
         (4, 3, 6, 0)
@@ -181,7 +181,7 @@ fn a_slow_client_has_a_window_and_a_queue() {
         [r#"1 may not receive from "t": broker.queue.full"#]
     );
     assert_eq!(deliver(&mut bench), NOTHING);
-    assert_eq!(bench.node.counters().dropped, 2);
+    assert_eq!(bench.node.counters().dropped.queue_messages, 2);
     assert_eq!(
         bench.send(1, Packet::PublishAcknowledged(packet_id(2))),
         ["1 < t QoS 1 id 3 m"]

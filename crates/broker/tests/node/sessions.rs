@@ -257,7 +257,7 @@ fn a_queue_has_its_limits_and_says_so_once() {
         })
         .collect();
     assert_eq!(told, [false, false, true, false]);
-    assert_eq!(bench.node.counters().dropped, 2);
+    assert_eq!(bench.node.counters().dropped.queue_messages, 2);
     let large = bench.publish_payload(9, "u", &[b'x'; 200], QoS::AtLeastOnce);
     assert_eq!(large.len(), 2, "{large:?}");
 
@@ -284,7 +284,7 @@ fn what_is_too_old_is_not_delivered() {
     bench.connect(8, EVERYTHING);
     bench.publish(8, "t", QoS::AtLeastOnce);
     assert_eq!(bench.come(2, "c1")[2..], ["2 < t QoS 1 id 2 m"]);
-    assert_eq!(bench.node.counters().dropped, 1);
+    assert_eq!(bench.node.counters().dropped.age, 1);
 }
 
 fn with_will(client_id: &str, delay_seconds: u32, stays: u32) -> (Vec<u8>, Vec<u8>, &str) {

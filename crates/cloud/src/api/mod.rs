@@ -84,6 +84,12 @@ pub(crate) struct Received {
     pub(crate) trace: TraceId,
 }
 
+/// The name of the operation that a method and a path mean.
+fn operation_of(method: &str, path: &str) -> Option<&'static str> {
+    let found = route(&table::TABLE, method, path).or_else(|| route(&table::OWN, method, path));
+    found.map(|(operation, _)| operation.name)
+}
+
 /// Does what the request asks for. A refusal that matters for trust leaves an attempt record.
 pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Result<Answer, ApiFault> {
     let now = clock::now();
@@ -173,7 +179,7 @@ fn record(
     attempt.peer = Some(received.peer);
     attempt.operation = operation.map(Text::short);
     attempt.elapsed_micros = u64::try_from(clock::now().since(now).max(0)).unwrap_or(0) * 1000;
-    store::Attempts::record(&control.attempts, attempt);
+    control.record(attempt);
 }
 
 /// A member that the operation cannot do without.

@@ -7,6 +7,7 @@ use core::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fleet::attempt::TraceId;
 use http::{Response, StatusCode};
@@ -19,13 +20,14 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 
 use super::fault::ApiFault;
-use super::{Received, perform, render};
+use super::{Received, operation_of, perform, render};
 use crate::arrival::{self, Handshaken};
 use crate::control::Control;
 use crate::limits::{
     API_BODY_BYTES_MAX, API_CONNECTIONS_MAX, API_DEADLINE, API_HEAD_BYTES_MAX, API_HEADERS_MAX, API_IDLE,
     API_TARGET_BYTES_MAX,
 };
+use crate::metrics::Listener;
 use crate::shutdown::Shutdown;
 use crate::tls::Settings;
 
@@ -64,7 +66,9 @@ async fn converse(
     settings: &Settings,
     shutdown: Shutdown,
 ) {
-    let Some(Handshaken { stream, .. }) = arrival::handshake(&control, socket, peer, settings).await else {
+    let Some(Handshaken { stream, .. }) =
+        arrival::handshake(&control, Listener::Api, (socket, peer), settings).await
+    else {
         return;
     };
     let service = service_fn(move |request| {
@@ -94,14 +98,16 @@ async fn respond(
     trace: TraceId,
 ) -> Response<Full<Bytes>> {
     let id = fleet::record::Uuid(trace.0).to_string();
+    let begun = Instant::now();
+    let operation = operation_of(request.method().as_str(), request.uri().path());
     let outcome = tokio::time::timeout(API_DEADLINE, async {
         let received = receive(request, peer, trace).await?;
         perform(control, &received).await
     });
-    match outcome
+    let outcome = outcome
         .await
-        .unwrap_or(Err(ApiFault::Busy("the request took too long")))
-    {
+        .unwrap_or(Err(ApiFault::Busy("the request took too long")));
+    let response = match outcome {
         Ok(answer) => render::answer(&answer, &id),
         Err(fault) => {
             let mut response = render::fault(&fault, &id);
@@ -113,7 +119,10 @@ async fn respond(
             }
             response
         }
-    }
+    };
+    let status = response.status().as_u16();
+    control.tally.request(operation, status, begun.elapsed());
+    response
 }
 
 async fn receive(

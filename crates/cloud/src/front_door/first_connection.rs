@@ -147,6 +147,7 @@ impl FirstConnections {
             let mut trail = Trail::default();
             let run = onboard(&door, &certificate, addressed, actor, &mut trail).await;
             drop(place);
+            door.control.tally.first_connection(outcome_of(&run));
             door.first_connections.runs.borrow_mut().remove(&key);
             let run = match run {
                 Ok((onboarded, ca)) => Ok(Outcome { onboarded, ca, trail }),
@@ -155,6 +156,16 @@ impl FirstConnections {
             let _ = sender.send(Some(run));
         });
         receiver
+    }
+}
+
+/// As metrics name it.
+const fn outcome_of(run: &Result<(Onboarded, CertificateId), Ended>) -> &'static str {
+    match run {
+        Ok((Onboarded::Provisioned { .. }, _)) => "provisioned",
+        Ok((Onboarded::Registered, _)) => "registered",
+        Ok((Onboarded::Failed(_), _)) | Err(Ended::Refused(_)) => "refused",
+        Err(Ended::Failed(_)) => "failed",
     }
 }
 

@@ -33,6 +33,7 @@ use crate::clock;
 use crate::config::FirstConnect;
 use crate::control::Control;
 use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
+use crate::metrics::Listener;
 use crate::shard::Clearance;
 use crate::shutdown::Shutdown;
 use crate::tenancy::Addressed;
@@ -73,7 +74,8 @@ pub(crate) async fn serve(
         };
         let door = door.clone();
         spawn_local(async move {
-            let handshaken = arrival::handshake(&door.control, socket, peer, &door.settings).await;
+            let handshaken =
+                arrival::handshake(&door.control, Listener::Mqtt, (socket, peer), &door.settings).await;
             let Some(handshaken) = handshaken else { return };
             // Whoever proved possession waits somewhere else, and no longer takes the place of a handshake.
             let Ok(_arrived) = door.arrivals.clone().acquire_owned().await else {

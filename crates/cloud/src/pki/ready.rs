@@ -16,6 +16,7 @@ use crate::files::{self, Readers};
 pub(crate) struct Ready {
     pub(crate) mqtt: SocketAddr,
     pub(crate) api: SocketAddr,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) server_root: PathBuf,
     pub(crate) credentials: PathBuf,
 }
@@ -32,6 +33,7 @@ impl Ready {
             "mqtt": reachable(self.mqtt).to_string(),
             "api": reachable(self.api).to_string(),
             "mux": null,
+            "metrics": self.metrics.map(|address| reachable(address).to_string()),
             "server_ca": absolute(&self.server_root),
             "credentials": absolute(&self.credentials),
         });
@@ -67,6 +69,7 @@ mod tests {
         let ready = Ready {
             mqtt: "0.0.0.0:1883".parse().unwrap(),
             api: "[::1]:8443".parse().unwrap(),
+            metrics: Some("127.0.0.1:9464".parse().unwrap()),
             server_root: directory.path().join("root.pem"),
             credentials: directory.path().join("credentials"),
         };
@@ -79,6 +82,7 @@ mod tests {
                 "mqtt": "127.0.0.1:1883",
                 "api": "[::1]:8443",
                 "mux": null,
+                "metrics": "127.0.0.1:9464",
                 "server_ca": ready.server_root,
                 "credentials": ready.credentials,
             })

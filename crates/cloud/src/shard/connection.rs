@@ -18,6 +18,7 @@ use policy::{CertificateFacts, Grant};
 use super::Arrival;
 use crate::arrival::Record;
 use crate::limits::{OUTBOUND_BYTES_MAX, OUTPUT_KEPT_BYTES};
+use crate::metrics::Listener;
 use crate::wire::Wire;
 
 /// A connection that this shard carries.
@@ -61,6 +62,7 @@ pub(super) struct Client {
     pub(super) certificate: Option<CertificateNote>,
     pub(super) thing: Option<ThingName>,
     pub(super) standing: Standing,
+    pub(super) listener: Listener,
 }
 
 /// What became of bytes that were to be sent.
@@ -104,6 +106,7 @@ impl Connection {
             certificate: record.attempt.certificate.clone(),
             thing,
             standing: record.attempt.standing,
+            listener: record.listener,
         };
         let opening = Opening {
             received,

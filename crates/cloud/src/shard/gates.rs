@@ -4,6 +4,7 @@
 //! All of it leaves in the order in which it came, so that answers keep theirs.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use broker::{ConnectionId, Forward, Gate, Outgoing};
 use tokio::sync::oneshot;
@@ -20,7 +21,7 @@ pub(super) enum Held {
 /// What waits at gates, in order.
 #[derive(Default)]
 pub(super) struct Gates {
-    waiting: VecDeque<(Gate, Held)>,
+    waiting: VecDeque<(Gate, Instant, Held)>,
     /// How many packets wait for each client that has any.
     sends: HashMap<ConnectionId, usize>,
     /// The numbers of messages for other shards that wait.
@@ -38,22 +39,23 @@ impl Gates {
         !is_passed || !self.forwards.is_empty()
     }
 
-    pub(super) fn hold(&mut self, gate: Gate, held: Held) {
+    /// Holds something since a moment until its gate is passed.
+    pub(super) fn hold(&mut self, gate: Gate, since: Instant, held: Held) {
         match &held {
             Held::Send(connection, _) => *self.sends.entry(*connection).or_default() += 1,
             Held::Forward(number, _) => self.forwards.push_back(*number),
             Held::Answer(_) => {}
         }
-        self.waiting.push_back((gate, held));
+        self.waiting.push_back((gate, since, held));
     }
 
-    /// The first that may go, if it may.
-    pub(super) fn release(&mut self, logged: u64, forwarded: u64) -> Option<Held> {
-        let (gate, _) = self.waiting.front()?;
+    /// The first that may go, if it may, and since when it was held.
+    pub(super) fn release(&mut self, logged: u64, forwarded: u64) -> Option<(Instant, Held)> {
+        let (gate, ..) = self.waiting.front()?;
         if !gate.is_passed(logged, forwarded) {
             return None;
         }
-        let (_, held) = self.waiting.pop_front()?;
+        let (_, since, held) = self.waiting.pop_front()?;
         match &held {
             Held::Send(connection, _) => {
                 if let Some(count) = self.sends.get_mut(connection) {
@@ -68,7 +70,7 @@ impl Gates {
             }
             Held::Answer(_) => {}
         }
-        Some(held)
+        Some((since, held))
     }
 
     /// Throws away everything, and names the clients that waited.
@@ -132,12 +134,13 @@ mod tests {
         let (one, two) = (ConnectionId(1), ConnectionId(2));
         let mut gates = Gates::default();
         assert!(!gates.must_hold(one, true) && gates.must_hold(one, false));
-        gates.hold(gate(5, 0), Held::Send(one, packet()));
-        gates.hold(gate(4, 1), Held::Send(two, packet()));
+        let since = Instant::now();
+        gates.hold(gate(5, 0), since, Held::Send(one, packet()));
+        gates.hold(gate(4, 1), since, Held::Send(two, packet()));
         assert!(gates.must_hold(one, true), "it must not overtake");
         assert!(!gates.must_hold(ConnectionId(3), true));
         assert!(gates.release(4, 9).is_none());
-        assert!(matches!(gates.release(5, 0), Some(Held::Send(first, _)) if first == one));
+        assert!(matches!(gates.release(5, 0), Some((_, Held::Send(first, _))) if first == one));
         assert!(!gates.must_hold(one, true));
         assert!(gates.release(5, 0).is_none());
         assert!(gates.release(5, 1).is_some());

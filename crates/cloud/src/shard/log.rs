@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use broker::{Actions, Checkpoint, Config, Message, Node, NodeIndex, Record, Restoring, SessionKey};
 use identity::AccountId;
+use store::measure::Commits;
 use store::{Durability, Frame, SessionLog};
 use tokio::sync::Notify;
 
@@ -61,6 +62,17 @@ impl ShardLog {
         self.log.as_ref().map_or(0, SessionLog::durable)
     }
 
+    /// Bytes that wait to be written.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        let waiting = self.log.as_ref().map_or(0, SessionLog::waiting_bytes);
+        waiting + self.frame.bytes() as u64
+    }
+
+    /// What was written; none while the log is opened again.
+    pub(super) fn commits(&self) -> Option<Commits> {
+        self.log.as_ref().map(SessionLog::commits)
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.log.as_ref().is_none_or(SessionLog::has_failed)
     }
@@ -72,11 +84,10 @@ impl ShardLog {
 
     /// The disk is so far behind that publishers must wait.
     pub(super) fn is_behind(&self) -> bool {
-        let waiting = self.log.as_ref().map_or(0, SessionLog::waiting_bytes);
-        waiting + self.frame.bytes() as u64 > LOG_WAITING_BYTES_MAX
+        self.waiting_bytes() > LOG_WAITING_BYTES_MAX
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.log.as_ref().map_or(0, SessionLog::bytes)
     }
 

@@ -8,6 +8,7 @@ use policy::ThingFacts;
 use tokio::sync::oneshot;
 
 use super::Arrival;
+use crate::metrics::ShardReading;
 
 /// One piece of mail.
 pub(crate) enum Mail {
@@ -64,6 +65,11 @@ pub(crate) enum Mail {
         count: usize,
         /// Answered at once.
         answer: oneshot::Sender<Vec<RetainedMessage>>,
+    },
+    /// Asks for what the shard counted.
+    Measure {
+        /// Answered at once.
+        answer: oneshot::Sender<Box<ShardReading>>,
     },
     /// Certificates may do something else from now on.
     Trust {

@@ -31,6 +31,7 @@ use crate::api::ApiFault;
 use crate::arrival::Record;
 use crate::events::Announcement;
 use crate::limits::{SHARD_MAILBOX_MAX, TRUST_DEADLINE};
+use crate::metrics::ShardReading;
 use crate::wire::DetachedWire;
 
 /// What was found out about a client before it came to its shard.
@@ -187,6 +188,22 @@ impl Shards {
         mailbox.send(question(sender)).await.map_err(|_| stopped())?;
         let answer = timeout(TRUST_DEADLINE, receiver).await;
         answer.map_err(|_| late("answer"))?.map_err(|_| stopped())
+    }
+
+    /// Asks every shard what it counted; none of one whose mailbox is full.
+    pub(crate) fn measure(&self) -> Vec<Option<oneshot::Receiver<Box<ShardReading>>>> {
+        let ask = |mailbox: &mpsc::Sender<Mail>| {
+            let (answer, receiver) = oneshot::channel();
+            let sent = mailbox.try_send(Mail::Measure { answer });
+            sent.is_ok().then_some(receiver)
+        };
+        self.mailboxes.iter().map(ask).collect()
+    }
+
+    /// How many pieces of mail wait, all shards together.
+    pub(crate) fn mail_waiting(&self) -> usize {
+        let waiting = |mailbox: &mpsc::Sender<Mail>| mailbox.max_capacity() - mailbox.capacity();
+        self.mailboxes.iter().map(waiting).sum()
     }
 
     /// Notes how many subscriptions of sessions that outlive their connection a shard has.

@@ -143,6 +143,9 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
         } => {
             let _ = answer.send(state.list_retained(&tenant, after.as_deref(), count));
         }
+        Mail::Measure { answer } => {
+            let _ = answer.send(Box::new(state.reading()));
+        }
         Mail::Trust { changes, answer } => {
             state.change_trust(&changes);
             let _ = answer.send(());

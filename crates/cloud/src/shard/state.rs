@@ -4,6 +4,7 @@
 //! done is done in [`acting`]; bytes leave in [`State::flush`], once for all that was queued since the last time.
 
 mod acting;
+mod measuring;
 mod notes;
 mod peers;
 mod trusting;
@@ -12,6 +13,7 @@ use core::task::{Context, Poll, Waker};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use broker::{
     Actions, Attach, CloseReason, ConnectionId, Departure, Event, Node, RetainedMessage, SessionId,
@@ -33,6 +35,7 @@ use crate::control::Control;
 use crate::limits::{
     CONNECTIONS_PER_SHARD_MAX, LOG_REST, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX,
 };
+use crate::metrics::ShardCounts;
 use crate::trust::thing_facts;
 use crate::wire::Wire;
 
@@ -63,6 +66,10 @@ pub(super) struct State {
     /// Connections that wait until other shards have taken their mail.
     paused: Vec<ConnectionId>,
     changes: Changes,
+    counts: ShardCounts,
+    /// When the last event came, as far as a reading of time that was needed anyway can tell.
+    now: UnixMillis,
+    turn: Instant,
     /// Connections that only have to be closed.
     pub(super) closing: Vec<Wire>,
     /// Connections whose trust must be looked up again before they can be attached.
@@ -93,6 +100,9 @@ impl State {
             receipts: VecDeque::new(),
             paused: Vec::new(),
             changes: Changes::default(),
+            counts: ShardCounts::default(),
+            now: clock::now(),
+            turn: Instant::now(),
             closing: Vec::new(),
             outdated: Vec::new(),
         };
@@ -256,6 +266,7 @@ impl State {
     /// Gives every complete packet to the node.
     fn take_packets(&mut self, id: ConnectionId, mut input: Vec<u8>) {
         let now = clock::now();
+        (self.now, self.turn) = (now, Instant::now());
         let version = self
             .connections
             .get(&id)
@@ -309,6 +320,7 @@ impl State {
             connection.version = version;
             keep_rest(&mut connection.input, &mut received, bytes);
         }
+        self.counts.opened(connection.client.listener, connection.version);
         connection.unread = !connection.input.is_empty();
         connection.wake();
         record.attempt.trail.passed("mqtt.connect", "");
@@ -335,7 +347,7 @@ impl State {
     }
 
     fn close(&mut self, id: ConnectionId) {
-        if let Some(mut connection) = self.connections.remove(&id) {
+        if let Some(mut connection) = self.remove(id) {
             let _ = connection.flush();
             connection.wake();
             self.closing.push(connection.wire);
@@ -343,9 +355,17 @@ impl State {
         }
     }
 
+    fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let connection = self.connections.remove(&id)?;
+        if connection.opening.is_none() {
+            self.counts.closed(connection.client.listener, connection.version);
+        }
+        Some(connection)
+    }
+
     /// The other side is gone, does not read, or said goodbye: nothing more has to be said to it.
     fn abandon(&mut self, id: ConnectionId) {
-        if let Some(mut connection) = self.connections.remove(&id) {
+        if let Some(mut connection) = self.remove(id) {
             if let Some(opening) = connection.opening.take() {
                 let reason = "the connection was lost before its CONNECT was answered";
                 opening
@@ -407,7 +427,8 @@ impl State {
 
     /// Time has passed.
     pub(super) fn tick(&mut self) {
-        self.node.step(Event::Tick, clock::now(), &mut self.actions);
+        (self.now, self.turn) = (clock::now(), Instant::now());
+        self.node.step(Event::Tick, self.now, &mut self.actions);
         self.carry_out();
         if self.failed_at.is_none() {
             self.log.tidy(&mut self.node, &mut self.actions);
@@ -424,10 +445,12 @@ impl State {
             return;
         }
         self.failed_at = Some(clock::now());
+        let measured = self.log.commits();
         let Ok(restored) = self.log.open_again() else {
             return;
         };
         let retained = self.node.retained_messages();
+        self.counts.begin_anew(self.node.counters(), measured.as_ref());
         self.node = restored.node;
         self.log = restored.log;
         self.actions = restored.actions;

@@ -5,6 +5,7 @@ mod api;
 mod authorization;
 mod data_plane;
 mod first_connection;
+mod metrics;
 mod refusals;
 mod restart;
 mod support;

@@ -22,6 +22,7 @@ use broker::Record;
 
 use crate::error::Error;
 use crate::limits::{LOG_GROUP_MAX, LOG_QUEUE_MAX, LOG_RELAXED_MILLIS};
+use crate::measure::{Commits, Measured, SIZES_BYTES};
 use crate::queue::{Queue, Taker};
 
 use self::segment::fault;
@@ -66,7 +67,6 @@ enum Job {
     EndCheckpoint,
 }
 
-#[derive(Default)]
 struct Progress {
     durable: AtomicU64,
     /// Bytes in the files since the last checkpoint began.
@@ -74,6 +74,19 @@ struct Progress {
     /// Bytes that wait for the writer.
     waiting: AtomicU64,
     failed: AtomicBool,
+    commits: Measured,
+}
+
+impl Progress {
+    const fn of(bytes: u64) -> Self {
+        Self {
+            durable: AtomicU64::new(0),
+            bytes: AtomicU64::new(bytes),
+            waiting: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            commits: Measured::new(SIZES_BYTES),
+        }
+    }
 }
 
 /// The log of one node. Dropping it writes what waits.
@@ -97,12 +110,11 @@ impl SessionLog {
     ) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(fault(directory, "create"))?;
         let (file, number) = read_all(directory, &mut each)?;
-        let progress = Arc::new(Progress::default());
         let length = file
             .metadata()
             .map_err(fault(directory, "read the size in"))?
             .len();
-        progress.bytes.store(length, Ordering::Relaxed);
+        let progress = Arc::new(Progress::of(length));
         let queue = Arc::new(Queue::new(LOG_QUEUE_MAX));
         let writer = Writer {
             directory: directory.to_owned(),
@@ -166,6 +178,12 @@ impl SessionLog {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.progress.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What was written so far: how long each commit took, its forcing onto the disk included, and its bytes.
+    #[must_use]
+    pub fn commits(&self) -> Commits {
+        self.progress.commits.look()
     }
 
     /// What follows is a checkpoint, mixed with what else happens; false when the writer is too far behind.
@@ -248,6 +266,7 @@ impl Writer {
     }
 
     fn keep(&mut self, jobs: &mut Vec<Job>, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let begun = Instant::now();
         let mut durable = None;
         let mut waited = 0;
         for job in jobs.drain(..) {
@@ -268,6 +287,7 @@ impl Writer {
             }
         }
         self.write(bytes, false)?;
+        self.progress.commits.note(begun.elapsed(), waited);
         self.progress.waiting.fetch_sub(waited, Ordering::Relaxed);
         if let Some(durable) = durable {
             self.progress.durable.store(durable, Ordering::Release);

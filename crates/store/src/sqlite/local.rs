@@ -24,6 +24,7 @@ use super::{audit, lists, read};
 use crate::directory::DataDirectory;
 use crate::error::{CommitError, Error};
 use crate::limits::{COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
+use crate::measure::{COUNTS, Commits, Measured};
 use crate::oneshot;
 use crate::queue::{Queue, Refused};
 use crate::records::{
@@ -35,6 +36,7 @@ pub struct LocalRecords {
     queue: Arc<Queue<Job>>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
+    measured: Arc<Measured>,
     /// Holds the lock for as long as the records are open.
     _directory: DataDirectory,
 }
@@ -44,7 +46,8 @@ impl LocalRecords {
     pub fn open(directory: &DataDirectory) -> Result<Self, Error> {
         let path = directory.records();
         let connection = open_writer(&path, RECORDS, Durability::PowerLoss, WRITER_CACHE_KIB)?;
-        let writer = Writer::new(connection)?;
+        let measured = Arc::new(Measured::new(COUNTS));
+        let writer = Writer::new(connection, measured.clone())?;
         let queue = Arc::new(Queue::new(COMMIT_QUEUE_MAX));
         let (taken, failed) = (queue.clone(), |cause| Error::Directory {
             path: path.clone(),
@@ -59,6 +62,7 @@ impl LocalRecords {
             queue,
             readers: Readers::new(path),
             writer: Some(writer),
+            measured,
             _directory: directory.clone(),
         })
     }
@@ -66,6 +70,11 @@ impl LocalRecords {
     /// How many batches wait for the writer (limit: [`COMMIT_QUEUE_MAX`]).
     pub fn queue_depth(&self) -> usize {
         self.queue.depth()
+    }
+
+    /// What was kept so far: how long each transaction took, and how many batches were in it.
+    pub fn commits(&self) -> Commits {
+        self.measured.look()
     }
 
     /// Reads the whole audit log and checks every link; gives the number of lines and the last hash.

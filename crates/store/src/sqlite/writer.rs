@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::batch::Batch;
 use identity::Tenant;
@@ -18,6 +18,7 @@ use super::issuers::Issuers;
 use super::read;
 use crate::error::{CommitError, Error};
 use crate::limits::{BATCH_ITEMS_MAX, GATHER_BATCHES, GATHER_MICROS, GROUP_BATCHES_MAX};
+use crate::measure::Measured;
 use crate::oneshot::Answer;
 use crate::queue::{Queue, Taker};
 use crate::records::Committed;
@@ -37,16 +38,18 @@ pub(super) struct Writer {
     chain: Chain,
     tenants: HashMap<Tenant, i64>,
     issuers: Issuers,
+    measured: Arc<Measured>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection) -> Result<Self, Error> {
+    pub(super) fn new(connection: Connection, measured: Arc<Measured>) -> Result<Self, Error> {
         let mut writer = Self {
             commits: 0,
             chain: Chain::load(&connection)?,
             connection,
             tenants: HashMap::new(),
             issuers: Issuers::default(),
+            measured,
         };
         writer.reload()?;
         Ok(writer)
@@ -68,7 +71,9 @@ impl Writer {
                 break;
             }
             busy = jobs.len() > 1;
+            let begun = Instant::now();
             let outcomes = self.keep(&jobs);
+            self.measured.note(begun.elapsed(), jobs.len() as u64);
             for (job, outcome) in jobs.drain(..).zip(outcomes) {
                 job.answer.send(outcome);
             }

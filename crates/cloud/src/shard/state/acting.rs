@@ -1,6 +1,8 @@
 //! What a node wants done, done: packets to clients, records to the log, messages to other shards, and all that must wait until
 //! something is durable.
 
+use std::time::Instant;
+
 use broker::{Action, CloseReason, ConnectionId, Departure, Event, Gate, Outgoing};
 use tokio::sync::oneshot;
 
@@ -22,6 +24,7 @@ impl State {
                 break;
             }
             for (connection, reason) in departed {
+                self.count_end(connection, reason.into());
                 if reason == Departure::TooSlow {
                     self.note_slow(connection);
                 }
@@ -61,7 +64,8 @@ impl State {
                 self.forwards += 1;
                 let (number, passed) = (self.forwards, self.is_passed(forward.after));
                 if self.gates.must_hold_forward(passed) {
-                    self.gates.hold(forward.after, Held::Forward(number, forward));
+                    self.gates
+                        .hold(forward.after, self.turn, Held::Forward(number, forward));
                 } else {
                     self.forward(number, forward);
                 }
@@ -78,8 +82,11 @@ impl State {
     fn send_after(&mut self, connection: ConnectionId, packet: Outgoing, after: Gate) {
         let passed = self.is_passed(after);
         if self.gates.must_hold(connection, passed) && self.keeps_order(connection, after) {
-            self.gates.hold(after, Held::Send(connection, packet));
+            self.gates.hold(after, self.turn, Held::Send(connection, packet));
         } else {
+            if is_acknowledgement(&packet) {
+                self.counts.acknowledgements.note(0);
+            }
             self.send(connection, &packet);
         }
     }
@@ -100,12 +107,20 @@ impl State {
         };
         // Nothing is sent before the CONNACK.
         connection.welcomed = true;
+        if let Outgoing::Message { message, retain, .. } | Outgoing::MessageV5 { message, retain, .. } =
+            packet
+            && !retain
+        {
+            let age_millis = u64::try_from(self.now.since(message.stamp().at)).unwrap_or(0);
+            self.counts.deliveries.note(age_millis * 1_000);
+        }
         match connection.queue(packet) {
             Queued::Taken if !connection.touched => {
                 connection.touched = true;
                 self.touched.push(id);
             }
-            Queued::Taken | Queued::Dropped => {}
+            Queued::Taken => {}
+            Queued::Dropped => self.counts.output_dropped += 1,
             Queued::Overfull => self.departed.push((id, Departure::TooSlow)),
         }
     }
@@ -116,9 +131,16 @@ impl State {
             return self.fail();
         }
         self.settle_relays();
-        while let Some(held) = self.gates.release(self.log.durable(), self.confirmed()) {
+        (self.now, self.turn) = (clock::now(), Instant::now());
+        while let Some((since, held)) = self.gates.release(self.log.durable(), self.confirmed()) {
             match held {
-                Held::Send(connection, packet) => self.send(connection, &packet),
+                Held::Send(connection, packet) => {
+                    if is_acknowledgement(&packet) {
+                        let waited = self.turn.saturating_duration_since(since);
+                        self.counts.acknowledgements.note_time(waited);
+                    }
+                    self.send(connection, &packet);
+                }
                 Held::Forward(number, forward) => self.forward(number, forward),
                 Held::Answer(answer) => {
                     let _ = answer.send(true);
@@ -135,7 +157,7 @@ impl State {
         if self.is_passed(gate) {
             let _ = answer.send(true);
         } else {
-            self.gates.hold(gate, Held::Answer(answer));
+            self.gates.hold(gate, self.turn, Held::Answer(answer));
         }
     }
 
@@ -154,12 +176,25 @@ impl State {
         self.tell_lost();
     }
 
+    /// Counts the end of a connection, once.
+    fn count_end(&mut self, id: ConnectionId, reason: CloseReason) {
+        if self.connections.contains_key(&id) {
+            self.counts.ended(reason);
+        }
+    }
+
     /// Closes from this side: sends what is on its way first.
     fn end(&mut self, id: ConnectionId, reason: CloseReason) {
+        self.count_end(id, reason);
         if reason.is_client_initiated() {
             return self.abandon(id);
         }
         self.end_opening(id, reason);
         self.close(id);
     }
+}
+
+/// PUBACK or PUBREC: the server says that it has a message.
+fn is_acknowledgement(packet: &Outgoing) -> bool {
+    matches!(packet, Outgoing::FourBytes([0x40 | 0x50, ..]))
 }

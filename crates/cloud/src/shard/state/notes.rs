@@ -24,7 +24,7 @@ impl State {
             reason,
             "let the client read faster, or subscribe to less",
         );
-        store::Attempts::record(&self.control.attempts, attempt);
+        self.control.record(attempt);
     }
 
     /// The beginning of a record about a live connection.
@@ -52,7 +52,7 @@ impl State {
             None => Attempt::begin(self.control.traces.next(), kind, refusal.tenant, clock::now()),
         };
         describe(&mut attempt, refusal);
-        store::Attempts::record(&self.control.attempts, attempt);
+        self.control.record(attempt);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The other shards: what goes to them, what comes from them, and who has made what durable.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use broker::mqtt::QoS;
 use broker::{Departure, Event, Forward, Message, NodeIndex, Share};
@@ -121,6 +122,7 @@ impl State {
     /// Parcels of another shard.
     pub(in crate::shard) fn parcels(&mut self, from: usize, parcels: Vec<Parcel>, receipt: u64, life: u32) {
         let now = clock::now();
+        (self.now, self.turn) = (now, Instant::now());
         let node = NodeIndex(u16::try_from(from).unwrap_or(u16::MAX));
         for parcel in parcels {
             let event = match parcel {
@@ -193,8 +195,9 @@ impl State {
 
     /// A message of the server or its API; answered when it is kept.
     pub(in crate::shard) fn publish(&mut self, message: Arc<Message>, answer: Option<oneshot::Sender<bool>>) {
+        (self.now, self.turn) = (clock::now(), Instant::now());
         self.node
-            .step(Event::Publish(message), clock::now(), &mut self.actions);
+            .step(Event::Publish(message), self.now, &mut self.actions);
         self.carry_out();
         if let Some(answer) = answer {
             self.answer_when_kept(answer);

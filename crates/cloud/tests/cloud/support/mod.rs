@@ -20,15 +20,22 @@ pub(crate) struct World {
     running: Option<Running>,
     directory: TempDir,
     first_connect: FirstConnect,
+    change: fn(&mut Config),
 }
 
 impl World {
     pub(crate) fn start(first_connect: FirstConnect) -> Self {
+        Self::start_with(first_connect, |_| {})
+    }
+
+    /// The same with a change of its configuration.
+    pub(crate) fn start_with(first_connect: FirstConnect, change: fn(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut world = Self {
             running: None,
             directory,
             first_connect,
+            change,
         };
         world.restart();
         world
@@ -43,7 +50,7 @@ impl World {
     }
 
     pub(crate) fn config(&self) -> Config {
-        Config {
+        let mut config = Config {
             data_dir: self.directory.path().join("data"),
             listen_mqtt: "127.0.0.1:0".into(),
             listen_api: "127.0.0.1:0".into(),
@@ -51,7 +58,9 @@ impl World {
             allow_simulated: false,
             shards: 2,
             ..Config::default()
-        }
+        };
+        (self.change)(&mut config);
+        config
     }
 
     pub(crate) fn running(&self) -> &Running {
