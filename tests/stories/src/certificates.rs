@@ -100,6 +100,27 @@ impl Certificates {
             .finish();
     }
 
+    /// The same for a server, whose names stand in `extension` as a file of openssl has them.
+    #[track_caller]
+    pub fn signed_server(&self, name: &str, authority: &str, days: &str, extension: &str) {
+        self.key(name, KeyKind::P256);
+        self.request(name, &format!("/CN={name}"));
+        let file = self.path(name, "extension");
+        fs::write(&file, extension).unwrap();
+        self.openssl(&["x509", "-req", "-sha256", "-days", days, "-CAcreateserial"])
+            .arg("-extfile")
+            .arg(file)
+            .arg("-in")
+            .arg(self.path(name, "csr"))
+            .arg("-CA")
+            .arg(self.path(authority, "pem"))
+            .arg("-CAkey")
+            .arg(self.path(authority, "key"))
+            .arg("-out")
+            .arg(self.path(name, "pem"))
+            .finish();
+    }
+
     /// `NAME.pem` and `NAME.der` for a public key whose private half is somewhere else.
     #[track_caller]
     pub fn signed_for_key(&self, name: &str, subject: &str, authority: &str, public_key: &Path) {
