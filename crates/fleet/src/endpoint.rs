@@ -6,18 +6,16 @@ use crate::refusal::{Exception, Refusal};
 /// add their own. One server answers for every type that it serves.
 pub fn describe(endpoint_type: Option<&str>, host: &str) -> Result<String, Refusal> {
     match endpoint_type {
-        None | Some("iot:Data" | "iot:Data-ATS") => Ok(host.to_owned()),
-        Some("iot:CredentialProvider" | "iot:Jobs" | "iot:DeviceAdvisor" | "iot:Data-Beta") => {
-            Err(Refusal::new(
-                Exception::InvalidRequest,
-                "fleet.endpoint.unsupported",
-                format!(
-                    "endpoint type \"{}\" is not served by this release",
-                    endpoint_type.unwrap_or_default()
-                ),
-            )
-            .hint("served are iot:Data and iot:Data-ATS"))
-        }
+        None | Some("iot:Data" | "iot:Data-ATS" | "iot:CredentialProvider") => Ok(host.to_owned()),
+        Some("iot:Jobs" | "iot:DeviceAdvisor" | "iot:Data-Beta") => Err(Refusal::new(
+            Exception::InvalidRequest,
+            "fleet.endpoint.unsupported",
+            format!(
+                "endpoint type \"{}\" is not served by this release",
+                endpoint_type.unwrap_or_default()
+            ),
+        )
+        .hint("served are iot:Data, iot:Data-ATS and iot:CredentialProvider")),
         Some(other) => Err(Refusal::new(
             Exception::InvalidRequest,
             "fleet.endpoint.type",
@@ -36,10 +34,15 @@ mod tests {
 
     #[test]
     fn data_endpoints_are_served_and_others_refused() {
-        for good in [None, Some("iot:Data"), Some("iot:Data-ATS")] {
+        for good in [
+            None,
+            Some("iot:Data"),
+            Some("iot:Data-ATS"),
+            Some("iot:CredentialProvider"),
+        ] {
             assert_eq!(describe(good, "host").unwrap(), "host");
         }
-        for bad in ["iot:Jobs", "iot:CredentialProvider", "data", ""] {
+        for bad in ["iot:Jobs", "iot:Data-Beta", "data", ""] {
             assert!(describe(Some(bad), "host").is_err(), "{bad}");
         }
     }

@@ -42,6 +42,7 @@ pub mod registration_code;
 pub mod registration_task;
 pub mod registry_event;
 pub mod resource;
+pub mod role_alias;
 pub mod tags;
 pub mod template;
 pub mod text;

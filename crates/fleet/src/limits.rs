@@ -47,6 +47,14 @@ pub const DOMAIN_CONFIGURATIONS_MAX: usize = 10;
 pub const DOMAIN_NAME_BYTES_MAX: usize = 253;
 /// Bytes of one label of a domain name (RFC 1035, 2.3.4).
 pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
+/// Role aliases of one tenant (AWS IoT quotas).
+pub const ROLE_ALIASES_MAX: usize = 100;
+/// Seconds that a temporary access key lives at least (AWS IoT API reference, CredentialDurationSeconds).
+pub const CREDENTIAL_SECONDS_MIN: u64 = 900;
+/// Seconds that a temporary access key lives at most (AWS IoT API reference, CredentialDurationSeconds).
+pub const CREDENTIAL_SECONDS_MAX: u64 = 43_200;
+/// Seconds that a temporary access key lives when its role alias does not say (AWS IoT API reference, CreateRoleAlias).
+pub const CREDENTIAL_SECONDS_DEFAULT: u64 = 3_600;
 /// Attributes of a thing without a thing type (AWS IoT quotas).
 pub const THING_ATTRIBUTES_MAX: usize = 3;
 /// Attributes of a thing with a thing type (AWS IoT quotas).

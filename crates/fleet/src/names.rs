@@ -84,6 +84,13 @@ checked_name!(
 );
 
 checked_name!(
+    /// The name of a role alias.
+    RoleAliasName, "role alias", "fleet.role_alias.name", 128,
+    "a role alias has 1 to 128 of the characters A-Z a-z 0-9 _ = , @ -",
+    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'=' | b',' | b'@' | b'-'
+);
+
+checked_name!(
     /// The name of a domain configuration.
     DomainConfigurationName, "domain configuration name", "fleet.domain_configuration.name", 128,
     "a domain configuration name has 1 to 128 of the characters A-Z a-z 0-9 _ . -",

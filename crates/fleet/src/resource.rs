@@ -26,6 +26,8 @@ pub enum Kind {
     IncomingTransfer,
     /// [`crate::domain_configuration::DomainConfiguration`]
     DomainConfiguration,
+    /// [`crate::role_alias::RoleAlias`]
+    RoleAlias,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Self::OutgoingTransfer => "outgoing transfer",
             Self::IncomingTransfer => "incoming transfer",
             Self::DomainConfiguration => "domain configuration",
+            Self::RoleAlias => "role alias",
         }
     }
 }

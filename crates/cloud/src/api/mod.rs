@@ -19,6 +19,7 @@ mod own;
 mod policies;
 mod publish;
 mod render;
+mod role_aliases;
 mod roles;
 mod server;
 pub mod sigv4;

@@ -11,8 +11,8 @@ use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, 
 use super::render::Answer;
 use super::{
     Request, authorities, authorization, billing_groups, certificates, domain_configurations,
-    event_configurations, groups, own, policies, publish, tagging, tasks, templates, thing_types, things,
-    transfers,
+    event_configurations, groups, own, policies, publish, role_aliases, tagging, tasks, templates,
+    thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -40,7 +40,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 102] = [
+pub(super) static TABLE: [Operation<Handler>; 107] = [
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -127,6 +127,11 @@ pub(super) static TABLE: [Operation<Handler>; 102] = [
     row!("UpdateDomainConfiguration", "PUT" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::update),
     row!("DeleteDomainConfiguration", "DELETE" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::delete),
     row!("ListDomainConfigurations", "GET" "/domainConfigurations", [number("pageSize"), query("marker"), query("serviceType")], domain_configurations::list),
+    row!("CreateRoleAlias", "POST" "/role-aliases/{roleAlias}", NONE, role_aliases::create),
+    row!("DescribeRoleAlias", "GET" "/role-aliases/{roleAlias}", NONE, role_aliases::describe),
+    row!("UpdateRoleAlias", "PUT" "/role-aliases/{roleAlias}", NONE, role_aliases::update),
+    row!("DeleteRoleAlias", "DELETE" "/role-aliases/{roleAlias}", NONE, role_aliases::delete),
+    row!("ListRoleAliases", "GET" "/role-aliases", PAGE, role_aliases::list),
     row!("CreateProvisioningTemplate", "POST" "/provisioning-templates", NONE, templates::create),
     row!("DescribeProvisioningTemplate", "GET" "/provisioning-templates/{templateName}", NONE, templates::describe),
     row!("UpdateProvisioningTemplate", "PATCH" "/provisioning-templates/{templateName}", NONE, templates::update),

@@ -9,6 +9,7 @@ use fleet::domain_configuration::DomainConfiguration;
 use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::record::{Tag, Versioned};
 use fleet::resource::{self, Resource};
+use fleet::role_alias::RoleAlias;
 use fleet::thing_type::ThingType;
 use fleet::{arn, ca, policies, provisioning_template, tags, thing_group};
 use serde::Deserialize;
@@ -99,6 +100,7 @@ async fn looked_up(request: &Request<'_>, text: &str) -> Result<Tagged, ApiFault
         }
         "thingtype" => tagged_resource!(request, name, ThingType),
         "billinggroup" => tagged_resource!(request, name, BillingGroup),
+        "rolealias" => tagged_resource!(request, name, RoleAlias),
         "domainconfiguration" => {
             let name = name.split('/').next().unwrap_or_default();
             tagged_resource!(request, name, DomainConfiguration)
