@@ -9,6 +9,7 @@ use fleet::attempt::{Attempt, StepVerdict, Verdict};
 use store::{AttemptReader, Filter, Recorded};
 
 use super::configuration::DATA_DIR;
+use super::settled;
 use crate::{
     args::Explain,
     exit::{Context, DONE, Failure, REFUSED},
@@ -28,6 +29,7 @@ pub(crate) fn run(typed: &Explain) -> Result<u8, Failure> {
         tenant: None,
         refused_only: typed.refused,
     };
+    settled::settle(data_dir);
     if typed.follow {
         return follow(data_dir, &filter, typed);
     }

@@ -21,6 +21,7 @@ mod explain;
 mod factory;
 mod registration;
 mod serve;
+mod settled;
 mod token;
 mod token_callers;
 mod token_doctor;
