@@ -14,6 +14,7 @@ cargo xtask COMMAND
   tidy                               the walls between the crates, licences, paths in documents, leftovers
   callers                            run the stories of programs that use the PKCS #11 module, and write their page
   kills [--count N] [--seed N]       kill whoever changes a token, 500 times for each kind of change
+  kills --cloud [--count N] [--seed N]  kill the server under the load of callers and new devices, 200 times
   valgrind                           run programs that use the PKCS #11 module under valgrind
   docs                               write the generated reference pages again
   bench NAME [--json]                measure side by side and print a table; NAME: chip, mqtt, pkcs11, story, tray
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     Tidy,
     Callers,
     Kills {
+        count: u64,
+        seed: Option<u64>,
+    },
+    CloudKills {
         count: u64,
         seed: Option<u64>,
     },
@@ -67,6 +72,9 @@ pub(crate) const FUZZ_SECONDS: u64 = 10;
 /// Kills of each kind when nothing else is said.
 pub(crate) const KILLS: u64 = 500;
 
+/// Kills of the cloud when nothing else is said.
+pub(crate) const CLOUD_KILLS: u64 = 200;
+
 /// Reads the words after `cargo xtask`.
 pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
     let mut words = Words(words.collect());
@@ -81,6 +89,10 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
         },
         "tidy" => Command::Tidy,
         "callers" => Command::Callers,
+        "kills" if words.flag("--cloud") => Command::CloudKills {
+            count: words.number("--count")?.unwrap_or(CLOUD_KILLS),
+            seed: words.number("--seed")?,
+        },
         "kills" => Command::Kills {
             count: words.number("--count")?.unwrap_or(KILLS),
             seed: words.number("--seed")?,
@@ -200,6 +212,10 @@ mod tests {
                 count: 500,
                 seed: Some(3),
             }),
+        );
+        check(
+            "kills --count 9 --cloud",
+            Some(Command::CloudKills { count: 9, seed: None }),
         );
         check(
             "bench story --json",

@@ -53,7 +53,18 @@ fn render(all: &str, table: &str, partly: &str) -> String {
     )
 }
 
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+/// The names of all operations that are served.
+pub(crate) fn served() -> Outcome<Vec<String>> {
+    let table = read("table.rs")?;
+    Ok(table
+        .lines()
+        .filter_map(row)
+        .map(|(name, _)| name.to_owned())
+        .collect())
+}
+
+/// The lines that say something.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
 }

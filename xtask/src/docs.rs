@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::ExitCode;
 
+use crate::api_errors;
 use crate::conformance;
 use crate::console::Ending;
 use crate::coverage;
@@ -45,6 +46,7 @@ fn stale() -> Outcome<Vec<(String, String)>> {
     files.push(("docs/reference/errors.md".to_owned(), errors()?));
     files.push(("docs/reference/limits.md".to_owned(), limits()?));
     files.push(("docs/reference/api-coverage.md".to_owned(), coverage::page()?));
+    files.push(("docs/reference/api-errors.md".to_owned(), api_errors::page()?));
     files.push((
         "docs/reference/mqtt-conformance.md".to_owned(),
         conformance::page()?,

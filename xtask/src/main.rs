@@ -9,6 +9,7 @@
     reason = "a command-line tool speaks to a person"
 )]
 
+mod api_errors;
 mod args;
 mod bench;
 mod callers;
@@ -57,6 +58,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Tidy => tidy::run(),
         Command::Callers => callers::run(),
         Command::Kills { count, seed } => token::kills(count, seed),
+        Command::CloudKills { count, seed } => token::cloud_kills(count, seed),
         Command::Valgrind => token::valgrind(),
         Command::Bench { name, choice, json } => bench::run(&name, choice, json),
         Command::Fuzz { name, seconds } => fuzz::run(name.as_deref(), seconds),

@@ -1,14 +1,25 @@
-//! What takes too long to be in every run: `cargo xtask kills` and `cargo xtask valgrind`, stories about tokens at full length.
+//! What takes too long to be in every run: `cargo xtask kills` and `cargo xtask valgrind`, stories at full length.
 
 use std::process::ExitCode;
 
 use crate::console::Ending;
 use crate::failure::{Failure, Outcome};
 use crate::process::Run;
+use crate::tools;
 
 /// Kills whoever changes a token, so often for each kind of change.
 pub(crate) fn kills(count: u64, seed: Option<u64>) -> Outcome<ExitCode> {
-    let mut run = story("pkcs11_kill")?.env("BIRTHMARK_KILLS", count.to_string());
+    killing("pkcs11_kill", count, seed)
+}
+
+/// Kills the server, so often in all.
+pub(crate) fn cloud_kills(count: u64, seed: Option<u64>) -> Outcome<ExitCode> {
+    let _ = tools::prepare()?;
+    killing("cloud_kill", count, seed)
+}
+
+fn killing(name: &str, count: u64, seed: Option<u64>) -> Outcome<ExitCode> {
+    let mut run = story(name)?.env("BIRTHMARK_KILLS", count.to_string());
     if let Some(seed) = seed {
         run = run.env("BIRTHMARK_SEED", seed.to_string());
     }

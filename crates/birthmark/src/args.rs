@@ -98,6 +98,9 @@ pub(crate) struct Serve {
     /// Admit CAs and devices whose certificates say SIMULATED
     #[arg(long)]
     pub(crate) allow_simulated: bool,
+    /// Refuse API calls beyond AWS's quotas with ThrottlingException.
+    #[arg(long)]
+    pub(crate) emulate_quotas: bool,
 }
 
 /// `birthmark factory …`

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use broker::Switches;
+use fleet::limits::DEPRECATION_MILLIS;
 use identity::{AccountId, Region, Tenant};
 use serde::Deserialize;
 
@@ -84,6 +85,13 @@ pub struct Config {
     pub access_keys: Vec<AccessKeyConfig>,
     /// Directories that callers of the API name as buckets.
     pub buckets: BTreeMap<String, PathBuf>,
+    /// How long a thing type has to be deprecated before it can be deleted; unset: as the profile has it, five minutes for
+    /// `aws` and no time for `self-host`.
+    pub deprecation_seconds: Option<u32>,
+    /// Whether calls of the API beyond AWS's quotas are refused with `ThrottlingException`.
+    pub emulate_quotas: bool,
+    /// Quotas that differ from AWS's defaults, in calls per second: names of operations, or `default` for all others.
+    pub quotas: BTreeMap<String, u32>,
     /// Certificates for domains of customers, by the name that the ARN of a server certificate ends in.
     pub server_certificates: BTreeMap<String, ServerCertificateConfig>,
 }
@@ -149,6 +157,9 @@ impl Default for Config {
             endpoint: String::new(),
             access_keys: Vec::new(),
             buckets: BTreeMap::new(),
+            deprecation_seconds: None,
+            emulate_quotas: false,
+            quotas: BTreeMap::new(),
             server_certificates: BTreeMap::new(),
         }
     }
@@ -171,6 +182,9 @@ pub(crate) struct Plan {
     pub(crate) endpoint: String,
     pub(crate) access_keys: Vec<KeyPlan>,
     pub(crate) buckets: BTreeMap<String, PathBuf>,
+    pub(crate) deprecation_millis: i64,
+    pub(crate) emulate_quotas: bool,
+    pub(crate) quotas: BTreeMap<String, u32>,
     pub(crate) server_certificates: BTreeMap<String, ServerCertificatePlan>,
 }
 
@@ -267,6 +281,9 @@ impl Config {
                 .map(AccessKeyConfig::plan)
                 .collect::<Result<_, _>>()?,
             buckets: self.buckets.clone(),
+            deprecation_millis: self.deprecation_millis(),
+            emulate_quotas: self.emulate_quotas,
+            quotas: self.quotas()?,
             server_certificates: self
                 .server_certificates
                 .iter()
@@ -321,6 +338,28 @@ impl Config {
             }
         }
         Ok(switches)
+    }
+
+    fn deprecation_millis(&self) -> i64 {
+        match (self.deprecation_seconds, self.profile) {
+            (Some(seconds), _) => i64::from(seconds) * 1000,
+            (None, Profile::Aws) => DEPRECATION_MILLIS,
+            (None, Profile::SelfHost) => 0,
+        }
+    }
+
+    /// The quotas that are set; each is of an operation and lets something through.
+    fn quotas(&self) -> Result<BTreeMap<String, u32>, Error> {
+        for (name, rate) in &self.quotas {
+            if *rate == 0 || !crate::api::is_operation(name) {
+                return Err(Error::Setting {
+                    key: "quotas",
+                    value: format!("{name} = {rate}"),
+                    allowed: "the name of an operation such as ListThings, or default, and at least 1 call per second",
+                });
+            }
+        }
+        Ok(self.quotas.clone())
     }
 
     /// What metrics tell is for this machine only: there is neither a key nor a password on that listener.
@@ -444,7 +483,7 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 6] = [
+        let cases: [(&str, Change); 8] = [
             ("listen_mqtt", |config| config.listen_mqtt = "8883".into()),
             ("listen_api", |config| {
                 config.listen_api = "127.0.0.1:99999".into()
@@ -455,6 +494,12 @@ mod tests {
                 config.hostnames = vec!["https://example.com".into()]
             }),
             ("endpoint", |config| config.endpoint = "localhost:8883".into()),
+            ("quotas", |config| {
+                config.quotas.insert("DanceAround".into(), 1);
+            }),
+            ("quotas", |config| {
+                config.quotas.insert("ListThings".into(), 0);
+            }),
         ];
         for (key, change) in cases {
             let mut config = Config::default();

@@ -16,7 +16,7 @@ use store::{Attempts as _, CommitError, LocalAttempts, LocalRecords, Records as 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_local;
 
-use crate::api::{AccessKey, ApiFault};
+use crate::api::{AccessKey, ApiFault, Quotas};
 use crate::config::Plan;
 use crate::domains::Domains;
 use crate::events;
@@ -43,6 +43,8 @@ pub(crate) struct Control {
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
     keys: Vec<AccessKey>,
+    /// How many calls each account may make.
+    pub(crate) quotas: Quotas,
     /// Registration tasks under way.
     pub(crate) tasks: Tasks,
     lingering: Arc<Semaphore>,
@@ -68,6 +70,7 @@ impl Control {
         keys: Vec<AccessKey>,
         shards: Shards,
     ) -> Result<Self, identity::Error> {
+        let quotas = Quotas::new(plan.emulate_quotas, &plan.quotas);
         Ok(Self {
             plan,
             records,
@@ -80,6 +83,7 @@ impl Control {
             tally: Tally::default(),
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
+            quotas,
             tasks: Tasks::default(),
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),
             telling: Mutex::new(()),

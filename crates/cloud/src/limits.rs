@@ -99,6 +99,11 @@ pub const CHANGES_REMEMBERED_MAX: usize = 64 * 1024;
 
 /// Connections of the API listener that are open at the same time.
 pub const API_CONNECTIONS_MAX: usize = 512;
+/// … of these, connections whose requests are carried out; whoever comes later is answered `ServiceUnavailableException` at
+/// once and let go, rather than waiting unheard.
+pub const API_CONNECTIONS_SERVED_MAX: usize = 448;
+/// Counts of calls that quotas are held to, one for each account, region and operation.
+pub const QUOTA_COUNTS_MAX: usize = 64 * 1024;
 /// Bytes of an API request's body (a policy document may have 404 600 characters in AWS's model; 2 048 are allowed).
 pub const API_BODY_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of an API request's line and headers.

@@ -89,9 +89,11 @@ pub fn check_size(questions: usize, names: usize) -> Result<(), Refusal> {
         )));
     }
     if names > AUTHORIZATION_NAMES_MAX {
-        return Err(wrong(format!(
-            "it adds or skips {names} policies, more than {AUTHORIZATION_NAMES_MAX}"
-        )));
+        return Err(Refusal::new(
+            Exception::LimitExceeded,
+            "fleet.authorization.limit",
+            format!("it adds or skips {names} policies, more than {AUTHORIZATION_NAMES_MAX}"),
+        ));
     }
     Ok(())
 }

@@ -173,6 +173,8 @@ pub enum Relation {
     ThingsOfType(ThingTypeName),
     /// Things in a billing group.
     ThingsBilledTo(BillingGroupName),
+    /// Provisioning templates of the tenant.
+    Templates,
     /// CA certificates whose first connections follow this named template.
     CasWithTemplate(TemplateName),
     /// CA certificates whose subject has this DER.

@@ -19,6 +19,10 @@ pub const CERTIFICATE_PEM_BYTES_MAX: usize = 65_536;
 pub const REQUEST_PEM_BYTES_MAX: usize = 4096;
 /// Bytes of a provisioning template (AWS IoT API reference, TemplateBody).
 pub const TEMPLATE_BYTES_MAX: usize = 10_240;
+/// Provisioning templates of one account in one region (AWS IoT quotas, fleet provisioning).
+pub const TEMPLATES_MAX: u32 = 256;
+/// How long a thing type has been deprecated before it may be deleted (AWS IoT API reference, DeleteThingType).
+pub const DEPRECATION_MILLIS: i64 = 5 * 60 * 1000;
 /// Versions of one provisioning template (AWS IoT API reference, CreateProvisioningTemplateVersion).
 pub const TEMPLATE_VERSIONS_MAX: usize = 5;
 /// Bytes of a description of a provisioning template (AWS IoT API reference, TemplateDescription).

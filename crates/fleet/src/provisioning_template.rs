@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::{Key, Record, Relation};
 use crate::call::{Call, Decided, Decision};
-use crate::limits::{HOOK_ARN_BYTES_MAX, TEMPLATE_DESCRIPTION_BYTES_MAX};
+use crate::limits::{HOOK_ARN_BYTES_MAX, TEMPLATE_DESCRIPTION_BYTES_MAX, TEMPLATES_MAX};
 use crate::names::{TemplateName, TemplateVersionId};
 use crate::record::{ProvisioningHook, ProvisioningTemplate, Tag, TemplateKind, TemplateVersion, Versioned};
 use crate::refusal::{Exception, Refusal};
@@ -63,12 +63,13 @@ pub struct UpdateRequest {
     pub remove_hook: bool,
 }
 
-/// CreateProvisioningTemplate.
+/// CreateProvisioningTemplate. `count` is how many templates there are.
 pub fn create(
     call: &Call,
     name: &TemplateName,
     request: CreateRequest,
     existing: Option<&Versioned<ProvisioningTemplate>>,
+    count: u32,
 ) -> Decided<ProvisioningTemplate> {
     let kind = parse_kind(request.kind.as_deref())?;
     check_role(&request.role_arn)?;
@@ -84,6 +85,14 @@ pub fn create(
         )
         .hint("add a version with CreateProvisioningTemplateVersion")
         .existing(name.as_str(), crate::arn::template(&call.tenant, name)));
+    }
+    if count >= TEMPLATES_MAX {
+        return Err(Refusal::new(
+            Exception::LimitExceeded,
+            "fleet.provisioning_template.limit",
+            format!("there are {TEMPLATES_MAX} provisioning templates already"),
+        )
+        .hint("delete one first (DeleteProvisioningTemplate)"));
     }
     let id = TemplateVersionId(1);
     let template = ProvisioningTemplate {
@@ -106,6 +115,7 @@ pub fn create(
     };
     let mut batch = call.batch();
     batch.insert(Record::Template(template.clone()));
+    batch.at_most(Relation::Templates, TEMPLATES_MAX - 1);
     batch
         .audit
         .push(call.entry("template.create", name.as_str(), kind.name()));

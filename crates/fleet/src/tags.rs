@@ -15,7 +15,17 @@ pub fn added(old: &[Tag], new: Vec<Tag>) -> Result<Vec<Tag>, Refusal> {
         .cloned()
         .collect();
     tags.extend(new);
-    check(&tags)?;
+    if tags.len() > TAGS_MAX {
+        return Err(Refusal::new(
+            Exception::LimitExceeded,
+            "fleet.tags.limit",
+            format!(
+                "the resource would have {} tags, more than {TAGS_MAX}",
+                tags.len()
+            ),
+        )
+        .hint("take some off first (UntagResource)"));
+    }
     Ok(tags)
 }
 

@@ -1,7 +1,8 @@
 //! CreateThingType, DescribeThingType, UpdateThingType, DeprecateThingType and DeleteThingType.
 //!
 //! A thing type lets its things have more attributes and says which of them are searched for. A deprecated one takes no
-//! new things. AWS lets a type be deleted five minutes after it was deprecated; here at once, as long as no thing has it.
+//! new things. A type can be deleted five minutes after it was deprecated, as at AWS, unless the operator
+//! sets another time, and as long as no thing has it.
 
 use crate::batch::Relation;
 use crate::call::{Call, Decided, Decision, Event};
@@ -142,12 +143,14 @@ pub fn deprecate(
     )
 }
 
-/// DeleteThingType: only a deprecated one, and only when no thing has it. `is_used` is whether one has.
+/// DeleteThingType: only one that has been deprecated for `wait_millis`, and only when no thing has it. `is_used` is whether
+/// one has.
 pub fn delete(
     call: &Call,
     name: &ThingTypeName,
     existing: Option<&Versioned<ThingType>>,
     is_used: bool,
+    wait_millis: i64,
 ) -> Decided<()> {
     let existing = resource::found(name.as_str(), existing)?;
     let refuse = |why: &str| {
@@ -157,11 +160,18 @@ pub fn delete(
             format!("thing type {name} cannot be deleted: {why}"),
         ))
     };
-    if existing.record.deprecated.is_none() {
+    let Some(since) = existing.record.deprecated else {
         return refuse("it is not deprecated (DeprecateThingType)");
-    }
+    };
     if is_used {
         return refuse("there are things of this type (ListThings --thing-type-name)");
+    }
+    let left = wait_millis - call.now.since(since);
+    if left > 0 {
+        let seconds = left / 1000 + 1;
+        return refuse(&format!(
+            "it was deprecated only just now; wait another {seconds} seconds"
+        ));
     }
     let mut decision = resource::delete(call, "thing_type.delete", existing);
     decision.batch.at_most(Relation::ThingsOfType(name.clone()), 0);

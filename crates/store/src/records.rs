@@ -178,6 +178,9 @@ pub trait Records: Send + Sync {
         name: &TemplateName,
     ) -> impl Future<Output = Looked<Option<Versioned<ProvisioningTemplate>>>> + Send;
 
+    /// How many provisioning templates the tenant has.
+    fn template_count(&self, tenant: &Tenant) -> impl Future<Output = Looked<u32>> + Send;
+
     /// Whether a CA follows this named template.
     fn is_template_used(
         &self,

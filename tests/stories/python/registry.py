@@ -168,7 +168,7 @@ for resource in (arn("thinggroup", "hall"), arn("thingtype", "lamp-shade"), arn(
     refused("ResourceNotFoundException", iot.untag_resource, resourceArn=missing, tagKeys=["a"])
     refused("ResourceNotFoundException", iot.list_tags_for_resource, resourceArn=missing)
     refused("InvalidRequestException", iot.tag_resource, resourceArn=resource, tags=[tag("", "1")])
-    refused("InvalidRequestException", iot.tag_resource, resourceArn=resource, tags=[tag(f"t{n}", "1") for n in range(50)])
+    refused("LimitExceededException", iot.tag_resource, resourceArn=resource, tags=[tag(f"t{n}", "1") for n in range(50)])
 refused("InvalidRequestException", iot.tag_resource, resourceArn=arn("thing", "unheard"), tags=[])
 refused("InvalidRequestException", iot.tag_resource, resourceArn="nonsense", tags=[])
 refused("InvalidRequestException", iot.list_tags_for_resource, resourceArn=arn("policy", "open", account="999999999999"))

@@ -87,7 +87,7 @@ assert reader.list_things()["things"]
 for call, members in ((reader.create_thing, {"thingName": "x"}), (reader.delete_thing, {"thingName": "lamp"}), (reader.create_keys_and_certificate, {})):
     refused("ClientError", call, "AccessDeniedException", **members)
 elsewhere = client(region="eu-west-1", **keys(os.environ["READER_KEY"]))
-refused("ClientError", elsewhere.list_things, "SignatureDoesNotMatch")
+refused("UnauthorizedException", elsewhere.list_things, "eu-west-1")
 
 # A certificate moves.
 moving = ours.create_keys_and_certificate(setAsActive=True)
@@ -121,6 +121,8 @@ assert theirs.list_outgoing_certificates()["outgoingCertificates"] == []
 refused("TransferConflictException", ours.transfer_certificate, targetAwsAccount=OTHER, **known)
 refused("CertificateStateException", ours.update_certificate, newStatus="ACTIVE", **known)
 theirs.reject_certificate_transfer(rejectReason="no room", **known)
+refusal = ours.describe_certificate(**known)["certificateDescription"]["transferData"]
+assert refusal["rejectReason"] == "no room" and refusal["rejectDate"] >= refusal["transferDate"], refusal
 assert status(ours) == "INACTIVE" and ours.list_outgoing_certificates()["outgoingCertificates"] == []
 refused("TransferAlreadyCompletedException", theirs.reject_certificate_transfer, **known)
 send()
@@ -131,6 +133,9 @@ refused("TransferAlreadyCompletedException", theirs.accept_certificate_transfer,
 send()
 theirs.accept_certificate_transfer(setAsActive=True, **known)
 assert status(theirs) == "ACTIVE"
+moved = theirs.describe_certificate(**known)["certificateDescription"]
+assert moved["previousOwnedBy"] == ACCOUNT and moved["ownedBy"] == OTHER, moved
+assert moved["transferData"]["transferMessage"] == "yours now" and moved["transferData"]["transferDate"] <= moved["transferData"]["acceptDate"], moved
 refused("ResourceNotFoundException", ours.describe_certificate, **known)
 refused("TransferAlreadyCompletedException", theirs.accept_certificate_transfer, **known)
 theirs.attach_policy(policyName="open", target=arn("cert", moving["certificateId"], account=OTHER))

@@ -17,13 +17,21 @@ impl Python {
     #[must_use]
     pub fn of(cloud: &Cloud) -> Option<Self> {
         let text = |path: &Path| path.display().to_string();
+        Some(
+            Self::alone()?
+                .with("CLOUD_API", &format!("https://{}", cloud.api()))
+                .with("CLOUD_MQTT", cloud.mqtt())
+                .with("CLOUD_CA", &text(cloud.server_ca()))
+                .with("AWS_SHARED_CREDENTIALS_FILE", &text(cloud.credentials())),
+        )
+    }
+
+    /// For a program that starts its cloud itself.
+    #[must_use]
+    pub fn alone() -> Option<Self> {
         Some(Self {
             program: tool("python")?,
             settings: vec![
-                ("CLOUD_API", format!("https://{}", cloud.api())),
-                ("CLOUD_MQTT", cloud.mqtt().to_owned()),
-                ("CLOUD_CA", text(cloud.server_ca())),
-                ("AWS_SHARED_CREDENTIALS_FILE", text(cloud.credentials())),
                 ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
                 ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
                 ("NO_PROXY", "*".to_owned()),

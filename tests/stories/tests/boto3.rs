@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 #![expect(clippy::print_stdout, reason = "a long run says what came of it")]
 
+use std::fs;
+use std::path::Path;
+
 use stories::{Cloud, Python};
 
 fn runs(program: &str) {
@@ -14,6 +17,13 @@ fn runs(program: &str) {
     }
 }
 
+/// A cloud with this configuration.
+fn configured(folder: &Path, name: &str, config: &str) -> Cloud {
+    let file = folder.join(name).with_extension("toml");
+    fs::write(&file, config).unwrap();
+    Cloud::start(&folder.join(name), &["--config", file.to_str().unwrap()])
+}
+
 #[test]
 fn things_stand_in_groups_and_groups_carry_policies() {
     runs("groups");
@@ -21,7 +31,57 @@ fn things_stand_in_groups_and_groups_carry_policies() {
 
 #[test]
 fn types_billing_groups_and_tags_are_kept_and_changes_are_published() {
-    runs("registry");
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = configured(folder.path(), "cloud", "deprecation_seconds = 0\n");
+    if let Some(python) = Python::of(&cloud) {
+        let _ = python.runs("registry");
+    }
+}
+
+#[test]
+fn a_declared_state_is_reached_and_nothing_is_done_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = configured(folder.path(), "cloud", "deprecation_seconds = 0\n");
+    if let Some(python) = Python::of(&cloud) {
+        let _ = python.runs("declared_state");
+    }
+}
+
+/// Other accounts and keys for those errors that one account alone cannot provoke.
+const OTHERS: &str = r#"
+[[access_keys]]
+file = "other.credentials"
+account = "210987654321"
+
+[[access_keys]]
+file = "elsewhere.credentials"
+account = "123456789012"
+regions = ["eu-west-1"]
+"#;
+
+#[test]
+fn every_documented_error_comes_as_its_exception_class() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("one.ndjson"), "{}\n").unwrap();
+    let bucket = format!("[buckets]\nfleet = \"{}\"\n", folder.path().display());
+    let cloud = configured(folder.path(), "cloud", &(OTHERS.to_owned() + &bucket));
+    let narrow = configured(
+        folder.path(),
+        "narrow",
+        "emulate_quotas = true\n[quotas]\ndefault = 1\n",
+    );
+    let Some(python) = Python::of(&cloud) else { return };
+    let file = |data: &str, name: &str| folder.path().join(data).join(name).display().to_string();
+    let said = python
+        .with("OTHER_KEY", &file("cloud", "other.credentials"))
+        .with("ELSEWHERE_KEY", &file("cloud", "elsewhere.credentials"))
+        .with("RECORDS", &file("cloud", "records.sqlite"))
+        .with("QUOTA_API", &format!("https://{}", narrow.api()))
+        .with("QUOTA_CA", &narrow.server_ca().display().to_string())
+        .with("QUOTA_KEY", &narrow.credentials().display().to_string())
+        .runs("errors");
+    println!("{said}");
+    assert!(!cloud.said().contains("panicked"), "{}", cloud.said());
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         hostnames: Vec::new(),
         first_connect: None,
         allow_simulated: false,
+        emulate_quotas: false,
     })?;
     effective
         .config

@@ -65,6 +65,9 @@ impl Effective {
             durability,
             access_keys,
             buckets,
+            deprecation_seconds,
+            emulate_quotas,
+            quotas,
             server_certificates,
             ..
         } = &self.config;
@@ -115,6 +118,22 @@ impl Effective {
                 } else {
                     endpoint.clone()
                 },
+            ),
+            (
+                "deprecation_seconds",
+                deprecation_seconds.map_or_else(
+                    || "as the profile has it".to_owned(),
+                    |seconds| seconds.to_string(),
+                ),
+            ),
+            ("emulate_quotas", emulate_quotas.to_string()),
+            (
+                "quotas",
+                quotas
+                    .iter()
+                    .map(|(operation, rate)| format!("{operation} {rate} per second"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
             (
                 "buckets",
@@ -206,6 +225,10 @@ pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
     if typed.allow_simulated {
         config.allow_simulated = true;
         keys.push("allow_simulated");
+    }
+    if typed.emulate_quotas {
+        config.emulate_quotas = true;
+        keys.push("emulate_quotas");
     }
     Ok(effective)
 }

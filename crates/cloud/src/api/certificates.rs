@@ -183,7 +183,11 @@ pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answ
     let id = input.read::<Named>()?.id()?;
     let existing = request.store().certificate(&request.call.tenant, &id).await?;
     let found = certificate::found(&id, existing.as_ref())?;
-    Ok(json!({ "certificateDescription": description(&request.call.tenant, &found.record) }))
+    let mut shown = description(&request.call.tenant, &found.record);
+    if let Value::Object(members) = &mut shown {
+        members.extend(super::transfers::described(request, &id).await?);
+    }
+    Ok(json!({ "certificateDescription": shown }))
 }
 
 fn description(tenant: &Tenant, certificate: &DeviceCertificate) -> Value {

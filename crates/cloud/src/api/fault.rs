@@ -20,6 +20,20 @@ pub(crate) enum ApiFault {
         /// What was asked for.
         asked: String,
     },
+    /// There is an operation at this address of the data plane, but it has another method.
+    WrongMethod {
+        /// What was asked for.
+        asked: String,
+    },
+    /// The account made more calls than its quota lets it.
+    Throttled {
+        /// The operation.
+        operation: &'static str,
+        /// Calls per second.
+        rate: u32,
+        /// Whether it is an operation of the control plane, whose status differs.
+        is_control: bool,
+    },
     /// The body is longer than any operation takes.
     TooLarge {
         /// How many bytes it may have.
@@ -67,6 +81,11 @@ impl fmt::Display for ApiFault {
             Self::Denied(denied) => denied.fmt(f),
             Self::Refused(refusal) => f.write_str(&refusal.message()),
             Self::UnknownOperation { asked } => write!(f, "{asked} is not an operation of this server"),
+            Self::WrongMethod { asked } => write!(f, "{asked}: this address takes another method"),
+            Self::Throttled { operation, rate, .. } => write!(
+                f,
+                "Rate exceeded: the quota of {operation} is {rate} calls per second; call again later, or raise it in [quotas]"
+            ),
             Self::TooLarge { bytes_max } => write!(f, "the request body is longer than {bytes_max} bytes"),
             Self::Busy(what) => write!(f, "{what}; try again in a moment"),
             Self::Failed(_) => {

@@ -18,6 +18,7 @@ mod operation;
 mod own;
 mod policies;
 mod publish;
+mod quotas;
 mod render;
 mod role_aliases;
 mod roles;
@@ -45,10 +46,11 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 pub(crate) use fault::ApiFault;
+pub(crate) use quotas::{Quotas, is_operation};
 pub(crate) use server::serve;
 pub use sigv4::AccessKey;
 
-use self::operation::{bind, route};
+use self::operation::{bind, is_path, route};
 use self::render::Answer;
 use self::sigv4::{Incoming, hex};
 use crate::clock;
@@ -117,9 +119,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
         region: *caller.region(),
     };
     let Some((operation, input)) = found else {
-        return Err(ApiFault::UnknownOperation {
-            asked: format!("{} {}", incoming.method, incoming.path),
-        });
+        return Err(unknown(&incoming, caller.service()));
     };
     if !roles::allows(caller.role(), operation.name, operation.method) {
         let fault = ApiFault::Denied(sigv4::Denied::Role {
@@ -128,6 +128,9 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
         record(control, received, &tenant, name, now, &fault);
         return Err(fault);
     }
+    control
+        .quotas
+        .take(&tenant, operation.name, is_control(caller.service()), now)?;
     let outcome = async {
         let input = bind(operation.members, &incoming, input, |header| {
             caller.signed(header)
@@ -153,6 +156,21 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
     }
     .await;
     outcome.inspect_err(|fault| record(control, received, &tenant, name, now, fault))
+}
+
+/// Whether a request signed for this service is one of the control plane.
+fn is_control(service: &str) -> bool {
+    service == "iot"
+}
+
+/// Why no operation was found: the data plane tells a wrong method apart.
+fn unknown(incoming: &Incoming<'_>, service: &str) -> ApiFault {
+    let asked = format!("{} {}", incoming.method, incoming.path);
+    let has_another_method = || is_path(&table::TABLE, incoming.path);
+    if !is_control(service) && has_another_method() {
+        return ApiFault::WrongMethod { asked };
+    }
+    ApiFault::UnknownOperation { asked }
 }
 
 /// Leaves an attempt record of a refusal: of every one that is a matter of trust, and of our own faults. A name that is

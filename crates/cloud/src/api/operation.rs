@@ -128,6 +128,13 @@ pub(super) fn route<'t, H>(
         })
 }
 
+/// Whether any row of `table` has this path, whatever its method.
+pub(super) fn is_path<H>(table: &[Operation<H>], path: &str) -> bool {
+    table
+        .iter()
+        .any(|operation| match_path(operation.path, path).is_some())
+}
+
 fn match_path(template: &str, path: &str) -> Option<Map<String, Value>> {
     let mut members = Map::new();
     let mut rest = Some(path.strip_prefix('/')?);

@@ -66,6 +66,8 @@ pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
         ApiFault::Denied(denied) => denied.exception(),
         ApiFault::Refused(refusal) => refusal.exception().name(),
         ApiFault::UnknownOperation { .. } => "InvalidRequestException",
+        ApiFault::WrongMethod { .. } => "MethodNotAllowedException",
+        ApiFault::Throttled { .. } => "ThrottlingException",
         ApiFault::TooLarge { .. } => "RequestEntityTooLargeException",
         ApiFault::Busy(_) => "ServiceUnavailableException",
         ApiFault::Failed(_) => "InternalFailureException",
@@ -76,9 +78,15 @@ pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
 fn status_of(fault: &ApiFault) -> StatusCode {
     match fault {
         ApiFault::Denied(Denied::Incomplete(_)) => StatusCode::BAD_REQUEST,
+        ApiFault::Denied(Denied::Region { .. }) => StatusCode::UNAUTHORIZED,
         ApiFault::Denied(_) => StatusCode::FORBIDDEN,
         ApiFault::Refused(refusal) => status_of_exception(refusal.exception()),
         ApiFault::UnknownOperation { .. } => StatusCode::NOT_FOUND,
+        ApiFault::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        ApiFault::Throttled { is_control: true, .. } => StatusCode::BAD_REQUEST,
+        ApiFault::Throttled {
+            is_control: false, ..
+        } => StatusCode::TOO_MANY_REQUESTS,
         ApiFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ApiFault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiFault::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -146,6 +154,11 @@ mod tests {
     #[tokio::test]
     async fn faults_have_the_statuses_of_aws() {
         let refused = |exception| ApiFault::Refused(Refusal::new(exception, "a.b", "why"));
+        let throttled = |is_control| ApiFault::Throttled {
+            operation: "ListThings",
+            rate: 10,
+            is_control,
+        };
         let cases = [
             (refused(Exception::LimitExceeded), 410, "LimitExceededException"),
             (
@@ -177,6 +190,15 @@ mod tests {
                 404,
                 "InvalidRequestException",
             ),
+            (
+                ApiFault::WrongMethod {
+                    asked: "PUT /topics/a".into(),
+                },
+                405,
+                "MethodNotAllowedException",
+            ),
+            (throttled(true), 400, "ThrottlingException"),
+            (throttled(false), 429, "ThrottlingException"),
             (
                 ApiFault::TooLarge { bytes_max: 1 },
                 413,

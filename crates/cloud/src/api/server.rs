@@ -24,8 +24,8 @@ use super::{Received, operation_of, perform, render};
 use crate::arrival::{self, Handshaken};
 use crate::control::Control;
 use crate::limits::{
-    API_BODY_BYTES_MAX, API_CONNECTIONS_MAX, API_DEADLINE, API_HEAD_BYTES_MAX, API_HEADERS_MAX, API_IDLE,
-    API_TARGET_BYTES_MAX,
+    API_BODY_BYTES_MAX, API_CONNECTIONS_MAX, API_CONNECTIONS_SERVED_MAX, API_DEADLINE, API_HEAD_BYTES_MAX,
+    API_HEADERS_MAX, API_IDLE, API_TARGET_BYTES_MAX,
 };
 use crate::metrics::Listener;
 use crate::shutdown::Shutdown;
@@ -49,8 +49,10 @@ pub(crate) async fn serve(
             break;
         };
         let (control, settings, shutdown) = (control.clone(), settings.clone(), shutdown.clone());
+        // The last places are for telling whoever comes that there is no other one.
+        let is_crowded = room.available_permits() < API_CONNECTIONS_MAX - API_CONNECTIONS_SERVED_MAX;
         spawn_local(async move {
-            converse(control, socket, peer, &settings, shutdown).await;
+            converse(control, socket, peer, &settings, shutdown, is_crowded).await;
             drop(place);
         });
     }
@@ -65,6 +67,7 @@ async fn converse(
     peer: SocketAddr,
     settings: &Settings,
     shutdown: Shutdown,
+    is_crowded: bool,
 ) {
     let Some(Handshaken { stream, .. }) =
         arrival::handshake(&control, Listener::Api, (socket, peer), settings).await
@@ -73,7 +76,7 @@ async fn converse(
     };
     let service = service_fn(move |request| {
         let (control, trace) = (control.clone(), control.traces.next());
-        async move { Ok::<_, Infallible>(respond(&control, request, peer, trace).await) }
+        async move { Ok::<_, Infallible>(respond(&control, request, peer, trace, is_crowded).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
@@ -96,11 +99,15 @@ async fn respond(
     request: http::Request<IncomingBody>,
     peer: SocketAddr,
     trace: TraceId,
+    is_crowded: bool,
 ) -> Response<Full<Bytes>> {
     let id = fleet::record::Uuid(trace.0).to_string();
     let begun = Instant::now();
     let operation = operation_of(request.method().as_str(), request.uri().path());
     let outcome = tokio::time::timeout(API_DEADLINE, async {
+        if is_crowded {
+            return Err(ApiFault::Busy("every connection of the API is in use"));
+        }
         let received = receive(request, peer, trace).await?;
         perform(control, &received).await
     });
@@ -111,8 +118,8 @@ async fn respond(
         Ok(answer) => render::answer(&answer, &id),
         Err(fault) => {
             let mut response = render::fault(&fault, &id);
-            if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                // What is left of the body is not read.
+            if is_crowded || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                // What is left of the body is not read, and the place is for the next.
                 response
                     .headers_mut()
                     .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));

@@ -74,11 +74,14 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     let made = request
         .decide(async || {
             let existing = request.store().template(&request.call.tenant, &name).await?;
+            let count = request.store().template_count(&request.call.tenant).await?;
+            let wanted = wanted.clone();
             Ok(template::create(
                 &request.call,
                 &name,
-                wanted.clone(),
+                wanted,
                 existing.as_ref(),
+                count,
             )?)
         })
         .await?;

@@ -208,6 +208,7 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
                 &name,
                 existing.as_ref(),
                 is_used,
+                request.control.plan.deprecation_millis,
             )?)
         })
         .await?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use fleet::names::{BillingGroupName, ThingTypeName};
 use fleet::page::PageRequest;
 use fleet::record::{PrincipalType, Thing, ThingPrincipal};
-use fleet::{Decision, Event, arn, principal, thing};
+use fleet::{Decision, Event, arn, certificate, principal, thing};
 use identity::{CertificateId, ThingName};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -385,10 +385,12 @@ async fn list_things_of(
         .principal
         .as_deref()
         .ok_or_else(|| super::missing("x-amzn-principal"))?;
-    let certificate = arn::parse_principal(tenant, principal)?;
+    let id = arn::parse_principal(tenant, principal)?;
+    let existing = request.store().certificate(tenant, &id).await?;
+    certificate::found(&id, existing.as_ref())?;
     let page = request
         .store()
-        .list_principal_things(tenant, &certificate, input.pages.tokens()?)
+        .list_principal_things(tenant, &id, input.pages.tokens()?)
         .await?;
     Ok(attached_answer(&input, member, &page.items, page.next, show))
 }

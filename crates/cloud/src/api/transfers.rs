@@ -8,7 +8,7 @@ use fleet::record::PolicyTarget;
 use fleet::{Exception, Refusal, arn};
 use identity::{AccountId, CertificateId, Tenant};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use store::Records as _;
 
 use super::certificates::parse_id;
@@ -161,6 +161,43 @@ pub(super) async fn cancel(request: &Request<'_>, input: Input) -> Result<Answer
 struct List {
     #[serde(flatten)]
     pages: Pages,
+}
+
+/// What DescribeCertificate tells of a certificate's journey: of the one that it is on or was sent back from, else of the one
+/// that it came by.
+pub(super) async fn described(
+    request: &Request<'_>,
+    id: &CertificateId,
+) -> Result<Map<String, Value>, ApiFault> {
+    let (tenant, name) = (&request.call.tenant, id.to_string());
+    let incoming = request.store().resource::<Incoming>(tenant, &name).await?;
+    let outgoing = request.store().resource::<Outgoing>(tenant, &name).await?;
+    let incoming = incoming.filter(|incoming| incoming.record.ended.is_some());
+    let before = incoming.as_ref().map(|incoming| &incoming.record.from);
+    let journey = match (&outgoing, &incoming) {
+        (Some(outgoing), _) => object(json!({
+            "transferMessage": told(&outgoing.record.message),
+            "transferDate": timestamp(outgoing.record.sent),
+            "rejectReason": told(&outgoing.record.reason),
+            "rejectDate": outgoing.record.rejected.map(timestamp),
+        })),
+        (None, Some(incoming)) => object(json!({
+            "transferMessage": told(&incoming.record.message),
+            "transferDate": timestamp(incoming.record.sent),
+            "acceptDate": incoming.record.ended.map(timestamp),
+        })),
+        (None, None) => return Ok(Map::new()),
+    };
+    let shown = object(json!({ "transferData": journey, "previousOwnedBy": before }));
+    Ok(match shown {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    })
+}
+
+/// A text that somebody wrote; none if it is empty.
+fn told(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// ListOutgoingCertificates.

@@ -34,6 +34,12 @@ pub fn templates_are_kept_with_their_versions(place: &impl Place) {
             .is_none()
     );
 
+    assert_eq!(wait(records.template_count(&tenant)).unwrap(), 2);
+    assert_eq!(wait(records.template_count(&other_tenant())).unwrap(), 0);
+    let mut third = batch([Record::Template(template("third"))]);
+    third.at_most(Relation::Templates, 1);
+    assert_eq!(conflict(&records, third), Conflict::Relation(Relation::Templates));
+
     let mut changed = first.clone();
     changed.versions.remove(0);
     (changed.enabled, changed.hook) = (false, None);

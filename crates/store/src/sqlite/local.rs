@@ -218,6 +218,10 @@ impl Records for LocalRecords {
         })
     }
 
+    async fn template_count(&self, tenant: &Tenant) -> Looked<u32> {
+        self.look(tenant, read::template_count)
+    }
+
     async fn is_template_used(&self, tenant: &Tenant, name: &TemplateName) -> Looked<bool> {
         self.look(tenant, |connection, tenant| {
             read::is_template_used(connection, tenant, name)

@@ -459,6 +459,14 @@ fn with_bodies(
     Ok(template)
 }
 
+pub(super) fn template_count(connection: &Connection, tenant: i64) -> Read<u32> {
+    let sql = "SELECT count(*) FROM provisioning_template WHERE tenant = ?1";
+    let found = one(connection, sql, params![tenant], |row| {
+        row.get(0).map_err(Error::database("count templates"))
+    })?;
+    Ok(found.unwrap_or(0))
+}
+
 pub(super) fn is_template_used(connection: &Connection, tenant: i64, name: &TemplateName) -> Read<bool> {
     let sql = "SELECT 1 FROM ca WHERE tenant = ?1 AND template_name = ?2 LIMIT 1";
     let found = one(connection, sql, params![tenant, name.as_str()], |_| Ok(()))?;

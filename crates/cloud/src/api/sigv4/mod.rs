@@ -145,6 +145,11 @@ pub enum Denied {
         /// The operation.
         operation: &'static str,
     },
+    /// The access key may not be used in this region.
+    Region {
+        /// The region of the credential scope.
+        region: Region,
+    },
 }
 
 impl Denied {
@@ -157,6 +162,7 @@ impl Denied {
             Self::Scope(_) | Self::Mismatch => "SignatureDoesNotMatch",
             Self::Time { .. } => "InvalidSignatureException",
             Self::Role { .. } => "AccessDeniedException",
+            Self::Region { .. } => "UnauthorizedException",
         }
     }
 }
@@ -175,6 +181,9 @@ impl fmt::Display for Denied {
             ),
             Self::Role { operation } => {
                 write!(f, "the role of this access key does not allow iot:{operation}")
+            }
+            Self::Region { region } => {
+                write!(f, "this access key may not be used in the region {region}")
             }
             Self::Mismatch => f.write_str(
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
@@ -214,7 +223,7 @@ pub fn verify<'k>(
         .parse()
         .map_err(|_| Denied::Scope("a valid region"))?;
     if !key.regions.is_empty() && !key.regions.contains(&region) {
-        return Err(Denied::Scope("a region that this access key may be used in"));
+        return Err(Denied::Region { region });
     }
     Ok(Caller {
         access_key: claim.scope.access_key,

@@ -265,6 +265,11 @@ impl<'a> Applying<'a> {
                     params![self.tenant_id, name.as_str(), limit],
                 );
             }
+            Relation::Templates => {
+                let sql =
+                    "SELECT count(*) FROM (SELECT 1 FROM provisioning_template WHERE tenant = ?1 LIMIT ?2)";
+                return count(self.connection, sql, params![self.tenant_id, limit]);
+            }
             Relation::CasWithTemplate(name) => {
                 let sql = "SELECT count(*) FROM (SELECT 1 FROM ca WHERE tenant = ?1 AND template_name = ?2 LIMIT ?3)";
                 return count(
