@@ -138,15 +138,18 @@ pub(crate) struct Cloud {
     pub(crate) server_root: PathBuf,
     /// The root above the signer.
     pub(crate) factory_root: PathBuf,
+    /// Where its API is.
+    pub(crate) api: SocketAddr,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
     binary: PathBuf,
-    data: PathBuf,
 }
 
 impl Cloud {
     /// Starts both in a folder that exists; devices get this policy.
     pub(crate) fn start(binary: &Path, folder: &Path, policy: &Value) -> Outcome<Self> {
         let (data, factory) = (folder.join("cloud"), folder.join("factory"));
-        let (server, ready) = serve(binary, &data)?;
+        let (server, ready) = serve(binary, &data, None)?;
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
         well(
             Command::new(binary)
@@ -180,22 +183,47 @@ impl Cloud {
             identity,
             server_root,
             factory_root: factory.join("root.pem"),
-            binary: binary.to_owned(),
+            api: text("api").parse()?,
             data,
+            binary: binary.to_owned(),
         })
+    }
+
+    /// Ends the process as an operator does, so that everything is in its place on the disk.
+    pub(crate) fn stop(&mut self) -> Outcome<()> {
+        let pid = rustix::process::Pid::from_child(&self.server.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.server.child.wait()?;
+        Ok(())
     }
 
     /// A fresh process that knows what the one before has kept.
     pub(crate) fn restart(&mut self) -> Outcome<()> {
-        self.server.child.kill()?;
-        self.server.child.wait()?;
-        (self.server, _) = serve(&self.binary, &self.data)?;
+        self.stop()?;
+        (self.server, self.api) = Self::serve(&self.binary, &self.data)?;
         Ok(())
+    }
+
+    /// A server over a data directory, and where its API is.
+    pub(crate) fn serve(binary: &Path, data: &Path) -> Outcome<(Server, SocketAddr)> {
+        let (server, ready) = serve(binary, data, None)?;
+        Ok((server, ready["api"].as_str().unwrap_or_default().parse()?))
+    }
+
+    /// A server with a configuration of its own, where its API is, and its root certificate.
+    pub(crate) fn serve_configured(
+        binary: &Path,
+        data: &Path,
+        config: &Path,
+    ) -> Outcome<(Server, SocketAddr, PathBuf)> {
+        let (server, ready) = serve(binary, data, Some(config))?;
+        let text = |key: &str| ready[key].as_str().unwrap_or_default();
+        Ok((server, text("api").parse()?, text("server_ca").into()))
     }
 }
 
 /// Starts the server as a user would, and waits until it listens.
-fn serve(binary: &Path, data: &Path) -> Outcome<(Server, Value)> {
+fn serve(binary: &Path, data: &Path, config: Option<&Path>) -> Outcome<(Server, Value)> {
     let ready_file = data.join("ready.json");
     // One that was killed has left its own.
     let _ = fs::remove_file(&ready_file);
@@ -206,6 +234,9 @@ fn serve(binary: &Path, data: &Path) -> Outcome<(Server, Value)> {
         "--listen-api",
         "127.0.0.1:0",
     ]);
+    if let Some(config) = config {
+        serve.arg("--config").arg(config);
+    }
     let child = serve
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -47,11 +47,12 @@ impl Signer {
     /// New devices, named after a number.
     pub(crate) fn devices(&self, prefix: &str, count: usize) -> Outcome<Vec<Device>> {
         (0..count)
-            .map(|number| self.device(format!("{prefix}-{number}")))
+            .map(|number| self.named(format!("{prefix}-{number}")))
             .collect()
     }
 
-    fn device(&self, name: String) -> Outcome<Device> {
+    /// One new device.
+    pub(crate) fn named(&self, name: String) -> Outcome<Device> {
         let key = SoftwareKey::generate(Curve::P256)?;
         let subject = Name::with_common_name(&name)?;
         let mut serial = [0; 16];

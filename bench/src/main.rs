@@ -22,6 +22,7 @@ mod load;
 mod memory;
 mod mqtt;
 mod pkcs11;
+mod registry;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ type Fault = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
 bench first-connection BIRTHMARK     compare; prints one JSON object
+bench cloud BIRTHMARK [things=N] [lines=N]
+                                     the registry: small beside large, in bulk; prints one JSON object
 bench mqtt BIRTHMARK [PEER=PROGRAM..] [connections=N] [minutes=M] [seconds=S] [only=NAME]
                                      compare brokers; prints one JSON object
 bench load HOST:PORT ROOT.pem CA.pem CA.key.pem [pid=N] [connections=N] [seconds=S] [acl=none]
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
         ["chip"] => chip::run(),
         ["tray", chips] => chips.parse().map_err(Into::into).and_then(chip::fill),
+        ["cloud", binary, rest @ ..] => registry::run(Path::new(binary), rest),
         ["mqtt", binary, rest @ ..] => mqtt::run(Path::new(binary), rest),
         ["load", address, root, authority, key, rest @ ..] => {
             mqtt::load_any(address, [root, authority, key].map(Path::new), rest)

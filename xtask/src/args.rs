@@ -1,6 +1,6 @@
 //! What was typed after `cargo xtask`, checked before anything is started.
 
-use crate::bench::mqtt::Choice;
+use crate::bench;
 use crate::failure::{Failure, Outcome};
 use crate::requests;
 
@@ -17,7 +17,9 @@ cargo xtask COMMAND
   kills --cloud [--count N] [--seed N]  kill the server under the load of callers and new devices, 200 times
   valgrind                           run programs that use the PKCS #11 module under valgrind
   docs                               write the generated reference pages again
-  bench NAME [--json]                measure side by side and print a table; NAME: chip, mqtt, pkcs11, story, tray
+  bench NAME [--json]                measure side by side and print a table; NAME: chip, cloud, mqtt, pkcs11,
+                                     story, tray
+                                     cloud: --things N, --lines N, --devices N; 0 leaves a part out
                                      mqtt: --connections N [--minutes M] with so many at once; --peers builds other brokers
   fuzz [NAME] [--seconds N]          feed one decoder (or all, 10 s each) with mutated bytes
   firmware                           build the board images and tell how big the chip driver is
@@ -49,7 +51,7 @@ pub(crate) enum Command {
     Docs,
     Bench {
         name: String,
-        choice: Choice,
+        choice: bench::Choice,
         json: bool,
     },
     Fuzz {
@@ -101,14 +103,21 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Outcome<Command> {
         "docs" => Command::Docs,
         "bench" => Command::Bench {
             json: words.flag("--json"),
-            choice: Choice {
-                connections: words.number("--connections")?.unwrap_or(0),
-                minutes: words.number("--minutes")?.unwrap_or(0),
-                peers: words.flag("--peers"),
+            choice: bench::Choice {
+                cloud: bench::cloud::Choice {
+                    things: words.number("--things")?,
+                    lines: words.number("--lines")?,
+                    devices: words.number("--devices")?,
+                },
+                mqtt: bench::mqtt::Choice {
+                    connections: words.number("--connections")?.unwrap_or(0),
+                    minutes: words.number("--minutes")?.unwrap_or(0),
+                    peers: words.flag("--peers"),
+                },
             },
-            name: words
-                .next_plain()
-                .ok_or_else(|| Failure::new("bench: which one? known: chip, mqtt, pkcs11, story, tray"))?,
+            name: words.next_plain().ok_or_else(|| {
+                Failure::new("bench: which one? known: chip, cloud, mqtt, pkcs11, story, tray")
+            })?,
         },
         "fuzz" => Command::Fuzz {
             seconds: words.number("--seconds")?.unwrap_or(FUZZ_SECONDS),
@@ -221,7 +230,7 @@ mod tests {
             "bench story --json",
             Some(Command::Bench {
                 name: "story".to_owned(),
-                choice: Choice::default(),
+                choice: bench::Choice::default(),
                 json: true,
             }),
         );
@@ -229,10 +238,13 @@ mod tests {
             "bench mqtt --connections 18000 --minutes 10 --peers",
             Some(Command::Bench {
                 name: "mqtt".to_owned(),
-                choice: Choice {
-                    connections: 18_000,
-                    minutes: 10,
-                    peers: true,
+                choice: bench::Choice {
+                    mqtt: bench::mqtt::Choice {
+                        connections: 18_000,
+                        minutes: 10,
+                        peers: true,
+                    },
+                    ..bench::Choice::default()
                 },
                 json: false,
             }),

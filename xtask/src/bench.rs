@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures side by side in one run and prints a table with targets.
 
 mod chip;
+pub(crate) mod cloud;
 pub(crate) mod mqtt;
 mod peers;
 mod pkcs11;
@@ -56,17 +57,25 @@ impl Target {
     }
 }
 
+/// What can be chosen of those benches that let one choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) cloud: cloud::Choice,
+    pub(crate) mqtt: mqtt::Choice,
+}
+
 /// Runs one bench; exit code 1 when a target is missed.
-pub(crate) fn run(name: &str, choice: mqtt::Choice, json: bool) -> Outcome<ExitCode> {
+pub(crate) fn run(name: &str, choice: Choice, json: bool) -> Outcome<ExitCode> {
     let rows = match name {
         "chip" => chip::measure()?,
-        "mqtt" => mqtt::measure(choice)?,
+        "cloud" => cloud::measure(choice.cloud)?,
+        "mqtt" => mqtt::measure(choice.mqtt)?,
         "pkcs11" => pkcs11::measure()?,
         "story" => story::measure()?,
         "tray" => chip::measure_tray()?,
         other => {
             return Err(Failure::new(format!(
-                "no bench `{other}`; known: chip, mqtt, pkcs11, story, tray"
+                "no bench `{other}`; known: chip, cloud, mqtt, pkcs11, story, tray"
             )));
         }
     };
