@@ -89,6 +89,15 @@ pub(crate) struct Serve {
     /// Metrics for Prometheus over plain HTTP, on a loopback address [default: nowhere]; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_metrics: Option<SocketAddr>,
+    /// One port for MQTT, WebSocket and HTTPS, told apart by ALPN as on AWS's port 443 [default: off]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_mux: Option<SocketAddr>,
+    /// MQTT without TLS, for this machine only [default: off]; needs --plain-policy
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_plain: Option<SocketAddr>,
+    /// What clients without TLS may do: the name of a policy
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) plain_policy: Option<String>,
     /// A host name that devices and tools use for this server (repeatable; localhost is always one)
     #[arg(long = "hostname", value_name = "NAME")]
     pub(crate) hostnames: Vec<String>,

@@ -7,7 +7,7 @@ use identity::{Tenant, UnixMillis};
 use mqtt::v5::{self, Reason};
 use mqtt::{Delivery, Malformed, Own, PacketType, QoS, encode};
 
-use crate::event::{ConnectionId, Departure};
+use crate::event::{ConnectionId, Departure, Lease};
 use crate::limits::REASON_BYTES_MAX;
 use crate::message::Message;
 use crate::record::{Identifiers, NodeIndex, Record};
@@ -354,6 +354,8 @@ pub enum CloseReason {
     ServerShutdown,
     /// What the client was promised cannot be made durable.
     ServerFault,
+    /// It was let in for so long only.
+    TimeIsUp(Lease),
 }
 
 impl CloseReason {
@@ -370,6 +372,8 @@ impl CloseReason {
             Self::TooSlow => "THROTTLED",
             Self::ServerShutdown => "SERVER_INITIATED_DISCONNECT",
             Self::ServerFault => "SERVER_ERROR",
+            Self::TimeIsUp(Lease::WebSocket) => "WEBSOCKET_TTL_EXPIRATION",
+            Self::TimeIsUp(Lease::Authorizer) => "CUSTOMAUTH_TTL_EXPIRATION",
         }
     }
 
@@ -390,6 +394,7 @@ impl CloseReason {
             Self::TooSlow => "slow",
             Self::ServerShutdown => "shutdown",
             Self::ServerFault => "fault",
+            Self::TimeIsUp(_) => "time_is_up",
         }
     }
 
@@ -421,6 +426,7 @@ impl CloseReason {
             Self::TooSlow => Some(Reason::QuotaExceeded),
             Self::ServerShutdown => Some(Reason::ServerShuttingDown),
             Self::ServerFault => Some(Reason::UnspecifiedError),
+            Self::TimeIsUp(_) => Some(Reason::MaximumConnectTime),
         }
     }
 }
@@ -441,6 +447,7 @@ impl fmt::Display for CloseReason {
             Self::TooSlow => "the client does not read what it is sent",
             Self::ServerShutdown => "the server goes down",
             Self::ServerFault => "what the client was promised cannot be made durable",
+            Self::TimeIsUp(_) => "the time is up for which it was let in",
         };
         f.write_str(words)
     }
@@ -454,6 +461,7 @@ impl From<Departure> for CloseReason {
             Departure::TooSlow => Self::TooSlow,
             Departure::ServerShutdown => Self::ServerShutdown,
             Departure::ServerFault => Self::ServerFault,
+            Departure::TimeIsUp(lease) => Self::TimeIsUp(lease),
         }
     }
 }

@@ -131,6 +131,17 @@ pub enum Departure {
     ServerShutdown,
     /// What the client was promised cannot be made durable.
     ServerFault,
+    /// It was let in for so long only.
+    TimeIsUp(Lease),
+}
+
+/// Why a connection has an end from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// A signature let it in, over WebSocket.
+    WebSocket,
+    /// A custom authorizer let it in.
+    Authorizer,
 }
 
 impl fmt::Display for ConnectionId {

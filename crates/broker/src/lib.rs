@@ -39,7 +39,7 @@ mod topics;
 
 pub use action::{Action, Actions, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
 pub use counters::{Counters, Dropped, Holdings, Traffic};
-pub use event::{Attach, ConnectionId, Departure, Event, SessionId, ThingChange, Trust};
+pub use event::{Attach, ConnectionId, Departure, Event, Lease, SessionId, ThingChange, Trust};
 pub use limits::Limits;
 pub use message::{Message, Parts, Stamp};
 pub use node::{Checkpoint, Config, Node, Restoring, RetainedMessage, Unfit, client_id};

@@ -30,7 +30,7 @@ impl<'a> Subject<'a> {
         Self {
             tenant: &live.grant.tenant,
             client_id,
-            certificate: live.context.certificate_id(),
+            certificate: live.context.principal(),
             session: live.id,
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fleet::attempt::{Attempt, CertificateFacts, Kind, TlsFacts, Verdict};
 use fleet::text::Text;
 use identity::certificate::Certificate;
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,7 +21,7 @@ use crate::domains::Domain;
 use crate::limits::{ACCEPT_REST, HANDSHAKE_DEADLINE, LINGER};
 use crate::metrics::{Handshake, Listener};
 use crate::tenancy::{Addressed, addressed};
-use crate::tls::{self, Failure, Hello, MalformedHello, Settings, Stream, read_hello};
+use crate::tls::{self, Detached, Failure, Hello, MalformedHello, Stream, read_hello};
 
 /// What whoever speaks HTTP without TLS is answered.
 const PLAIN_HTTP_ANSWER: &[u8] =
@@ -39,6 +40,47 @@ pub(crate) struct Handshaken {
     pub(crate) domain: Option<Arc<Domain>>,
     /// The record of this attempt, not finished.
     pub(crate) record: Record,
+}
+
+/// The same on its way to another runtime.
+pub(crate) struct Visitor {
+    stream: Detached,
+    certificate: Option<Certificate>,
+    addressed: Addressed,
+    domain: Option<Arc<Domain>>,
+    record: Record,
+}
+
+impl Handshaken {
+    /// Takes it off this thread's runtime.
+    ///
+    /// # Errors
+    /// The system refuses to give the socket back.
+    pub(crate) fn detach(self) -> std::io::Result<Visitor> {
+        Ok(Visitor {
+            stream: self.stream.detach()?,
+            certificate: self.certificate,
+            addressed: self.addressed,
+            domain: self.domain,
+            record: self.record,
+        })
+    }
+}
+
+impl Visitor {
+    /// Puts it onto the runtime of this thread.
+    ///
+    /// # Errors
+    /// The runtime does not take the socket.
+    pub(crate) fn attach(self) -> std::io::Result<Handshaken> {
+        Ok(Handshaken {
+            stream: self.stream.attach()?,
+            certificate: self.certificate,
+            addressed: self.addressed,
+            domain: self.domain,
+            record: self.record,
+        })
+    }
 }
 
 /// The record of an attempt while it goes on.
@@ -72,6 +114,17 @@ impl Record {
         control
             .tally
             .handshake(self.listener, outcome, self.begun.elapsed());
+    }
+
+    /// Another attempt of whoever made this one, over the same connection, that begins now.
+    pub(crate) fn again(&self, control: &Control) -> Self {
+        let mut attempt = self.attempt.clone();
+        (attempt.trace, attempt.at) = (control.traces.next(), clock::now());
+        Self {
+            attempt,
+            listener: self.listener,
+            begun: Instant::now(),
+        }
     }
 
     /// Ends the attempt and hands it to the ring.
@@ -120,7 +173,7 @@ pub(crate) async fn handshake(
     control: &Control,
     listener: Listener,
     (socket, peer): (TcpStream, SocketAddr),
-    settings: &Settings,
+    choose: impl FnOnce(Option<&Hello>) -> Arc<ServerConfig>,
 ) -> Option<Handshaken> {
     let mut record = Record::begin(control, listener, peer);
     let deadline = Instant::now() + HANDSHAKE_DEADLINE;
@@ -146,7 +199,7 @@ pub(crate) async fn handshake(
     if let Some(offered) = offered {
         record.attempt.tls = facts(offered);
     }
-    let mut stream = match Stream::new(socket, settings.choose(offered)) {
+    let mut stream = match Stream::new(socket, choose(offered)) {
         Ok(stream) => stream,
         Err(error) => {
             return fail(

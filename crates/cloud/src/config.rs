@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use broker::Switches;
 use fleet::limits::DEPRECATION_MILLIS;
+use fleet::names::PolicyName;
 use identity::{AccountId, Region, Tenant};
 use serde::Deserialize;
 
@@ -60,6 +61,13 @@ pub struct Config {
     pub listen_api: String,
     /// Where Prometheus reads metrics, HOST:PORT on a loopback address; port 0 is any free one. Empty: nowhere.
     pub listen_metrics: String,
+    /// Where one port for everything listens, HOST:PORT: MQTT, WebSocket and HTTPS, told apart by the application protocol that
+    /// a client offers, as on port 443 of AWS. Empty: nowhere.
+    pub listen_mux: String,
+    /// Where MQTT without TLS listens, HOST:PORT with an address of this machine only. Empty: nowhere.
+    pub listen_plain: String,
+    /// The policy of whoever comes in without TLS; needed for `listen_plain`.
+    pub plain_policy: String,
     /// The names that devices and tools reach this server by; the first is the one that `DescribeEndpoint` tells.
     pub hostnames: Vec<String>,
     /// The account of everything that does not name another one.
@@ -145,6 +153,9 @@ impl Default for Config {
             listen_mqtt: "127.0.0.1:8883".into(),
             listen_api: "127.0.0.1:8443".into(),
             listen_metrics: String::new(),
+            listen_mux: String::new(),
+            listen_plain: String::new(),
+            plain_policy: String::new(),
             hostnames: vec!["localhost".into()],
             account: AccountId::default().to_string(),
             region: Region::default().to_string(),
@@ -172,6 +183,10 @@ pub(crate) struct Plan {
     pub(crate) listen_mqtt: SocketAddr,
     pub(crate) listen_api: SocketAddr,
     pub(crate) listen_metrics: Option<SocketAddr>,
+    pub(crate) listen_mux: Option<SocketAddr>,
+    pub(crate) listen_plain: Option<SocketAddr>,
+    /// There is one if there is `listen_plain`.
+    pub(crate) plain_policy: Option<PolicyName>,
     pub(crate) hostnames: Vec<String>,
     pub(crate) tenant: Tenant,
     pub(crate) broker: broker::Config,
@@ -264,6 +279,12 @@ impl Config {
             listen_mqtt: resolve("listen_mqtt", &self.listen_mqtt)?,
             listen_api: resolve("listen_api", &self.listen_api)?,
             listen_metrics: self.listen_metrics()?,
+            listen_mux: self
+                .is_on(&self.listen_mux)
+                .map(|address| resolve("listen_mux", address))
+                .transpose()?,
+            listen_plain: self.plain()?,
+            plain_policy: self.plain_policy()?,
             hostnames,
             tenant: self.tenant()?,
             broker: self.broker()?,
@@ -316,6 +337,38 @@ impl Config {
             account: account
                 .parse()
                 .map_err(|_| wrong(account, "for an account of exactly 12 digits"))?,
+        })
+    }
+
+    fn is_on<'c>(&self, setting: &'c str) -> Option<&'c str> {
+        Some(setting).filter(|setting| !setting.is_empty())
+    }
+
+    /// Where MQTT without TLS listens: nobody on the way may read along, so it does not leave the machine.
+    fn plain(&self) -> Result<Option<SocketAddr>, Error> {
+        let Some(setting) = self.is_on(&self.listen_plain) else {
+            return Ok(None);
+        };
+        let address = resolve("listen_plain", setting)?;
+        match address.ip().to_canonical().is_loopback() {
+            true => Ok(Some(address)),
+            false => Err(Error::Setting {
+                key: "listen_plain",
+                value: setting.to_owned(),
+                allowed: "an address of this machine only, such as 127.0.0.1:1883: it has no TLS; from other machines connect to listen_mqtt",
+            }),
+        }
+    }
+
+    fn plain_policy(&self) -> Result<Option<PolicyName>, Error> {
+        if self.listen_plain.is_empty() {
+            return Ok(None);
+        }
+        let policy = PolicyName::parse(&self.plain_policy);
+        policy.map(Some).map_err(|_| Error::Setting {
+            key: "plain_policy",
+            value: self.plain_policy.clone(),
+            allowed: "the name of a policy: it says what clients of listen_plain may do, and without one they could do nothing",
         })
     }
 

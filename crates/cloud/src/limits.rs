@@ -97,6 +97,18 @@ pub const OUTPUT_KEPT_BYTES: usize = 1024;
 /// Changes of policies and things that a shard remembers, to refuse grants that are older.
 pub const CHANGES_REMEMBERED_MAX: usize = 64 * 1024;
 
+/// How long a connection lives that a signature let in ("AWS IoT Core endpoints and quotas", "Connection duration" over WebSocket).
+pub const SIGNED_CONNECTION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Clients without a certificate whose policies are remembered by name, so that a change of one acts on them.
+pub const OTHERS_REMEMBERED_MAX: usize = 64 * 1024;
+/// Connections without TLS that have not sent their CONNECT.
+pub const PLAIN_CONNECTIONS_MAX: usize = 256;
+/// HTTP connections of the port that is for everything, open at the same time.
+pub const VISITORS_MAX: usize = 512;
+/// Connections that wait to be handed from HTTP to MQTT or the other way.
+pub const CROSSINGS_MAX: usize = 64;
+/// How long a client may take to read that it may speak WebSocket now.
+pub const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 /// Connections of the API listener that are open at the same time.
 pub const API_CONNECTIONS_MAX: usize = 512;
 /// … of these, connections whose requests are carried out; whoever comes later is answered `ServiceUnavailableException` at

@@ -10,19 +10,20 @@ use std::thread::JoinHandle;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use store::{Attempts as _, DataDirectory, LocalAttempts, LocalRecords};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::config::{Config, Plan};
 use crate::control::Control;
 use crate::domains::Domains;
 use crate::error::Error;
-use crate::limits::ACCEPT_BACKLOG;
+use crate::limits::{ACCEPT_BACKLOG, CROSSINGS_MAX};
 use crate::pki::{Pki, Ready, access_key};
 use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Shutdown, Trigger, signal};
 use crate::tls::Settings;
-use crate::{api, clock, files, front_door, metrics};
+use crate::{api, clock, files, front_door, metrics, mux};
 
 /// The cloud.
 #[derive(Debug)]
@@ -36,6 +37,10 @@ pub struct Running {
     pub api: SocketAddr,
     /// Where metrics are read, if they are.
     pub metrics: Option<SocketAddr>,
+    /// Where the port for everything listens, if it does.
+    pub mux: Option<SocketAddr>,
+    /// Where MQTT without TLS listens, if it does.
+    pub plain: Option<SocketAddr>,
     /// The server's root certificate, for clients to trust.
     pub server_ca: PathBuf,
     /// The access key of the API, in the AWS shared-credentials format.
@@ -56,10 +61,11 @@ impl Server {
         let directory = DataDirectory::open(&plan.data_dir).map_err(Error::Store)?;
         let mqtt = listen("MQTT", plan.listen_mqtt)?;
         let api = listen("the API", plan.listen_api)?;
-        let metrics = plan
-            .listen_metrics
-            .map(|address| listen("metrics", address))
-            .transpose()?;
+        let open =
+            |listener, address: Option<_>| address.map(|address| listen(listener, address)).transpose();
+        let mux = open("everything", plan.listen_mux)?;
+        let plain = open("MQTT without TLS", plan.listen_plain)?;
+        let metrics = open("metrics", plan.listen_metrics)?;
         files::remove(&Ready::path(&plan.data_dir))?;
         let mut pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
         let credentials = plan.data_dir.join("credentials");
@@ -78,6 +84,7 @@ impl Server {
         pki.server.further = Some(domains.clone());
         let settings = (
             Settings::mqtt(&pki.server).map_err(Error::Tls)?,
+            mux::Settings::new(&pki.server).map_err(Error::Tls)?,
             Settings::api(&pki.server).map_err(Error::Tls)?,
         );
         let control = Control::new(plan, records, attempts, (pki.issuer, domains), keys, shards)
@@ -86,6 +93,14 @@ impl Server {
         let mut running = Running {
             mqtt: local_address("MQTT", &mqtt)?,
             api: local_address("the API", &api)?,
+            mux: mux
+                .as_ref()
+                .map(|mux| local_address("everything", mux))
+                .transpose()?,
+            plain: plain
+                .as_ref()
+                .map(|plain| local_address("MQTT without TLS", plain))
+                .transpose()?,
             metrics: metrics
                 .as_ref()
                 .map(|metrics| local_address("metrics", metrics))
@@ -98,14 +113,15 @@ impl Server {
             threads: Vec::new(),
         };
         let slots = slots.into_iter().zip(restored).collect();
-        running.start_threads(slots, (mqtt, api), settings, &shutdown)?;
-        if let Some(metrics) = metrics {
+        let listeners = ([Some(mqtt), mux, plain], [Some(api)]);
+        running.start_threads(slots, listeners, settings, &shutdown)?;
+        if metrics.is_some() {
             let (control, ended) = (running.control.clone(), shutdown.clone());
-            running
-                .threads
-                .push(start_thread("metrics", metrics, move |listener| {
-                    metrics::serve(control, listener, ended)
-                })?);
+            let serve = move |[metrics]: [_; 1]| async move {
+                let Some(metrics) = metrics else { return };
+                metrics::serve(control, metrics, ended).await;
+            };
+            running.threads.push(start_thread("metrics", [metrics], serve)?);
         }
         running.ready().write(&running.data_dir)?;
         Ok(running)
@@ -115,9 +131,9 @@ impl Server {
 impl Running {
     fn start_threads(
         &mut self,
-        slots: Vec<(tokio::sync::mpsc::Receiver<shard::Mail>, Restored)>,
-        (mqtt, api): (TcpListener, TcpListener),
-        (mqtt_settings, api_settings): (Settings, Settings),
+        slots: Vec<(mpsc::Receiver<shard::Mail>, Restored)>,
+        (devices, api): ([Option<TcpListener>; 3], [Option<TcpListener>; 1]),
+        (mqtt_settings, mux_settings, api_settings): (Settings, mux::Settings, Settings),
         shutdown: &Shutdown,
     ) -> Result<(), Error> {
         for (index, (slot, restored)) in slots.into_iter().enumerate() {
@@ -125,15 +141,30 @@ impl Running {
                 .map_err(Error::Thread)?;
             self.threads.push(thread);
         }
+        let (http, visitors) = mpsc::channel(CROSSINGS_MAX);
+        let (hosts, guests) = mpsc::channel(CROSSINGS_MAX);
         let (control, ended) = (self.control.clone(), shutdown.clone());
-        self.threads
-            .push(start_thread("front-door", mqtt, move |listener| {
-                front_door::serve(control, listener, mqtt_settings, ended)
-            })?);
+        let serve = move |[mqtt, mux, plain]: [_; 3]| async move {
+            let Some(mqtt) = mqtt else { return };
+            let entrances = front_door::Entrances {
+                mqtt: (mqtt, mqtt_settings),
+                mux: Option::map(mux, |mux| (mux, mux_settings)),
+                plain,
+                guests,
+            };
+            front_door::serve(control, entrances, http, ended).await;
+        };
+        self.threads.push(start_thread("front-door", devices, serve)?);
         let (control, ended) = (self.control.clone(), shutdown.clone());
-        self.threads.push(start_thread("control", api, move |listener| {
-            api::serve(control, listener, api_settings, ended)
-        })?);
+        let serve = move |[api]: [_; 1]| async move {
+            let Some(api) = api else { return };
+            let ways = api::Ways {
+                visitors,
+                guests: hosts,
+            };
+            api::serve(control, api, api_settings, ways, ended).await;
+        };
+        self.threads.push(start_thread("control", api, serve)?);
         Ok(())
     }
 
@@ -142,6 +173,8 @@ impl Running {
             mqtt: self.mqtt,
             api: self.api,
             metrics: self.metrics,
+            mux: self.mux,
+            plain: self.plain,
             server_root: self.server_ca.clone(),
             credentials: self.credentials.clone(),
         }
@@ -214,23 +247,27 @@ impl Plan {
     }
 }
 
-/// Runs one listener on a thread and a runtime of its own.
-fn start_thread<F: Future<Output = ()>>(
+/// Runs listeners on a thread and a runtime of their own.
+fn start_thread<const N: usize, F: Future<Output = ()>>(
     name: &str,
-    listener: TcpListener,
-    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+    listeners: [Option<TcpListener>; N],
+    serve: impl FnOnce([Option<tokio::net::TcpListener>; N]) -> F + Send + 'static,
 ) -> Result<JoinHandle<()>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Thread)?;
-    let listener = {
+    let mut opened = [const { None }; N];
+    {
         let _entered = runtime.enter();
-        tokio::net::TcpListener::from_std(listener).map_err(Error::Thread)?
-    };
+        for (to, from) in opened.iter_mut().zip(listeners) {
+            let listener = from.map(tokio::net::TcpListener::from_std).transpose();
+            *to = listener.map_err(Error::Thread)?;
+        }
+    }
     let thread = std::thread::Builder::new().name(name.into());
     thread
-        .spawn(move || LocalSet::new().block_on(&runtime, serve(listener)))
+        .spawn(move || LocalSet::new().block_on(&runtime, serve(opened)))
         .map_err(Error::Thread)
 }
 

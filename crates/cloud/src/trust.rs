@@ -7,19 +7,23 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fleet::names::PolicyName;
 use fleet::record::{CertificateStatus, Thing};
+use fleet::{Exception, Refusal};
 use identity::{CertificateId, Tenant};
 use policy::{Grant, NamedPolicy, Policy, ThingFacts};
 use store::{AttachedPolicy, LocalRecords, Records as _, Trust};
 
 use crate::api::ApiFault;
 use crate::clock;
-use crate::limits::COMPILED_POLICIES_MAX;
+use crate::limits::{COMPILED_POLICIES_MAX, OTHERS_REMEMBERED_MAX};
 
 /// Makes grants, and remembers compiled documents.
 #[derive(Default)]
 pub(crate) struct Grants {
     compiled: Mutex<HashMap<(Tenant, Arc<str>), Compiled>>,
+    /// The policies of clients without a certificate, by what stands in the place of its id.
+    others: Mutex<HashMap<(Tenant, CertificateId), Arc<[PolicyName]>>>,
 }
 
 struct Compiled {
@@ -36,6 +40,12 @@ impl Grants {
         tenant: &Tenant,
         certificate: &CertificateId,
     ) -> Result<Option<Arc<Grant>>, ApiFault> {
+        if let Some(names) = self.names_of(tenant, certificate) {
+            return self
+                .by_names(records, tenant, certificate, &names)
+                .await
+                .map(Some);
+        }
         let Some(trust) = records.trust(tenant, certificate).await? else {
             return Ok(None);
         };
@@ -46,6 +56,59 @@ impl Grants {
             true => self.grant(tenant, &trust).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// What the policies with these names allow whoever has no certificate; the id stands in its place. From now on a change of
+    /// one of them acts on it.
+    pub(crate) async fn of_names(
+        &self,
+        records: &LocalRecords,
+        tenant: &Tenant,
+        stand_in: CertificateId,
+        names: Arc<[PolicyName]>,
+    ) -> Result<Arc<Grant>, ApiFault> {
+        {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            if others.len() >= OTHERS_REMEMBERED_MAX {
+                others.clear();
+            }
+            others.insert((*tenant, stand_in), names.clone());
+        }
+        self.by_names(records, tenant, &stand_in, &names).await
+    }
+
+    fn names_of(&self, tenant: &Tenant, stand_in: &CertificateId) -> Option<Arc<[PolicyName]>> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.get(&(*tenant, *stand_in)).cloned()
+    }
+
+    async fn by_names(
+        &self,
+        records: &LocalRecords,
+        tenant: &Tenant,
+        stand_in: &CertificateId,
+        names: &[PolicyName],
+    ) -> Result<Arc<Grant>, ApiFault> {
+        // Read first, so that what changes meanwhile is newer than the grant.
+        let epoch = records.trust_epoch(tenant).await?;
+        let mut policies = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(policy) = records.policy(tenant, name).await? else {
+                return Err(no_policy(name).into());
+            };
+            let Some(version) = policy.record.default_document() else {
+                continue;
+            };
+            let attached = AttachedPolicy {
+                name: name.clone(),
+                version: version.id,
+                record_version: policy.version,
+                document: version.document.clone(),
+            };
+            policies.push(self.compiled(tenant, &attached)?);
+        }
+        let grant = Grant::new(*tenant, *stand_in, epoch, policies);
+        Ok(Arc::new(grant.without_certificate()))
     }
 
     /// The grant that follows from what was just looked up. The caller has checked that the certificate may connect.
@@ -89,6 +152,15 @@ impl Grants {
         compiled.insert((*tenant, name), entry);
         Ok(policy)
     }
+}
+
+fn no_policy(name: &PolicyName) -> Refusal {
+    Refusal::new(
+        Exception::Unauthorized,
+        "cloud.principal.policy",
+        format!("there is no policy {name}, which clients of this listener are granted"),
+    )
+    .hint("make the policy that the setting names (CreatePolicy), or name another one")
 }
 
 /// What policies can ask about a thing that the certificate of the connection is attached to.

@@ -93,6 +93,21 @@ impl CertificateFacts {
         }
     }
 
+    /// A client that shows no certificate but is known by this name otherwise. Every variable of a certificate matches nothing.
+    #[must_use]
+    pub fn of_other(principal: &str) -> Self {
+        Self {
+            id: Value {
+                text: principal.into(),
+                substitutable: false,
+            },
+            serial_number: None,
+            subject: Box::default(),
+            issuer: Box::default(),
+            alternative_names: Box::default(),
+        }
+    }
+
     /// All facts of the certificate with this id.
     #[must_use]
     pub fn of(id: CertificateId, certificate: &Certificate) -> Self {
@@ -200,9 +215,9 @@ impl Context {
         self.source_ip
     }
 
-    /// The certificate's id as text.
+    /// The certificate's id as text; of a client without one, its name.
     #[must_use]
-    pub fn certificate_id(&self) -> &str {
+    pub fn principal(&self) -> &str {
         &self.certificate.id.text
     }
 
@@ -229,7 +244,7 @@ impl Context {
         match variable {
             Variable::ClientId => Some(&self.client_id),
             Variable::SourceIp => Some(&self.source_ip_text),
-            Variable::CertificateId => Some(&self.certificate.id),
+            Variable::CertificateId => Some(&self.certificate.id).filter(|id| id.substitutable),
             Variable::CertificateSerialNumber => self.certificate.serial_number.as_ref(),
             Variable::Name {
                 value: Which::Nth(index),

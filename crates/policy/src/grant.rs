@@ -16,8 +16,10 @@ use crate::resource::Resource;
 pub struct Grant {
     /// Whose certificate.
     pub tenant: Tenant,
-    /// Which certificate.
+    /// Which certificate; what stands in its place if `by_certificate` is false.
     pub certificate: CertificateId,
+    /// Whether the client showed a certificate. Without one many clients may be the same principal, as those of one access key.
+    pub by_certificate: bool,
     /// The tenant's trust epoch when the state was read: a change of trust raises it, and what is older does not count any more.
     pub epoch: u64,
     policies: Arc<[NamedPolicy]>,
@@ -61,9 +63,17 @@ impl Grant {
         Self {
             tenant,
             certificate,
+            by_certificate: true,
             epoch,
             policies: policies.into(),
         }
+    }
+
+    /// The same for a client that showed no certificate; the id given stands in its place.
+    #[must_use]
+    pub const fn without_certificate(mut self) -> Self {
+        self.by_certificate = false;
+        self
     }
 
     /// The policies, in the order in which they are gone through.

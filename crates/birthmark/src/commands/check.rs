@@ -17,6 +17,9 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         listen_mqtt: None,
         listen_api: None,
         listen_metrics: None,
+        listen_mux: None,
+        listen_plain: None,
+        plain_policy: None,
         hostnames: Vec::new(),
         first_connect: None,
         allow_simulated: false,
@@ -57,13 +60,20 @@ fn warnings(effective: &Effective) -> Vec<String> {
     for (key, address) in [
         ("listen_mqtt", &config.listen_mqtt),
         ("listen_api", &config.listen_api),
+        ("listen_mux", &config.listen_mux),
     ] {
         let loopback = ["127.", "[::1]", "localhost"]
             .iter()
             .any(|start| address.starts_with(start));
-        if !loopback {
+        if !loopback && !address.is_empty() {
             warnings.push(format!("{key} = {address} can be reached from other machines"));
         }
+    }
+    if !config.listen_plain.is_empty() {
+        warnings.push(format!(
+            "listen_plain = {} lets every program of this machine do what the policy {} says",
+            config.listen_plain, config.plain_policy
+        ));
     }
     if config.allow_simulated {
         warnings

@@ -54,6 +54,9 @@ impl Effective {
             listen_mqtt,
             listen_api,
             listen_metrics,
+            listen_mux,
+            listen_plain,
+            plain_policy,
             hostnames,
             account,
             region,
@@ -95,6 +98,9 @@ impl Effective {
                     listen_metrics.clone()
                 },
             ),
+            ("listen_mux", off_if_empty(listen_mux)),
+            ("listen_plain", off_if_empty(listen_plain)),
+            ("plain_policy", plain_policy.clone()),
             ("hostnames", hostnames.join(", ")),
             ("account", account.clone()),
             ("region", region.clone()),
@@ -192,6 +198,10 @@ impl Effective {
     }
 }
 
+fn off_if_empty(setting: &str) -> String {
+    if setting.is_empty() { "off" } else { setting }.to_owned()
+}
+
 /// Resolves the effective configuration of what was typed.
 pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
     let mut effective = file_or_default(typed.config.as_deref())?;
@@ -213,6 +223,18 @@ pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
     if let Some(address) = typed.listen_metrics {
         config.listen_metrics = address.to_string();
         keys.push("listen_metrics");
+    }
+    if let Some(address) = typed.listen_mux {
+        config.listen_mux = address.to_string();
+        keys.push("listen_mux");
+    }
+    if let Some(address) = typed.listen_plain {
+        config.listen_plain = address.to_string();
+        keys.push("listen_plain");
+    }
+    if let Some(policy) = &typed.plain_policy {
+        config.plain_policy.clone_from(policy);
+        keys.push("plain_policy");
     }
     if !typed.hostnames.is_empty() {
         config.hostnames.clone_from(&typed.hostnames);

@@ -145,6 +145,10 @@ fn facts(attempt: &Attempt) -> Vec<(&'static str, String)> {
     if let Some(name) = &attempt.tls.sni {
         facts.push(("server name", name.as_str().to_owned()));
     }
+    if !attempt.tls.alpn.is_empty() {
+        let offered: Vec<_> = attempt.tls.alpn.iter().map(|name| name.as_str()).collect();
+        facts.push(("ALPN", offered.join(", ")));
+    }
     if let Some(certificate) = &attempt.certificate {
         facts.push(("certificate", certificate.id.to_string()));
         facts.push(("subject", certificate.subject.as_str().to_owned()));

@@ -46,12 +46,13 @@ fn directions(running: &Running) -> String {
     let (api, mqtt) = (running.api, running.mqtt);
     let ca = running.server_ca.display();
     let credentials = running.credentials.display();
+    let further = further(running);
     format!(
         "\
 birthmark cloud is ready
   API   https://localhost:{api_port}   (listens on {api})
   MQTT  localhost:{mqtt_port}, mutual TLS   (listens on {mqtt})
-
+{further}
 AWS CLI, any version:
   export AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_CA_BUNDLE={ca} AWS_DEFAULT_REGION=us-east-1
   aws --endpoint-url https://localhost:{api_port} iot list-things
@@ -72,4 +73,18 @@ Why was a device refused?  birthmark explain --data-dir {data_dir} last",
         mqtt_port = mqtt.port(),
         data_dir = running.data_dir().display(),
     )
+}
+
+/// The listeners that are off unless they are asked for.
+fn further(running: &Running) -> String {
+    let mux = running.mux.map(|mux| {
+        format!(
+            "  443   localhost:{port}: MQTT (ALPN x-amzn-mqtt-ca), wss://localhost:{port}/mqtt, HTTPS   (listens on {mux})\n",
+            port = mux.port()
+        )
+    });
+    let plain = running
+        .plain
+        .map(|plain| format!("  plain MQTT without TLS, for this machine only   (listens on {plain})\n"));
+    mux.into_iter().chain(plain).collect()
 }

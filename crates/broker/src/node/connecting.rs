@@ -336,7 +336,7 @@ impl Node {
         let subject = Subject {
             tenant: &refusal.tenant,
             client_id: &refusal.client_id,
-            certificate: context.certificate_id(),
+            certificate: context.principal(),
             session,
         };
         let unauthorized = matches!(refusal.reason, Reason::Policy { .. });

@@ -31,6 +31,7 @@ mod templates;
 mod thing_types;
 mod things;
 mod transfers;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ use serde_json::{Number, Value};
 
 pub(crate) use fault::ApiFault;
 pub(crate) use quotas::{Quotas, is_operation};
-pub(crate) use server::serve;
+pub(crate) use server::{Ways, serve};
 pub use sigv4::AccessKey;
 
 use self::operation::{bind, is_path, route};

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over TLS on the API listener.
+//! HTTP/1.1 over TLS: on the API listener, and for those who speak it on the port for everything.
 //!
 //! It stands between sockets and [`super::perform`]. Connections, heads, bodies and times are bounded; a body is read
 //! whole before anything is done with it. Failed handshakes are recorded like those of devices.
@@ -15,31 +15,53 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming as IncomingBody};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use identity::certificate::Certificate;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_local;
 
 use super::fault::ApiFault;
+use super::upgrade::upgrade;
 use super::{Received, operation_of, perform, render};
-use crate::arrival::{self, Handshaken};
+use crate::arrival::{self, Handshaken, Record, Visitor};
 use crate::control::Control;
+use crate::domains::Domain;
+use crate::front_door::Guest;
 use crate::limits::{
     API_BODY_BYTES_MAX, API_CONNECTIONS_MAX, API_CONNECTIONS_SERVED_MAX, API_DEADLINE, API_HEAD_BYTES_MAX,
-    API_HEADERS_MAX, API_IDLE, API_TARGET_BYTES_MAX,
+    API_HEADERS_MAX, API_IDLE, API_TARGET_BYTES_MAX, SHUTDOWN_DEADLINE, VISITORS_MAX,
 };
 use crate::metrics::Listener;
 use crate::shutdown::Shutdown;
-use crate::tls::Settings;
+use crate::tenancy::Addressed;
+use crate::tls::{Hello, Settings, Stream};
+use crate::websocket;
+
+/// Where the HTTP of this server comes from, and where those go who leave it.
+pub(crate) struct Ways {
+    /// Connections of the port for everything whose clients speak HTTP.
+    pub(crate) visitors: mpsc::Receiver<Visitor>,
+    /// The way of WebSocket to the front door.
+    pub(crate) guests: mpsc::Sender<Guest>,
+}
 
 /// Accepts API connections until shutdown, then lets those end that are open.
 pub(crate) async fn serve(
     control: Arc<Control>,
     listener: TcpListener,
     settings: Settings,
+    ways: Ways,
     shutdown: Shutdown,
 ) {
     let room = Arc::new(Semaphore::new(API_CONNECTIONS_MAX));
     let settings = Rc::new(settings);
+    let Ways { visitors, guests } = ways;
+    let receiving = spawn_local(receive_visitors(
+        control.clone(),
+        visitors,
+        guests.clone(),
+        shutdown.clone(),
+    ));
     loop {
         let accepted = tokio::select! {
             accepted = arrival::accept(&listener, &room) => accepted,
@@ -48,35 +70,116 @@ pub(crate) async fn serve(
         let Some((socket, peer, place)) = accepted else {
             break;
         };
-        let (control, settings, shutdown) = (control.clone(), settings.clone(), shutdown.clone());
+        let (control, settings) = (control.clone(), settings.clone());
+        let (guests, shutdown) = (guests.clone(), shutdown.clone());
         // The last places are for telling whoever comes that there is no other one.
         let is_crowded = room.available_permits() < API_CONNECTIONS_MAX - API_CONNECTIONS_SERVED_MAX;
         spawn_local(async move {
-            converse(control, socket, peer, &settings, shutdown, is_crowded).await;
+            let choose = |hello: Option<&Hello>| settings.choose(hello);
+            let handshaken = arrival::handshake(&control, Listener::Api, (socket, peer), choose).await;
+            if let Some(handshaken) = handshaken {
+                let (stream, mut conversation) = Conversation::begin(control, handshaken, peer, guests);
+                conversation.is_crowded = is_crowded;
+                converse(stream, conversation, shutdown).await;
+            }
             drop(place);
         });
     }
     // Whoever has a place still speaks.
     let places = u32::try_from(API_CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(crate::limits::SHUTDOWN_DEADLINE, room.acquire_many(places)).await;
+    let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, room.acquire_many(places)).await;
+    let _ = receiving.await;
 }
 
-async fn converse(
+/// Takes the connections that another thread has accepted.
+async fn receive_visitors(
     control: Arc<Control>,
-    socket: TcpStream,
-    peer: SocketAddr,
-    settings: &Settings,
+    mut visitors: mpsc::Receiver<Visitor>,
+    guests: mpsc::Sender<Guest>,
     shutdown: Shutdown,
-    is_crowded: bool,
 ) {
-    let Some(Handshaken { stream, .. }) =
-        arrival::handshake(&control, Listener::Api, (socket, peer), settings).await
-    else {
-        return;
-    };
-    let service = service_fn(move |request| {
-        let (control, trace) = (control.clone(), control.traces.next());
-        async move { Ok::<_, Infallible>(respond(&control, request, peer, trace, is_crowded).await) }
+    let room = Arc::new(Semaphore::new(VISITORS_MAX));
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else {
+            break;
+        };
+        let visitor = tokio::select! {
+            visitor = visitors.recv() => visitor,
+            () = shutdown.begun() => None,
+        };
+        let Some(visitor) = visitor else { break };
+        let Ok(handshaken) = visitor.attach() else {
+            continue;
+        };
+        let Some(peer) = handshaken.record.attempt.peer else {
+            continue;
+        };
+        let (control, guests, shutdown) = (control.clone(), guests.clone(), shutdown.clone());
+        spawn_local(async move {
+            let (stream, conversation) = Conversation::begin(control, handshaken, peer, guests);
+            converse(stream, conversation, shutdown).await;
+            drop(place);
+        });
+    }
+    let places = u32::try_from(VISITORS_MAX).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, room.acquire_many(places)).await;
+}
+
+/// What all requests of one connection have in common.
+pub(super) struct Conversation {
+    pub(super) control: Arc<Control>,
+    pub(super) peer: SocketAddr,
+    /// The certificate whose key the client holds, if it showed one.
+    pub(super) certificate: Option<Certificate>,
+    pub(super) addressed: Addressed,
+    /// The domain configuration that the client asked for by name.
+    pub(super) domain: Option<Arc<Domain>>,
+    /// What is known of the connection, for the records of what is asked over it.
+    pub(super) record: Record,
+    pub(super) guests: mpsc::Sender<Guest>,
+    /// Whether it may only be told that there is no room.
+    is_crowded: bool,
+}
+
+impl Conversation {
+    /// What a connection begins with that has completed its handshake.
+    fn begin(
+        control: Arc<Control>,
+        handshaken: Handshaken,
+        peer: SocketAddr,
+        guests: mpsc::Sender<Guest>,
+    ) -> (Stream, Self) {
+        let Handshaken {
+            stream,
+            certificate,
+            addressed,
+            domain,
+            record,
+        } = handshaken;
+        let conversation = Self {
+            control,
+            peer,
+            certificate,
+            addressed,
+            domain,
+            record,
+            guests,
+            is_crowded: false,
+        };
+        (stream, conversation)
+    }
+}
+
+async fn converse(stream: Stream, conversation: Conversation, shutdown: Shutdown) {
+    let conversation = Rc::new(conversation);
+    let service = service_fn(move |request: http::Request<IncomingBody>| {
+        let conversation = conversation.clone();
+        async move {
+            Ok::<_, Infallible>(match websocket::is_asked(request.headers()) {
+                true => upgrade(&conversation, request).await,
+                false => respond(&conversation, request).await,
+            })
+        }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
@@ -84,7 +187,8 @@ async fn converse(
         .header_read_timeout(API_IDLE)
         .max_headers(API_HEADERS_MAX);
     builder.max_buf_size(API_HEAD_BYTES_MAX);
-    let mut connection = core::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = core::pin::pin!(connection.with_upgrades());
     tokio::select! {
         _ = connection.as_mut() => {}
         () = shutdown.begun() => {
@@ -94,13 +198,9 @@ async fn converse(
     }
 }
 
-async fn respond(
-    control: &Arc<Control>,
-    request: http::Request<IncomingBody>,
-    peer: SocketAddr,
-    trace: TraceId,
-    is_crowded: bool,
-) -> Response<Full<Bytes>> {
+async fn respond(conversation: &Conversation, request: http::Request<IncomingBody>) -> Response<Full<Bytes>> {
+    let (control, peer, is_crowded) = (&conversation.control, conversation.peer, conversation.is_crowded);
+    let trace = control.traces.next();
     let id = fleet::record::Uuid(trace.0).to_string();
     let begun = Instant::now();
     let operation = operation_of(request.method().as_str(), request.uri().path());

@@ -7,6 +7,7 @@
 //! not proven possession of its key.
 
 mod authorities;
+mod entrances;
 mod first_connection;
 mod opening;
 
@@ -21,70 +22,51 @@ use fleet::{Exception, Refusal};
 use identity::certificate::Certificate;
 use policy::CertificateFacts;
 use store::{Records as _, Trust};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
+use tokio::sync::{Semaphore, mpsc};
 
 use self::authorities::Remembered;
+pub(crate) use self::entrances::{Entrances, Guest, Pass};
 use self::first_connection::{FirstConnections, Outcome};
+use self::opening::Credential;
 use crate::api::ApiFault;
-use crate::arrival::{self, Handshaken, Record, linger};
+use crate::arrival::{Handshaken, Record, Visitor};
 use crate::clock;
 use crate::config::FirstConnect;
 use crate::control::Control;
+use crate::domains::Domain;
 use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
-use crate::metrics::Listener;
 use crate::shard::Clearance;
 use crate::shutdown::Shutdown;
 use crate::tenancy::Addressed;
-use crate::tls::{Settings, Stream};
+use crate::wire::{Wire, linger};
 
 /// What one thread of the front door works with.
 pub(crate) struct FrontDoor {
     control: Arc<Control>,
-    settings: Settings,
     authorities: Remembered,
     first_connections: FirstConnections,
     /// Places for connections between their handshake and their shard.
     arrivals: Arc<Semaphore>,
+    /// The way to the thread that speaks HTTP.
+    http: mpsc::Sender<Visitor>,
 }
 
 /// Accepts devices until shutdown.
 pub(crate) async fn serve(
     control: Arc<Control>,
-    listener: TcpListener,
-    settings: Settings,
+    entrances: Entrances,
+    http: mpsc::Sender<Visitor>,
     shutdown: Shutdown,
 ) {
-    let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let door = Rc::new(FrontDoor {
         control,
-        settings,
         authorities: Remembered::default(),
         first_connections: FirstConnections::default(),
         arrivals: Arc::new(Semaphore::new(ARRIVALS_MAX)),
+        http,
     });
-    loop {
-        let accepted = tokio::select! {
-            accepted = arrival::accept(&listener, &room) => accepted,
-            () = shutdown.begun() => None,
-        };
-        let Some((socket, peer, place)) = accepted else {
-            break;
-        };
-        let door = door.clone();
-        spawn_local(async move {
-            let handshaken =
-                arrival::handshake(&door.control, Listener::Mqtt, (socket, peer), &door.settings).await;
-            let Some(handshaken) = handshaken else { return };
-            // Whoever proved possession waits somewhere else, and no longer takes the place of a handshake.
-            let Ok(_arrived) = door.arrivals.clone().acquire_owned().await else {
-                return;
-            };
-            drop(place);
-            receive(&door, handshaken).await;
-        });
-    }
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    entrances.attend(&door, handshakes, &shutdown).await;
 }
 
 /// Why a client is shown out.
@@ -113,7 +95,10 @@ impl From<store::Error> for ShownOut {
 
 impl From<ApiFault> for ShownOut {
     fn from(fault: ApiFault) -> Self {
-        Self::Failed(fault)
+        match fault {
+            ApiFault::Refused(refusal) => Self::Refused(refusal),
+            fault => Self::Failed(fault),
+        }
     }
 }
 
@@ -127,14 +112,15 @@ async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
         mut record,
     } = handshaken;
     let Some(certificate) = certificate else { return };
-    if let Some(domain) = &domain
-        && let Err(refusal) = domain.configuration.admit(Protocol::Mqtt, Authentication::X509)
-    {
-        return show_out(door, stream, record, refusal.into());
+    if let Err(refusal) = admit(domain.as_deref(), Protocol::Mqtt, Authentication::X509) {
+        return show_out(door, stream.into(), record, refusal.into());
     }
     match clear(door, &certificate, addressed, &mut record).await {
-        Ok(clearance) => opening::await_connect(door, stream.into(), Vec::new(), clearance, record).await,
-        Err(shown_out) => show_out(door, stream, record, shown_out),
+        Ok(clearance) => {
+            let credential = Credential::Cleared(clearance);
+            opening::await_connect(door, stream.into(), Vec::new(), credential, record).await;
+        }
+        Err(shown_out) => show_out(door, stream.into(), record, shown_out),
     }
 }
 
@@ -145,15 +131,7 @@ async fn clear(
     addressed: Addressed,
     record: &mut Record,
 ) -> Result<Clearance, ShownOut> {
-    if !addressed.known {
-        return Err(Refusal::new(
-            Exception::Unauthorized,
-            "cloud.front_door.nobody",
-            "the client asked for an endpoint that is of no account here",
-        )
-        .hint("connect to what DescribeEndpoint answers")
-        .into());
-    }
+    check_address(addressed)?;
     if let Some(clearance) = look_up(&door.control, certificate, addressed, record).await? {
         return Ok(clearance);
     }
@@ -186,13 +164,37 @@ async fn clear(
     }
 }
 
+/// Refuses who does not come to a domain in the way that it takes.
+pub(crate) fn admit(
+    domain: Option<&Domain>,
+    protocol: Protocol,
+    authentication: Authentication,
+) -> Result<(), Refusal> {
+    domain.map_or(Ok(()), |domain| {
+        domain.configuration.admit(protocol, authentication)
+    })
+}
+
+/// Refuses who came for an endpoint that is nobody's.
+pub(crate) fn check_address(addressed: Addressed) -> Result<(), Refusal> {
+    match addressed.known {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            Exception::Unauthorized,
+            "cloud.front_door.nobody",
+            "the client asked for an endpoint that is of no account here",
+        )
+        .hint("connect to what DescribeEndpoint answers")),
+    }
+}
+
 /// Looks a certificate up. `None`: it is not known, or awaits activation by its first connection.
-async fn look_up(
+pub(crate) async fn look_up(
     control: &Control,
     certificate: &Certificate,
     addressed: Addressed,
     record: &mut Record,
-) -> Result<Option<Clearance>, ShownOut> {
+) -> Result<Option<Clearance>, ApiFault> {
     let Addressed { tenant, by_name, .. } = addressed;
     let Some(trust) = control.records.trust(&tenant, &certificate.id()).await? else {
         record.attempt.trail.passed(
@@ -216,17 +218,18 @@ fn cleared(
     certificate: &Certificate,
     addressed: Addressed,
     trust: Trust,
-) -> Result<Clearance, ShownOut> {
+) -> Result<Clearance, ApiFault> {
     Ok(Clearance {
         grant: control.grants.grant(&addressed.tenant, &trust)?,
         facts: Arc::new(CertificateFacts::of(certificate.id(), certificate)),
         things: trust.things,
         by_name: addressed.by_name,
+        lease: None,
     })
 }
 
 /// Closes without a word, as AWS does, and writes down why.
-fn show_out(door: &FrontDoor, stream: Stream, mut record: Record, shown_out: ShownOut) {
+fn show_out(door: &FrontDoor, wire: Wire, mut record: Record, shown_out: ShownOut) {
     let attempt = &mut record.attempt;
     match shown_out {
         ShownOut::Refused(refusal) => attempt.refuse(&refusal),
@@ -260,5 +263,5 @@ fn show_out(door: &FrontDoor, stream: Stream, mut record: Record, shown_out: Sho
         }
     }
     record.keep(&door.control);
-    door.control.beside(linger(stream));
+    door.control.beside(linger(wire));
 }

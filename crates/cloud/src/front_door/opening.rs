@@ -5,18 +5,32 @@
 
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use core::future::poll_fn;
 use fleet::attempt::Verdict;
+use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::text::Text;
+use fleet::{Exception, Refusal};
+use mqtt::Version;
 use mqtt::server::{First as Packet, NotFirst, first};
 use tokio::time::timeout;
 
-use super::FrontDoor;
+use super::{FrontDoor, admit, check_address};
 use crate::arrival::Record;
+use crate::domains::Domain;
 use crate::limits::{CONNECT_BYTES_MAX, CONNECT_DEADLINE, PACKET_BYTES_MAX};
 use crate::shard::{Arrival, Clearance};
+use crate::tenancy::Addressed;
 use crate::wire::{Wire, linger};
+
+/// What a client may come in with.
+pub(super) enum Credential {
+    /// It is known what it may do.
+    Cleared(Clearance),
+    /// What it may do is decided by user name and password in its CONNECT.
+    Authorizer(Addressed, Option<Arc<Domain>>),
+}
 
 /// What the first bytes of a client turned out to be.
 enum First {
@@ -37,7 +51,7 @@ pub(super) async fn await_connect(
     door: &Rc<FrontDoor>,
     mut wire: Wire,
     mut received: Vec<u8>,
-    clearance: Clearance,
+    credential: Credential,
     mut record: Record,
 ) {
     let first = timeout(CONNECT_DEADLINE, read_first(&mut wire, &mut received))
@@ -46,7 +60,15 @@ pub(super) async fn await_connect(
     match first {
         First::Connect(client_id) => {
             record.attempt.client_id = Some(Text::short(client_id.as_str()));
-            hand_over(door, wire, clearance, record, received, &client_id).await;
+            match authorize(&mut record, credential) {
+                Ok(clearance) => hand_over(door, wire, clearance, record, received, &client_id).await,
+                Err(refusal) => {
+                    record.attempt.refuse(&refusal);
+                    record.keep(&door.control);
+                    say(&mut wire, not_authorized(&received));
+                    door.control.beside(linger(wire));
+                }
+            }
         }
         First::Refused {
             answer,
@@ -56,14 +78,46 @@ pub(super) async fn await_connect(
             hint,
         } => {
             record.end(&door.control, verdict, &code, &reason, hint);
-            let mut packet = answer.to_vec();
-            if !packet.is_empty() {
-                wire.wrap(&mut packet, 0);
-            }
-            let _ = wire.take(&packet);
+            say(&mut wire, answer);
             door.control.beside(linger(wire));
         }
     }
+}
+
+/// What the credential allows this client.
+fn authorize(record: &mut Record, credential: Credential) -> Result<Clearance, Refusal> {
+    match credential {
+        Credential::Cleared(clearance) => Ok(clearance),
+        Credential::Authorizer(addressed, domain) => {
+            check_address(addressed)?;
+            admit(domain.as_deref(), Protocol::Mqtt, Authentication::Custom)?;
+            let refusal = Refusal::new(
+                Exception::Unauthorized,
+                "cloud.authorizer.none",
+                "the client came with user name and password, and no custom authorizer decides on them",
+            );
+            record.attempt.trail.failed("authorizer.decide", refusal.reason());
+            Err(refusal.hint("connect with a client certificate (protocol x-amzn-mqtt-ca, or port 8883)"))
+        }
+    }
+}
+
+/// The CONNACK that says no, in the version of the CONNECT.
+fn not_authorized(received: &[u8]) -> &'static [u8] {
+    match first(received, PACKET_BYTES_MAX) {
+        Ok(Packet::Connect {
+            version: Version::V5, ..
+        }) => &[0x20, 3, 0, 0x87, 0],
+        _ => &[0x20, 2, 0, 5],
+    }
+}
+
+fn say(wire: &mut Wire, packet: &[u8]) {
+    let mut packet = packet.to_vec();
+    if !packet.is_empty() {
+        wire.wrap(&mut packet, 0);
+    }
+    let _ = wire.take(&packet);
 }
 
 async fn hand_over(

@@ -16,6 +16,10 @@ pub(crate) enum Listener {
     Mqtt,
     /// The HTTPS API.
     Api,
+    /// One port for everything.
+    Mux,
+    /// MQTT without TLS.
+    Plain,
 }
 
 impl Listener {
@@ -24,6 +28,8 @@ impl Listener {
         match self {
             Self::Mqtt => "mqtt",
             Self::Api => "api",
+            Self::Mux => "mux",
+            Self::Plain => "plain",
         }
     }
 }

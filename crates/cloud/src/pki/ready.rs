@@ -17,6 +17,8 @@ pub(crate) struct Ready {
     pub(crate) mqtt: SocketAddr,
     pub(crate) api: SocketAddr,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) mux: Option<SocketAddr>,
+    pub(crate) plain: Option<SocketAddr>,
     pub(crate) server_root: PathBuf,
     pub(crate) credentials: PathBuf,
 }
@@ -29,11 +31,13 @@ impl Ready {
 
     /// Writes the file in one step.
     pub(crate) fn write(&self, data_dir: &Path) -> Result<(), Error> {
+        let address = |address: Option<SocketAddr>| address.map(|address| reachable(address).to_string());
         let content = json!({
             "mqtt": reachable(self.mqtt).to_string(),
             "api": reachable(self.api).to_string(),
-            "mux": null,
-            "metrics": self.metrics.map(|address| reachable(address).to_string()),
+            "mux": address(self.mux),
+            "plain": address(self.plain),
+            "metrics": address(self.metrics),
             "server_ca": absolute(&self.server_root),
             "credentials": absolute(&self.credentials),
         });
@@ -70,6 +74,8 @@ mod tests {
             mqtt: "0.0.0.0:1883".parse().unwrap(),
             api: "[::1]:8443".parse().unwrap(),
             metrics: Some("127.0.0.1:9464".parse().unwrap()),
+            mux: Some("0.0.0.0:443".parse().unwrap()),
+            plain: None,
             server_root: directory.path().join("root.pem"),
             credentials: directory.path().join("credentials"),
         };
@@ -81,7 +87,8 @@ mod tests {
             json!({
                 "mqtt": "127.0.0.1:1883",
                 "api": "[::1]:8443",
-                "mux": null,
+                "mux": "127.0.0.1:443",
+                "plain": null,
                 "metrics": "127.0.0.1:9464",
                 "server_ca": ready.server_root,
                 "credentials": ready.credentials,

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use broker::{Message, RetainedMessage, Trust};
 use fleet::record::Thing;
-use identity::{AccountId, CertificateId, Tenant};
+use identity::{AccountId, CertificateId, Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
 use policy::{CertificateFacts, Grant};
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +44,15 @@ pub(crate) struct Clearance {
     pub(crate) things: Vec<Thing>,
     /// Whether it named its endpoint.
     pub(crate) by_name: bool,
+    /// When its time is up, if it is.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// A connection's end, which is certain from the beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) until: UnixMillis,
+    pub(crate) kind: broker::Lease,
 }
 
 /// A connection on its way to its shard.

@@ -14,6 +14,8 @@ use core::future::poll_fn;
 use core::time::Duration;
 use fleet::admission::{self, Admission};
 use fleet::attempt::Verdict;
+use identity::{CertificateId, Tenant};
+use policy::CertificateFacts;
 use store::Records as _;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
@@ -217,6 +219,52 @@ async fn keep_time(shard: Rc<Shard>) {
     }
 }
 
+/// The same for a client that shows no certificate; none for all others.
+async fn look_at_other(
+    shard: &Shard,
+    id: ConnectionId,
+    tenant: &Tenant,
+    stand_in: &CertificateId,
+    facts: &Arc<CertificateFacts>,
+) -> Option<Result<Clearance, Attempted>> {
+    if shard.state.borrow().is_by_certificate(id) {
+        return None;
+    }
+    let control = &shard.control;
+    let looked = control.grants.current(&control.records, tenant, stand_in).await;
+    let clear = |grant| Clearance {
+        grant,
+        facts: facts.clone(),
+        things: Vec::new(),
+        by_name: true,
+        lease: None,
+    };
+    Some(match looked {
+        Ok(Some(grant)) => Ok(clear(grant)),
+        Ok(None) => Err(withdrawn()),
+        Err(fault) => Err(faulted(fault)),
+    })
+}
+
+fn withdrawn() -> Attempted {
+    Box::new(|attempt| {
+        let reason = "what the client may do was withdrawn while it connected";
+        attempt.end(Verdict::Refused, "cloud.trust.withdrawn", reason, "connect again");
+    })
+}
+
+fn faulted(fault: ApiFault) -> Attempted {
+    Box::new(move |attempt| match fault {
+        ApiFault::Refused(refusal) => attempt.refuse(&refusal),
+        fault => attempt.end(
+            Verdict::Faulted,
+            "cloud.trust.fault",
+            fault.to_string(),
+            "look at the server's disk and log",
+        ),
+    })
+}
+
 /// Looks up what a client may do once more: it changed while the client was on its way.
 async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
     let asked = shard
@@ -227,6 +275,9 @@ async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
     let Some((tenant, certificate, facts, by_name)) = asked else {
         return;
     };
+    if let Some(looked) = look_at_other(&shard, id, &tenant, &certificate, &facts).await {
+        return shard.state.borrow_mut().attach_again(id, looked);
+    }
     let trust = shard.control.records.trust(&tenant, &certificate).await;
     let looked = trust.map_err(ApiFault::from).and_then(|trust| {
         let Some(trust) = trust else { return Ok(None) };
@@ -247,6 +298,7 @@ async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
                     facts,
                     things: trust.things,
                     by_name,
+                    lease: None,
                 }))
             }
             Ok(Admission::Onboard) => Ok(None),
@@ -255,19 +307,8 @@ async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
     });
     let looked: Result<Clearance, Attempted> = match looked {
         Ok(Some(clearance)) => Ok(clearance),
-        Ok(None) => Err(Box::new(|attempt| {
-            let reason = "the certificate was deleted or deactivated while it connected";
-            attempt.end(Verdict::Refused, "cloud.trust.withdrawn", reason, "connect again");
-        })),
-        Err(ApiFault::Refused(refusal)) => Err(Box::new(move |attempt| attempt.refuse(&refusal))),
-        Err(fault) => Err(Box::new(move |attempt| {
-            attempt.end(
-                Verdict::Faulted,
-                "cloud.trust.fault",
-                fault.to_string(),
-                "look at the server's disk and log",
-            );
-        })),
+        Ok(None) => Err(withdrawn()),
+        Err(fault) => Err(faulted(fault)),
     };
     shard.state.borrow_mut().attach_again(id, looked);
 }

@@ -10,7 +10,7 @@ mod peers;
 mod trusting;
 
 use core::task::{Context, Poll, Waker};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ use super::changes::Changes;
 use super::connection::Connection;
 use super::gates::Gates;
 use super::log::{Restored, ShardLog};
-use super::{Arrival, Clearance};
+use super::{Arrival, Clearance, Lease};
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{
@@ -72,6 +72,8 @@ pub(super) struct State {
     turn: Instant,
     /// Connections that only have to be closed.
     pub(super) closing: Vec<Wire>,
+    /// When the time of a connection is up.
+    leases: BTreeMap<(UnixMillis, ConnectionId), broker::Lease>,
     /// Connections whose trust must be looked up again before they can be attached.
     pub(super) outdated: Vec<ConnectionId>,
 }
@@ -104,6 +106,7 @@ impl State {
             now: clock::now(),
             turn: Instant::now(),
             closing: Vec::new(),
+            leases: BTreeMap::new(),
             outdated: Vec::new(),
         };
         state.carry_out();
@@ -136,9 +139,13 @@ impl State {
                 .end(&self.control, Verdict::Faulted, "cloud.shard.log", reason, hint);
             return None;
         }
+        let lease = arrival.clearance.lease;
         let connection = Connection::new(arrival).ok()?;
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
+        if let Some(Lease { until, kind }) = lease {
+            self.leases.insert((until, id), kind);
+        }
         self.connections.insert(id, Box::new(connection));
         self.attach(id);
         Some(id)
@@ -217,6 +224,12 @@ impl State {
         let connection = self.connections.get_mut(&id)?;
         let (tenant, certificate) = (connection.grant.tenant, connection.grant.certificate);
         Some((tenant, certificate, connection.opening.as_deref_mut()?))
+    }
+
+    /// Whether the client showed a certificate; also of one that is gone.
+    pub(super) fn is_by_certificate(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_none_or(|connection| connection.grant.by_certificate)
     }
 
     /// One turn of a connection's task: send what is stuck, read what has come. Ready when the connection is gone.
@@ -428,6 +441,7 @@ impl State {
     /// Time has passed.
     pub(super) fn tick(&mut self) {
         (self.now, self.turn) = (clock::now(), Instant::now());
+        self.end_leases(self.now);
         self.node.step(Event::Tick, self.now, &mut self.actions);
         self.carry_out();
         if self.failed_at.is_none() {
@@ -436,6 +450,20 @@ impl State {
             self.begin_anew();
         }
         self.send_mail();
+    }
+
+    /// Ends the connections whose time is up.
+    fn end_leases(&mut self, now: UnixMillis) {
+        if self.leases.len() > 2 * self.connections.len() {
+            let connections = &self.connections;
+            self.leases.retain(|(_, id), _| connections.contains_key(id));
+        }
+        while let Some(entry) = self.leases.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((_, id), lease) = entry.remove_entry();
+            if self.connections.contains_key(&id) {
+                self.departed.push((id, Departure::TimeIsUp(lease)));
+            }
+        }
     }
 
     /// After the log failed: makes the node of its log again, once that can be opened.

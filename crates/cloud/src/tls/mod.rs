@@ -70,7 +70,7 @@ impl Settings {
     /// # Errors
     /// The server's own certificate or key cannot be used.
     pub fn mqtt(identity: &ServerIdentity) -> Result<Self, Error> {
-        Self::build(identity, true, &MQTT_PROTOCOLS)
+        Self::of(identity, true, &MQTT_PROTOCOLS)
     }
 
     /// The API listener: a certificate is asked for, and may be missing.
@@ -78,10 +78,14 @@ impl Settings {
     /// # Errors
     /// The server's own certificate or key cannot be used.
     pub fn api(identity: &ServerIdentity) -> Result<Self, Error> {
-        Self::build(identity, false, &API_PROTOCOLS)
+        Self::of(identity, false, &API_PROTOCOLS)
     }
 
-    fn build(
+    /// A listener that agrees on one of these protocols, and takes or demands a client certificate.
+    ///
+    /// # Errors
+    /// The server's own certificate or key cannot be used.
+    pub(crate) fn of(
         identity: &ServerIdentity,
         client_certificate: bool,
         protocols: &[&[u8]],

@@ -6,9 +6,11 @@
 //! answer faster than it is read.
 
 mod frames;
+mod handshake;
 mod head;
 
 pub use frames::{Frames, Violation, wrap};
+pub(crate) use handshake::{Asked, NotAsked, is_asked};
 
 /// Asks the other side to end the conversation: nothing is wrong (RFC 6455, 7.4.1).
 pub(crate) const GOODBYE: [u8; 4] = [0x88, 2, 0x03, 0xe8];

@@ -64,7 +64,6 @@ impl From<TcpStream> for Wire {
 
 impl Wire {
     /// The same, in frames from now on; `early` are bytes that were read already. Gives what was meant by them, too.
-    #[expect(dead_code, reason = "for the listener of port 443, which comes next")]
     pub(crate) fn framed(self, mut early: Vec<u8>) -> (Self, Vec<u8>) {
         let mut frames = Box::<Frames>::default();
         frames.decode(&mut early, 0);

@@ -7,21 +7,21 @@ use aws_lc_rs::digest;
 use http::HeaderMap;
 
 use super::claim::Claim;
-use super::{Denied, Incoming, hex};
+use super::{Denied, Form, Incoming, hex};
 use crate::api::encoding::{decode, encode_into, query_pairs};
 
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 /// The canonical request, ending with the hash of the body.
-pub(super) fn request(request: &Incoming<'_>, claim: &Claim) -> Result<Vec<u8>, Denied> {
+pub(super) fn request(request: &Incoming<'_>, claim: &Claim, form: Form) -> Result<Vec<u8>, Denied> {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(request.method.as_bytes());
     out.push(b'\n');
     encode_into(&mut out, normalized_path(request.path).as_bytes(), true);
     out.push(b'\n');
-    query(&mut out, request.query, claim.expires_seconds.is_some());
+    query(&mut out, request.query, claim.expires_seconds.is_some(), form);
     out.push(b'\n');
-    headers(&mut out, request.headers, &claim.signed_headers)?;
+    headers(&mut out, request.headers, &claim.signed_headers, form)?;
     out.push(b'\n');
     out.extend_from_slice(claim.signed_headers.as_bytes());
     out.push(b'\n');
@@ -50,7 +50,7 @@ fn normalized_path(path: &str) -> String {
     normalized
 }
 
-fn query(out: &mut Vec<u8>, query: &str, presigned: bool) {
+fn query(out: &mut Vec<u8>, query: &str, presigned: bool, form: Form) {
     let encoded = |text: &str| {
         let mut out = Vec::with_capacity(text.len());
         encode_into(&mut out, &decode(text), false);
@@ -58,6 +58,7 @@ fn query(out: &mut Vec<u8>, query: &str, presigned: bool) {
     };
     let mut pairs: Vec<_> = query_pairs(query)
         .filter(|(name, _)| !(presigned && *name == "X-Amz-Signature"))
+        .filter(|(name, _)| !(form.token_added && *name == "X-Amz-Security-Token"))
         .map(|(name, value)| (encoded(name), encoded(value)))
         .collect();
     pairs.sort();
@@ -71,7 +72,7 @@ fn query(out: &mut Vec<u8>, query: &str, presigned: bool) {
     }
 }
 
-fn headers(out: &mut Vec<u8>, headers: &HeaderMap, signed: &str) -> Result<(), Denied> {
+fn headers(out: &mut Vec<u8>, headers: &HeaderMap, signed: &str, form: Form) -> Result<(), Denied> {
     if !signed.split(';').any(|name| name == "host") {
         return Err(Denied::Incomplete("the header Host must be signed"));
     }
@@ -85,11 +86,24 @@ fn headers(out: &mut Vec<u8>, headers: &HeaderMap, signed: &str) -> Result<(), D
             if index > 0 {
                 out.push(b',');
             }
-            collapse_spaces(out, value.as_bytes());
+            let value = match form.bare_host && name == "host" {
+                true => without_port(value.as_bytes()),
+                false => value.as_bytes(),
+            };
+            collapse_spaces(out, value);
         }
         out.push(b'\n');
     }
     Ok(())
+}
+
+/// `localhost` of `localhost:443`; an IPv6 address stands in brackets.
+fn without_port(host: &[u8]) -> &[u8] {
+    let is_port = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if host.get(colon + 1..).is_some_and(is_port) => host.get(..colon).unwrap_or(host),
+        _ => host,
+    }
 }
 
 /// Trims a header value and makes one space of many.

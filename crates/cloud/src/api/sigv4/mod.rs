@@ -195,6 +195,45 @@ impl fmt::Display for Denied {
 
 impl core::error::Error for Denied {}
 
+/// How a request may differ from what was signed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Form {
+    /// The token of a session was added to the query after it was signed.
+    token_added: bool,
+    /// The port in the header `Host` was not signed.
+    bare_host: bool,
+}
+
+/// All forms, what was signed first.
+const FORMS: [Form; 4] = [
+    Form::new(false, false),
+    Form::new(true, false),
+    Form::new(false, true),
+    Form::new(true, true),
+];
+
+impl Form {
+    const fn new(token_added: bool, bare_host: bool) -> Self {
+        Self {
+            token_added,
+            bare_host,
+        }
+    }
+}
+
+/// Checks the signature of a request for WebSocket. Two things may differ from what was signed, as AWS IoT and its SDKs have
+/// it: the token of a session may be appended after signing, and `Host` may have got the port that the signer left out.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_websocket<'k>(
+    request: &Incoming<'_>,
+    key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
+    now: UnixMillis,
+) -> Result<Caller, Denied> {
+    verify_form(request, key_of, now, &FORMS)
+}
+
 /// Checks the signature of `request`; `key_of` finds an access key by its id.
 ///
 /// # Errors
@@ -203,6 +242,16 @@ pub fn verify<'k>(
     request: &Incoming<'_>,
     key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
     now: UnixMillis,
+) -> Result<Caller, Denied> {
+    verify_form(request, key_of, now, &[Form::default()])
+}
+
+/// Whether the request was signed in one of these forms.
+fn verify_form<'k>(
+    request: &Incoming<'_>,
+    key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
+    now: UnixMillis,
+    forms: &[Form],
 ) -> Result<Caller, Denied> {
     let claim = Claim::read(request)?;
     let key = key_of(&claim.scope.access_key).ok_or(Denied::UnknownKey)?;
@@ -216,7 +265,15 @@ pub fn verify<'k>(
         return Err(Denied::Scope("the date of the request"));
     }
     claim.check_time(now)?;
-    check_signature(request, &claim, &key.secret)?;
+    let key_of_day = signing_key(&key.secret, &claim.scope);
+    let mut checked = Err(Denied::Mismatch);
+    for form in forms {
+        checked = check_signature(request, &claim, &key_of_day, *form);
+        if checked != Err(Denied::Mismatch) {
+            break;
+        }
+    }
+    checked?;
     let region = claim
         .scope
         .region
@@ -235,16 +292,11 @@ pub fn verify<'k>(
     })
 }
 
-/// Whether the request, as it came, was signed with this secret.
-fn check_signature(request: &Incoming<'_>, claim: &Claim, secret: &str) -> Result<(), Denied> {
-    let canonical = canonical::request(request, claim)?;
+/// Whether the request was signed with this key.
+fn check_signature(request: &Incoming<'_>, claim: &Claim, key: &hmac::Key, form: Form) -> Result<(), Denied> {
+    let canonical = canonical::request(request, claim, form)?;
     let text = string_to_sign(claim, &canonical);
-    hmac::verify(
-        &signing_key(secret, &claim.scope),
-        text.as_bytes(),
-        &claim.signature,
-    )
-    .map_err(|_| Denied::Mismatch)
+    hmac::verify(key, text.as_bytes(), &claim.signature).map_err(|_| Denied::Mismatch)
 }
 
 fn string_to_sign(claim: &Claim, canonical: &[u8]) -> String {

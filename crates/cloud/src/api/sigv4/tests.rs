@@ -7,7 +7,9 @@ use identity::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::claim::Claim;
-use super::{AccessKey, Caller, Denied, Incoming, check_signature, verify};
+use super::{
+    AccessKey, Caller, Denied, FORMS, Form, Incoming, check_signature, signing_key, verify, verify_websocket,
+};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /// 2026-11-23T01:02:03Z.
@@ -121,7 +123,12 @@ fn published_vectors_are_reproduced() {
             body: b"",
         };
         let claim = Claim::read(&request).unwrap();
-        assert_eq!(check_signature(&request, &claim, SECRET), Ok(()), "{name}");
+        let key = signing_key(SECRET, &claim.scope);
+        assert_eq!(
+            check_signature(&request, &claim, &key, Form::default()),
+            Ok(()),
+            "{name}"
+        );
     }
 }
 
@@ -380,4 +387,93 @@ fn a_presigned_request_holds_as_long_as_it_says() {
         outcome(&QUERY.replace("Expires=60", "Expires=604801"), 0),
         Err(Denied::Incomplete(_))
     ));
+}
+
+/// Presigned by botocore for `localhost`, for `localhost:8443`, and for that with the token of a session.
+const PRESIGNED: [(&str, &str); 3] = [
+    (
+        "",
+        "1af50bf20955e25de36fc765eaf64662351dd630280ba59fe6893fddade7d7d3",
+    ),
+    (
+        "",
+        "54c32c18bcb4310ac86648091ff07c063ee17046a286f9d094fa11ab4698aa23",
+    ),
+    (
+        "&X-Amz-Security-Token=to%2Fken%2B%3D",
+        "ff2fc618d0f2658811f031dcbc0deb7088f5e415ac22ae66c1f88e3d04eac4b0",
+    ),
+];
+
+fn websocket_query((token, signature): (&str, &str), appended: &str) -> String {
+    format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=BMKAEXAMPLE%2F20261123%2Fus-east-1%2Fiotdevicegateway%2F\
+         aws4_request&X-Amz-Date=20261123T010203Z&X-Amz-Expires=300&X-Amz-SignedHeaders=host{token}\
+         &X-Amz-Signature={signature}{appended}"
+    )
+}
+
+#[test]
+fn a_websocket_may_differ_from_what_was_signed_in_two_ways_only() {
+    const ADDED: &str = "&X-Amz-Security-Token=to%2Fken%2B%3D";
+    let [bare, full, with_token] = PRESIGNED;
+    let rows = [
+        (full, "", "localhost:8443", true),
+        (bare, "", "localhost", true),
+        (bare, "", "localhost:8443", true),
+        (with_token, "", "localhost:8443", true),
+        (full, ADDED, "localhost:8443", true),
+        (bare, ADDED, "localhost:8443", true),
+        (full, "", "localhost", false),
+        (full, "", "localhost:9443", false),
+        (bare, "", "elsewhere:8443", false),
+        (full, "&other=1", "localhost:8443", false),
+        (bare, "", "localhost:http", false),
+    ];
+    for (signed, appended, host, expected) in rows {
+        let query = websocket_query(signed, appended);
+        let headers = headers(&[("host", host)]);
+        let request = Incoming {
+            method: "GET",
+            path: "/mqtt",
+            query: &query,
+            headers: &headers,
+            body: b"",
+        };
+        let claim = Claim::read(&request).unwrap();
+        let key = signing_key(SECRET, &claim.scope);
+        let found = FORMS
+            .iter()
+            .any(|form| check_signature(&request, &claim, &key, *form).is_ok());
+        assert_eq!(found, expected, "{host} {query}");
+    }
+}
+
+#[test]
+fn a_websocket_is_held_to_the_time_of_its_signature() {
+    let query = websocket_query(PRESIGNED[0], "");
+    let headers = headers(&[("host", "localhost:8443")]);
+    let request = Incoming {
+        method: "GET",
+        path: "/mqtt",
+        query: &query,
+        headers: &headers,
+        body: b"",
+    };
+    let key = key();
+    let at = |seconds: i64| {
+        let now = UnixMillis((NOW_SECONDS + seconds) * 1000);
+        verify_websocket(&request, |id| (id == key.id).then_some(&key), now)
+    };
+    assert_eq!(at(0).unwrap().service(), "iotdevicegateway");
+    assert!(at(300).is_ok() && at(-300).is_ok());
+    for seconds in [301, -301] {
+        assert!(matches!(at(seconds), Err(Denied::Time { .. })), "{seconds}");
+    }
+    // What is no WebSocket has to be as it was signed.
+    let now = UnixMillis(NOW_SECONDS * 1000);
+    assert_eq!(
+        verify(&request, |_| Some(&key), now).unwrap_err(),
+        Denied::Mismatch
+    );
 }

@@ -28,7 +28,10 @@ impl State {
                 if reason == Departure::TooSlow {
                     self.note_slow(connection);
                 }
-                let listens = matches!(reason, Departure::Malformed(_) | Departure::ServerFault);
+                let listens = matches!(
+                    reason,
+                    Departure::Malformed(_) | Departure::ServerFault | Departure::TimeIsUp(_)
+                );
                 self.node
                     .step(Event::Closed { connection, reason }, clock::now(), &mut actions);
                 if !listens {

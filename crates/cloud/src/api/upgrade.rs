@@ -1,0 +1,245 @@
+//! MQTT over WebSocket: a request on `/mqtt` that lets its connection leave HTTP.
+//!
+//! It stands between HTTP and the front door. Who asks is known before the answer: by the signature of the request, or by the
+//! client certificate of the connection. A refusal is an HTTP answer and an attempt record, an admission only the beginning of
+//! one: CONNECT is decided like any other. It must never let a connection leave whose client is not known.
+
+use std::rc::Rc;
+
+use fleet::attempt::{Standing, Verdict};
+use fleet::domain_configuration::{Authentication, Protocol};
+use fleet::text::Text;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming as IncomingBody};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::fault::ApiFault;
+use super::server::Conversation;
+use super::sigv4::{self, Denied, Incoming};
+use super::{render, sigv4::Caller};
+use crate::arrival::Record;
+use crate::clock;
+use crate::front_door::{self, Guest, Pass};
+use crate::limits::UPGRADE_DEADLINE;
+use crate::principal;
+use crate::tls::Stream;
+use crate::websocket::{Asked, NotAsked};
+use crate::wire::Wire;
+
+/// The path of MQTT ("AWS IoT Core developer guide, Device communication protocols").
+const PATH: &str = "/mqtt";
+
+/// Answers a request for WebSocket; if the answer is yes, the connection goes to the front door once it was read.
+pub(super) async fn upgrade(
+    conversation: &Rc<Conversation>,
+    mut request: http::Request<IncomingBody>,
+) -> Response<Full<Bytes>> {
+    let mut record = conversation.record.again(&conversation.control);
+    record.attempt.operation = Some(Text::short("WebSocket"));
+    match admit(conversation, &request, &mut record).await {
+        Ok((asked, pass)) => {
+            let upgrading = hyper::upgrade::on(&mut request);
+            let conversation = conversation.clone();
+            spawn_local(async move { leave(&conversation, upgrading, pass, record).await });
+            asked.answer()
+        }
+        Err(fault) => {
+            let id = fleet::record::Uuid(record.attempt.trace.0).to_string();
+            let response = answer(&fault, &id);
+            refuse(&mut record, fault);
+            record.keep(&conversation.control);
+            response
+        }
+    }
+}
+
+/// Why there is no WebSocket.
+enum Fault {
+    Request(NotAsked),
+    Path,
+    Caller(ApiFault),
+}
+
+impl<E: Into<ApiFault>> From<E> for Fault {
+    fn from(fault: E) -> Self {
+        Self::Caller(fault.into())
+    }
+}
+
+async fn admit(
+    conversation: &Conversation,
+    request: &http::Request<IncomingBody>,
+    record: &mut Record,
+) -> Result<(Asked, Pass), Fault> {
+    if request.uri().path() != PATH {
+        return Err(Fault::Path);
+    }
+    let asked = Asked::read(request.method(), request.headers()).map_err(Fault::Request)?;
+    front_door::check_address(conversation.addressed)?;
+    let incoming = Incoming {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query: request.uri().query().unwrap_or_default(),
+        headers: request.headers(),
+        body: b"",
+    };
+    let control = &conversation.control;
+    let domain = conversation.domain.as_deref();
+    let verified = sigv4::verify_websocket(&incoming, |id| control.access_key(id), clock::now());
+    let pass = match (verified, &conversation.certificate) {
+        (Ok(caller), _) => {
+            let pass = signed(&caller, record)?;
+            front_door::admit(domain, Protocol::WebSocket, Authentication::SigV4)?;
+            pass
+        }
+        (Err(Denied::Unsigned), Some(certificate)) => {
+            front_door::admit(domain, Protocol::WebSocket, Authentication::X509)?;
+            let addressed = conversation.addressed;
+            match front_door::look_up(control, certificate, addressed, record).await? {
+                Some(clearance) => clearance.into(),
+                None => Pass::Certificate(Box::new(certificate.clone()), addressed),
+            }
+        }
+        (Err(denied), _) => return Err(denied.into()),
+    };
+    Ok((asked, pass))
+}
+
+/// Who signed, may do what his key's role allows.
+fn signed(caller: &Caller, record: &mut Record) -> Result<Pass, ApiFault> {
+    let attempt = &mut record.attempt;
+    attempt.standing = Standing::Known { ca: None };
+    attempt.tenant.account = *caller.account();
+    attempt.tenant.region = *caller.region();
+    let who = format!(
+        "access key {}, for {} in {}",
+        caller.access_key(),
+        caller.service(),
+        caller.region()
+    );
+    attempt.trail.passed("websocket.signature", who);
+    let clearance = principal::of_caller(caller);
+    match &clearance {
+        Ok(clearance) => {
+            let names = clearance.grant.policies().iter().map(|policy| policy.name());
+            let granted = names.collect::<Vec<_>>().join(", ");
+            attempt.trail.passed("websocket.role", granted);
+        }
+        Err(fault) => attempt.trail.failed("websocket.role", fault.to_string()),
+    }
+    clearance.map(Pass::from)
+}
+
+/// Hands the connection over as soon as the client was told that it may speak.
+async fn leave(conversation: &Conversation, upgrading: OnUpgrade, pass: Pass, record: Record) {
+    let control = &conversation.control;
+    let upgraded = timeout(UPGRADE_DEADLINE, upgrading).await;
+    let Some((stream, early)) = upgraded.ok().and_then(Result::ok).and_then(into_parts) else {
+        let reason = "the connection was lost before the client was told that it may speak WebSocket";
+        return record.end(control, Verdict::Abandoned, "cloud.websocket.gone", reason, "");
+    };
+    let (wire, received) = Wire::from(stream).framed(early.to_vec());
+    let guest = match wire.detach() {
+        Ok(wire) => Guest {
+            wire,
+            received,
+            pass,
+            record,
+        },
+        Err(error) => {
+            let reason = format!("the connection could not be handed over: {error}");
+            return record.end(control, Verdict::Faulted, "cloud.front_door.fault", &reason, "");
+        }
+    };
+    // If nobody takes it, the server is shutting down.
+    let _ = conversation.guests.send(guest).await;
+}
+
+/// The stream underneath, and what was read of it already.
+fn into_parts(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
+}
+
+fn answer(fault: &Fault, id: &str) -> Response<Full<Bytes>> {
+    match fault {
+        Fault::Caller(fault) => render::fault(fault, id),
+        Fault::Path => render::fault(
+            &ApiFault::UnknownOperation {
+                asked: format!("WebSocket on another path than {PATH}"),
+            },
+            id,
+        ),
+        Fault::Request(not_asked) => {
+            let invalid = ApiFault::invalid("cloud.websocket.request", not_asked.to_string());
+            let mut response = render::fault(&invalid, id);
+            if *not_asked == NotAsked::Version {
+                *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+                let version = HeaderValue::from_static("13");
+                response
+                    .headers_mut()
+                    .insert(header::SEC_WEBSOCKET_VERSION, version);
+            }
+            response
+        }
+    }
+}
+
+/// Writes down why.
+fn refuse(record: &mut Record, fault: Fault) {
+    let attempt = &mut record.attempt;
+    let mut end = |code: &str, reason: String, hint: &str| {
+        attempt.trail.failed("websocket.request", reason.as_str());
+        attempt.end(Verdict::Refused, code, reason, hint);
+    };
+    match fault {
+        Fault::Path => end(
+            "cloud.websocket.path",
+            format!("WebSocket was asked for on another path than {PATH}"),
+            "let the client connect to wss://HOST:PORT/mqtt",
+        ),
+        Fault::Request(not_asked) => end(
+            "cloud.websocket.request",
+            not_asked.to_string(),
+            "check the client's WebSocket library",
+        ),
+        Fault::Caller(ApiFault::Denied(denied)) => {
+            let hint = hint_of(&denied);
+            end("cloud.websocket.signature", denied.to_string(), hint);
+        }
+        Fault::Caller(ApiFault::Refused(refusal)) => attempt.refuse(&refusal),
+        Fault::Caller(fault) => {
+            let cause = match &fault {
+                ApiFault::Failed(cause) => cause.clone(),
+                other => other.to_string(),
+            };
+            attempt.end(
+                Verdict::Faulted,
+                "cloud.front_door.fault",
+                cause,
+                "look at the server's disk and log",
+            );
+        }
+    }
+}
+
+/// What mends a signature.
+fn hint_of(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::Unsigned => {
+            "sign the request (Signature Version 4, service iotdevicegateway), or connect with a client certificate"
+        }
+        Denied::Time { .. } => "set the client's clock, or presign the address anew before each connection",
+        Denied::UnknownKey => "use an access key of this server's credentials file",
+        Denied::Role { .. } => "use an access key of the role admin, or of read to listen only",
+        Denied::Mismatch => {
+            "sign GET /mqtt with the secret of this access key; the header Host must be signed as it is sent"
+        }
+        Denied::Region { .. } => "sign for a region that this access key may be used in",
+        Denied::Scope(_) | Denied::Incomplete(_) => "look at how the client presigns its address",
+    }
+}

@@ -1,0 +1,127 @@
+//! Clients that show no certificate: what stands in the place of its id, and what they may do.
+//!
+//! It stands beside `trust`, which makes the grants of certificates. An access key speaks MQTT with what its role allows;
+//! whoever comes in on the loopback listener without TLS has one policy that the operator named. It must never give a
+//! client more than its role or that policy says.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use identity::{CertificateId, Tenant};
+use policy::{CertificateFacts, Grant, NamedPolicy, Policy};
+
+use crate::api::ApiFault;
+use crate::api::sigv4::{Caller, Denied};
+use crate::clock;
+use crate::config::Role;
+use crate::limits::SIGNED_CONNECTION_LIFE;
+use crate::shard::{Clearance, Lease};
+
+/// Who comes in without TLS.
+pub(crate) const ANONYMOUS: &str = "anonymous";
+
+/// What an administrator's key may do.
+const EVERYTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}"#;
+/// What a key may do that only looks.
+const LISTENING: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["iot:Connect",
+    "iot:Subscribe","iot:Receive","iot:GetRetainedMessage","iot:ListRetainedMessages"],"Resource":"*"}}"#;
+
+/// What stands in the place of the certificate id of a client without a certificate. No certificate has it: that would be a
+/// second preimage of SHA-256.
+pub(crate) fn stand_in(name: &str) -> CertificateId {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"birthmark principal\0");
+    context.update(name.as_bytes());
+    let mut id = [0; 32];
+    let digest = context.finish();
+    id.iter_mut()
+        .zip(digest.as_ref())
+        .for_each(|(to, from)| *to = *from);
+    CertificateId(id)
+}
+
+/// What whoever signed a request may do on the data plane.
+pub(crate) fn of_caller(caller: &Caller) -> Result<Clearance, ApiFault> {
+    let (name, document) = match caller.role() {
+        Role::Admin => ("role:admin", EVERYTHING),
+        Role::Read => ("role:read", LISTENING),
+        Role::Factory => return Err(Denied::Role { operation: "Connect" }.into()),
+    };
+    let tenant = Tenant {
+        account: *caller.account(),
+        region: *caller.region(),
+    };
+    let policy = Policy::parse(document).map_err(ApiFault::failed)?;
+    // A role rests on no record, so no change of trust makes its grant old.
+    let grant = Grant::new(
+        tenant,
+        stand_in(caller.access_key()),
+        u64::MAX,
+        [NamedPolicy::new(name, policy)],
+    );
+    let mut clearance = named(Arc::new(grant.without_certificate()), caller.access_key());
+    clearance.lease = Some(Lease {
+        until: clock::now().plus_millis(SIGNED_CONNECTION_LIFE.as_millis() as i64),
+        kind: broker::Lease::WebSocket,
+    });
+    Ok(clearance)
+}
+
+/// A client without a certificate that is known by this name.
+pub(crate) fn named(grant: Arc<Grant>, principal: &str) -> Clearance {
+    Clearance {
+        grant,
+        facts: Arc::new(CertificateFacts::of_other(principal)),
+        things: Vec::new(),
+        by_name: true,
+        lease: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use identity::UnixMillis;
+    use policy::{Action, Context, Request, Resource, decide};
+
+    use super::*;
+
+    #[test]
+    fn roles_end_where_they_should_on_the_data_plane() {
+        let rows = [
+            (EVERYTHING, [true; 5]),
+            (LISTENING, [true, true, true, false, false]),
+        ];
+        for (document, expected) in rows {
+            let policy = NamedPolicy::new("role", Policy::parse(document).unwrap());
+            let grant = Grant::new(Tenant::default(), stand_in("key"), u64::MAX, [policy]);
+            let facts = Arc::new(CertificateFacts::of_other("key"));
+            let context = Context::new("c", IpAddr::from([127, 0, 0, 1]), facts, None);
+            let asked = [
+                (Action::Connect, Resource::client("c")),
+                (Action::Subscribe, Resource::topic_filter("a/#")),
+                (Action::Receive, Resource::topic("a/b")),
+                (Action::Publish, Resource::topic("a/b")),
+                (Action::RetainPublish, Resource::topic("a/b")),
+            ];
+            let found = asked.map(|(action, resource)| {
+                let request = Request {
+                    action,
+                    resource,
+                    context: &context,
+                    now: UnixMillis(0),
+                };
+                decide(&grant, &request).is_allowed()
+            });
+            assert_eq!(found, expected, "{document}");
+        }
+    }
+
+    #[test]
+    fn each_name_has_a_place_of_its_own() {
+        assert_ne!(stand_in("a"), stand_in("b"));
+        assert_eq!(stand_in("a"), stand_in("a"));
+    }
+}
