@@ -127,6 +127,9 @@ const CHECKS: &[(&str, Check)] = &[
         sources::openings(&r.rust)
     }),
     ("no leftovers in the sources", |r| sources::leftovers(&r.rust)),
+    ("each threat names tests that exist", |r| {
+        papers::threats(&r.rust, &r.papers)
+    }),
     ("types are not named after nothing", |r| {
         sources::empty_names(&r.rust)
     }),

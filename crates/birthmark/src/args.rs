@@ -6,6 +6,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod fleet;
+
+pub(crate) use fleet::*;
+
 /// Identity for devices from the factory floor to the cloud.
 #[derive(Debug, Parser)]
 #[command(
@@ -39,8 +43,14 @@ pub(crate) enum Command {
     /// A device: enroll one by hand, or connect and publish; with this machine's tokens or any vendor's module
     #[command(subcommand)]
     Device(Device),
+    /// The fleet in the cloud: which devices may come in
+    #[command(subcommand)]
+    Fleet(Fleet),
+    /// Access keys of the API: when each was last used, a new one in the place of an old one, an end to one that leaked
+    #[command(subcommand)]
+    Key(Key),
     /// Why was this device refused, and what mends it
-    Explain(Explain),
+    Explain(Box<Explain>),
     /// Validate a configuration and print each effective value with its origin
     Check(Check),
 }
@@ -123,7 +133,9 @@ pub(crate) enum Factory {
     Status(FactoryDir),
     /// Verify the ledger: chain, signatures, serials
     Verify(FactoryDir),
-    /// Register the signer CA with a cloud, with proof of possession
+    /// Write down, signed, which devices of an order were really made, for a cloud to compare with
+    Manifest(FactoryManifest),
+    /// Register the signer CA with a cloud, with proof of possession; where signers of manifests are enrolled, its gate is closed
     RegisterCa(RegisterCa),
 }
 
@@ -594,6 +606,18 @@ pub(crate) struct Explain {
     /// The cloud's (or a device's) data directory; reading while `serve` runs is fine
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Say what would happen to this certificate (PEM) if it connected now; nothing is written
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "refused", "follow"])]
+    pub(crate) dry_run: Option<PathBuf>,
+    /// What the device would send with that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    pub(crate) chain: Option<PathBuf>,
+    /// The server name that the device would ask for; empty for none [default: what DescribeEndpoint says]
+    #[arg(long, value_name = "NAME", requires = "dry_run")]
+    pub(crate) server_name: Option<String>,
+    /// The cloud's configuration (TOML), for that certificate
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    pub(crate) config: Option<PathBuf>,
     /// fingerprint | certificate id | thing | ip address | last
     #[arg(default_value = "last")]
     pub(crate) what: String,

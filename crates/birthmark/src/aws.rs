@@ -195,7 +195,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, CallError> {
-        let body = Bytes::from(body.map(Value::to_string).unwrap_or_default());
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(method, path_and_query, headers, body.into_bytes())
+    }
+
+    /// The same with a body that is sent as it is.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Value, CallError> {
+        let body = Bytes::from(body);
         let request = self.signed(method, path_and_query, headers, body)?;
         let connection = self.connection.take();
         let work = exchange(connection, request, &self.host, self.port, &self.tls);

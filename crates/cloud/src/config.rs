@@ -372,6 +372,15 @@ impl Config {
         })
     }
 
+    /// The bare host name by which devices of the default account reach the server.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn endpoint_name(&self) -> Result<String, Error> {
+        let plan = self.plan()?;
+        Ok(plan.endpoint_of(&plan.tenant))
+    }
+
     /// How every switch stands, by name: as the profile has it, or as it is turned.
     ///
     /// # Errors

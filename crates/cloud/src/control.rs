@@ -16,10 +16,11 @@ use store::{Attempts as _, CommitError, LocalAttempts, LocalRecords, Records as 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_local;
 
-use crate::api::{AccessKey, ApiFault, Quotas};
+use crate::api::{ApiFault, Quotas};
 use crate::config::Plan;
 use crate::domains::Domains;
 use crate::events;
+use crate::keys::Keys;
 use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
 use crate::metrics::Tally;
 use crate::pki::DeviceIssuer;
@@ -42,7 +43,7 @@ pub(crate) struct Control {
     pub(crate) rsa_turns: Semaphore,
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
-    keys: Vec<AccessKey>,
+    pub(crate) keys: Keys,
     /// How many calls each account may make.
     pub(crate) quotas: Quotas,
     /// Registration tasks under way.
@@ -67,7 +68,7 @@ impl Control {
         records: LocalRecords,
         attempts: LocalAttempts,
         (issuer, domains): (DeviceIssuer, Arc<Domains>),
-        keys: Vec<AccessKey>,
+        keys: Keys,
         shards: Shards,
     ) -> Result<Self, identity::Error> {
         let quotas = Quotas::new(plan.emulate_quotas, &plan.quotas);
@@ -89,11 +90,6 @@ impl Control {
             telling: Mutex::new(()),
             authorities: AtomicU64::new(0),
         })
-    }
-
-    /// The access key with this id.
-    pub(crate) fn access_key(&self, id: &str) -> Option<&AccessKey> {
-        self.keys.iter().find(|key| key.id == id)
     }
 
     /// Runs something that nobody waits for on this thread, if there is room for it.
@@ -181,6 +177,11 @@ impl Control {
                 }
                 Event::Registered { .. } => {
                     events::registered(tenant, event)
+                        .map(|event| self.shards.announce(tenant, event))
+                        .unwrap_or(());
+                }
+                Event::Unlisted { .. } => {
+                    events::unlisted(event)
                         .map(|event| self.shards.announce(tenant, event))
                         .unwrap_or(());
                 }

@@ -36,6 +36,32 @@ pub(crate) fn registered(tenant: &Tenant, event: &Event) -> Option<Announcement>
     })
 }
 
+/// The message of a device that a CA's gate kept out: somebody signs devices that no manifest lists. Ours alone, under a
+/// name that AWS has no event of.
+pub(crate) fn unlisted(event: &Event) -> Option<Announcement> {
+    let Event::Unlisted {
+        certificate,
+        key,
+        ca,
+        code,
+        at,
+    } = event
+    else {
+        return None;
+    };
+    let payload = json!({
+        "certificateId": certificate.to_string(),
+        "publicKeySha256": key.to_string(),
+        "caCertificateId": ca.to_string(),
+        "reason": code,
+        "timestamp": at.0,
+    });
+    Some(Announcement {
+        topic: format!("$aws/events/birthmark/admission/unknown/{ca}"),
+        payload: payload.to_string().into_bytes(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use identity::{CertificateId, UnixMillis};

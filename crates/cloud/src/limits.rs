@@ -156,5 +156,17 @@ pub const SERVER_ROOT_BYTES_MAX: usize = 1024;
 pub const TASK_LINE_BYTES_MAX: usize = 256 * 1024;
 /// Lines of a registration task that are carried out at once.
 pub const TASK_LINES_AT_ONCE: usize = 32;
+/// Items of a manifest of Microchip's that one call takes.
+pub const MANIFEST_ITEMS_MAX: usize = 100;
+/// Pages of signers, of orders and of CAs that one call reads.
+pub const MANIFEST_PAGES_MAX: usize = 20;
+/// Lines of an export that one call gives.
+pub const EXPORT_LINES_MAX: u16 = 1000;
+/// Writes and checks of lines of an import that are put into one transaction.
+pub const IMPORT_BATCH_ITEMS: usize = 240;
+/// Lines of an import that were refused, of which one call says why.
+pub const IMPORT_REFUSALS_TOLD_MAX: usize = 100;
+/// Certificates that one call of the replay looks at.
+pub const REPROVISION_DEVICES_MAX: u16 = 100;
 /// Attempts that one call tells.
 pub const ATTEMPTS_TOLD_MAX: usize = 250;

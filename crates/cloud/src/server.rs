@@ -17,6 +17,7 @@ use crate::config::{Config, Plan};
 use crate::control::Control;
 use crate::domains::Domains;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::limits::{ACCEPT_BACKLOG, CROSSINGS_MAX};
 use crate::pki::{Pki, Ready, access_key};
 use crate::server_certificates::ServerCertificates;
@@ -69,11 +70,16 @@ impl Server {
         files::remove(&Ready::path(&plan.data_dir))?;
         let mut pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
         let credentials = plan.data_dir.join("credentials");
-        let mut keys = vec![access_key(&credentials, plan.tenant.account)?];
+        let mut keys = vec![(
+            access_key(&credentials, plan.tenant.account)?,
+            credentials.clone(),
+        )];
         for further in &plan.access_keys {
-            let key = access_key(&plan.data_dir.join(&further.file), further.account)?;
-            keys.push(key.limited(further.role, further.regions.clone()));
+            let path = plan.data_dir.join(&further.file);
+            let key = access_key(&path, further.account)?;
+            keys.push((key.limited(further.role, further.regions.clone()), path));
         }
+        let keys = Keys::open(&plan.data_dir, keys)?;
         let (shards, slots) = Shards::new(plan.shards);
         let records = LocalRecords::open(&directory).map_err(Error::Store)?;
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;

@@ -128,7 +128,7 @@ impl fmt::Display for Error {
             Self::TrustAnchor { why } => write!(f, "cannot write the server root into chips: {why}"),
             Self::Tampered { path, at, why } => write!(
                 f,
-                "the ledger {} was changed at byte {at}: {why}; restore it from a backup, nothing was written",
+                "{} was changed at byte {at}: {why}; restore it from a backup, nothing was written",
                 path.display()
             ),
             Self::Exposed { path } => {

@@ -14,10 +14,12 @@ mod files;
 pub mod ledger;
 pub mod limits;
 pub mod line;
+mod manifest;
 mod order;
 mod workshop;
 
 pub use ca::Plan;
 pub use error::Error;
+pub use manifest::{Window, Written};
 pub use order::{Order, Terms};
 pub use workshop::Factory;

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use identity::manifest::KeyHash;
 use identity::{CertificateId, Tenant, ThingName};
 
 use crate::audit;
+use crate::manifest::ManifestEntry;
 use crate::names::{BillingGroupName, GroupName, PolicyName, TemplateName, ThingTypeName};
 use crate::record::{
     CaCertificate, DeviceCertificate, GroupMember, Policy, PolicyAttachment, PolicyTarget,
@@ -63,6 +65,8 @@ pub enum Key {
         /// The certificate.
         certificate: CertificateId,
     },
+    /// A device of a manifest, by the hash of its key.
+    ManifestEntry(KeyHash),
 }
 
 /// A whole record to be kept.
@@ -92,6 +96,8 @@ pub enum Record {
     ThingPrincipal(ThingPrincipal),
     /// See [`resource::Kept`].
     Resource(resource::Kept),
+    /// See [`ManifestEntry`].
+    ManifestEntry(Box<ManifestEntry>),
 }
 
 impl Record {
@@ -118,6 +124,7 @@ impl Record {
                 thing: principal.thing.clone(),
                 certificate: principal.certificate,
             },
+            Self::ManifestEntry(listed) => Key::ManifestEntry(listed.entry.key),
             Self::Resource(kept) => Key::Resource {
                 kind: kept.kind,
                 name: kept.name.clone(),
@@ -200,6 +207,19 @@ pub enum Check {
     },
 }
 
+/// A counter that goes up by one with the batch, unless that would be too much: then nothing of the batch is kept.
+///
+/// Unlike a record it has no version, so many batches can count in one transaction without a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Its name.
+    pub name: String,
+    /// What it counts in, such as an hour: it begins anew when this changes.
+    pub window: i64,
+    /// The most that it may reach.
+    pub most: u64,
+}
+
 /// Everything that one decision asks to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -209,6 +229,8 @@ pub struct Batch {
     pub writes: Vec<Write>,
     /// Facts that must still hold.
     pub checks: Vec<Check>,
+    /// Counters that go up.
+    pub tallies: Vec<Tally>,
     /// Entries of the audit log, kept in the same transaction.
     pub audit: Vec<audit::Entry>,
     /// Whether live connections may have to change: the store then raises the tenant's trust epoch in the same
@@ -225,6 +247,7 @@ impl Batch {
             tenant: *tenant,
             writes: Vec::new(),
             checks: Vec::new(),
+            tallies: Vec::new(),
             audit: Vec::new(),
             raises_epoch: false,
             beside: None,

@@ -80,6 +80,19 @@ pub enum Event {
         /// Now.
         at: UnixMillis,
     },
+    /// A certificate that a gated CA signed was not let in: published on `$aws/events/birthmark/admission/unknown/<ca>`.
+    Unlisted {
+        /// The certificate.
+        certificate: CertificateId,
+        /// The hash of its key.
+        key: identity::manifest::KeyHash,
+        /// The CA that signed it.
+        ca: CertificateId,
+        /// The stable code of why.
+        code: &'static str,
+        /// Now.
+        at: UnixMillis,
+    },
     /// The registry changed: published for those who turned it on.
     Registry(RegistryEvent),
 }
@@ -87,7 +100,10 @@ pub enum Event {
 impl Event {
     /// Whether live connections may have to change.
     pub fn changes_trust(&self) -> bool {
-        !matches!(self, Self::Registered { .. } | Self::Registry(_))
+        !matches!(
+            self,
+            Self::Registered { .. } | Self::Unlisted { .. } | Self::Registry(_)
+        )
     }
 }
 

@@ -5,6 +5,8 @@
 
 /// CA certificates with one subject in one tenant (AWS IoT API reference, RegisterCACertificate).
 pub const CAS_PER_SUBJECT_MAX: u32 = 10;
+/// Bytes of the label of a signer of manifests; ours.
+pub const SIGNER_LABEL_BYTES_MAX: usize = 256;
 /// Versions of one policy (AWS IoT API reference, CreatePolicyVersion).
 pub const POLICY_VERSIONS_MAX: usize = 5;
 /// Policies attached to one certificate (AWS IoT quotas).

@@ -209,6 +209,8 @@ pub struct CaCertificate {
     pub mode: CertificateMode,
     /// The template of the first connection; `None` is just-in-time registration without provisioning.
     pub registration: Option<RegistrationConfig>,
+    /// Whether a first connection is let in only if a manifest lists the device.
+    pub gated: bool,
     /// Start of validity.
     pub not_before: UnixMillis,
     /// End of validity.

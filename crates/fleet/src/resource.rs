@@ -28,6 +28,12 @@ pub enum Kind {
     DomainConfiguration,
     /// [`crate::role_alias::RoleAlias`]
     RoleAlias,
+    /// [`crate::manifest::ManifestSigner`]
+    ManifestSigner,
+    /// [`crate::manifest::ManifestOrder`]
+    ManifestOrder,
+    /// [`crate::manifest::ManifestProgress`]
+    ManifestProgress,
 }
 
 impl Kind {
@@ -42,6 +48,9 @@ impl Kind {
             Self::IncomingTransfer => "incoming transfer",
             Self::DomainConfiguration => "domain configuration",
             Self::RoleAlias => "role alias",
+            Self::ManifestSigner => "manifest signer",
+            Self::ManifestOrder => "manifest order",
+            Self::ManifestProgress => "manifest progress",
         }
     }
 }

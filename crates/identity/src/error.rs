@@ -79,8 +79,15 @@ pub enum Error {
         /// Which signature: `certificate`, `request`.
         what: &'static str,
     },
+    /// What is said to be a manifest, or a part of one, is not.
+    Manifest {
+        /// What is wrong with it.
+        why: &'static str,
+    },
 
     // Refused: a rule of issuing says no.
+    /// No signer that is trusted has signed the manifest.
+    ManifestSigner,
     /// The certificate would break the rule of its profile.
     Profile {
         /// The rule, complete.
@@ -144,6 +151,8 @@ impl fmt::Display for Error {
             }
             Self::BadSignature { what } => write!(f, "the signature of the {what} was not made by the key it is said to be from"),
             Self::Profile { rule } => write!(f, "cannot issue this certificate: {rule}"),
+            Self::Manifest { why } => write!(f, "cannot read the manifest: {why}"),
+            Self::ManifestSigner => f.write_str("cannot take the manifest: its signer is not one that is trusted"),
             Self::WrongSigner => f.write_str("cannot issue this certificate: the signer's key is not the issuer's"),
             Self::PrivateKey => f.write_str("cannot read the private key: it must be PKCS #8 with an RSA, P-256, P-384 or P-521 key"),
             Self::Sign(_) => f.write_str("cannot sign the certificate"),
@@ -174,6 +183,8 @@ impl Explained for Error {
             Self::UnsupportedAlgorithm => "identity.algorithm.unsupported",
             Self::BadSignature { .. } => "identity.signature",
             Self::Profile { .. } => "identity.profile",
+            Self::Manifest { .. } => "identity.manifest",
+            Self::ManifestSigner => "identity.manifest.signer",
             Self::WrongSigner => "identity.signer.wrong",
             Self::PrivateKey => "identity.key.private",
             Self::Sign(cause) => cause.code(),
@@ -190,8 +201,9 @@ impl Explained for Error {
             | Self::Identifier { .. }
             | Self::UnsupportedKey
             | Self::UnsupportedAlgorithm
+            | Self::Manifest { .. }
             | Self::BadSignature { .. } => Blame::Peer,
-            Self::Profile { .. } => Blame::Refused,
+            Self::Profile { .. } | Self::ManifestSigner => Blame::Refused,
             Self::WrongSigner | Self::PrivateKey => Blame::Misuse,
             Self::Sign(cause) => cause.blame(),
             Self::Provider(_) => Blame::Fault,

@@ -21,6 +21,8 @@ mod ids;
 pub mod issue;
 pub mod key;
 pub mod limits;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 pub mod name;
 pub mod pem;
 pub mod request;

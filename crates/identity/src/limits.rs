@@ -41,3 +41,14 @@ pub const SERVER_DAYS_MAX: i64 = 397;
 pub const VERIFICATION_DAYS_MAX: i64 = 7;
 /// Characters of the code a verification certificate repeats (AWS IoT API reference, `GetRegistrationCode`).
 pub const REGISTRATION_CODE_CHARACTERS: usize = 64;
+
+/// Bytes of one line of a manifest.
+pub const MANIFEST_LINE_BYTES_MAX: usize = 256 * 1024;
+/// Entries of one segment of a manifest.
+pub const MANIFEST_ENTRIES_MAX: usize = 200;
+/// Characters of the name of an order.
+pub const MANIFEST_ORDER_CHARACTERS_MAX: usize = 64;
+/// Parameters of one entry of a manifest.
+pub const MANIFEST_PARAMETERS_MAX: usize = 16;
+/// Bytes of a text in an entry of a manifest.
+pub const MANIFEST_TEXT_BYTES_MAX: usize = 256;

@@ -155,6 +155,8 @@ pub enum Conflict {
     Record(Key),
     /// More records stand in this relation than the batch allows.
     Relation(Relation),
+    /// This counter would go higher than the batch allows.
+    Tally(String),
 }
 
 impl fmt::Display for Conflict {
@@ -162,6 +164,7 @@ impl fmt::Display for Conflict {
         match self {
             Self::Record(key) => write!(f, "{key:?} was changed by somebody else"),
             Self::Relation(relation) => write!(f, "{relation:?} was changed by somebody else"),
+            Self::Tally(name) => write!(f, "the counter {name} has reached its end"),
         }
     }
 }

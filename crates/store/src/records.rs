@@ -6,6 +6,7 @@
 use core::future::Future;
 
 use fleet::batch::Batch;
+use fleet::manifest::{Listed, ManifestEntry};
 use fleet::names::{GroupName, PolicyName, PolicyVersionId, TemplateName};
 use fleet::onboarding::{Facts, Needs};
 use fleet::page::PageRequest;
@@ -16,6 +17,7 @@ use fleet::record::{
 use fleet::resource::Resource;
 use fleet::thing;
 use fleet::thing_group_members::Membership;
+use identity::manifest::KeyHash;
 use identity::{CertificateId, Region, Tenant, ThingName, UnixMillis};
 use std::sync::Arc;
 
@@ -358,6 +360,23 @@ pub trait Records: Send + Sync {
     /// Every record of one kind that is kept whole, of every tenant: of kinds of which there are few.
     fn every_resource<T: Resource>(&self)
     -> impl Future<Output = Looked<Vec<(Tenant, Versioned<T>)>>> + Send;
+    /// Those of these keys that stand in a manifest.
+    fn manifest_entries(
+        &self,
+        tenant: &Tenant,
+        keys: &[KeyHash],
+    ) -> impl Future<Output = Looked<Vec<Versioned<ManifestEntry>>>> + Send;
+
+    /// What the manifests say of a key, of one moment; `hour` is the window of hourly counters.
+    fn listed(
+        &self,
+        tenant: &Tenant,
+        key: &KeyHash,
+        hour: i64,
+    ) -> impl Future<Output = Looked<Option<Listed>>> + Send;
+
+    /// How far a counter has come in this window.
+    fn tally(&self, tenant: &Tenant, name: &str, window: i64) -> impl Future<Output = Looked<u64>> + Send;
 
     /// The audit log of a tenant.
     fn list_audit(

@@ -144,6 +144,40 @@ pub(super) fn machine_paths(rust: &[SourceFile], papers: &[SourceFile]) -> Vec<P
     problems
 }
 
+/// Each threat of SECURITY.md names tests, and they are there.
+pub(super) fn threats(rust: &[SourceFile], papers: &[SourceFile]) -> Vec<Problem> {
+    const PAGE: &str = "SECURITY.md";
+    let page = papers
+        .iter()
+        .find(|file| file.path == PAGE)
+        .map_or("", |file| &file.text);
+    let mut problems = Vec::new();
+    for (number, row) in page
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("| "))
+    {
+        let tests = row
+            .trim_end_matches(" |")
+            .rsplit(" | ")
+            .next()
+            .unwrap_or_default();
+        if tests == "test" {
+            continue;
+        }
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let there = |name: &str| rust.iter().any(|file| file.text.contains(&format!("fn {name}(")));
+        let wrong = names.iter().find(|name| !there(name)).copied();
+        if let Some(name) = wrong.or_else(|| names.is_empty().then_some("its test")) {
+            problems.push(Problem::new(
+                format!("{PAGE}:{}", number + 1),
+                format!("the threat has no test: {name} is not there"),
+            ));
+        }
+    }
+    problems
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,13 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         tell(&format!("{key:<16} {value:<28} # {origin}"))
             .fault(|| "could not write to stdout".to_owned())?;
     }
+    let open = cloud::open_gates(&effective.config)
+        .fault(|| format!("could not look into {}", effective.config.data_dir.display()))?;
+    for ca in open {
+        say(&format!(
+            "warning: the gate of the CA {ca} is open: whoever has its key brings in devices; see birthmark fleet manifest gate"
+        ));
+    }
     warnings(&effective)
         .iter()
         .for_each(|warning| say(&format!("warning: {warning}")));

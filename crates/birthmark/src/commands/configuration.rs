@@ -255,6 +255,11 @@ pub(crate) fn resolve(typed: &Serve) -> Result<Effective, Failure> {
     Ok(effective)
 }
 
+/// The configuration in a file, or the default one.
+pub(crate) fn of_file(path: Option<&Path>) -> Result<Config, Failure> {
+    file_or_default(path).map(|effective| effective.config)
+}
+
 impl From<args::FirstConnect> for FirstConnect {
     fn from(typed: args::FirstConnect) -> Self {
         match typed {

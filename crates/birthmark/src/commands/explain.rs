@@ -6,9 +6,11 @@
 use std::path::Path;
 
 use fleet::attempt::{Attempt, StepVerdict, Verdict};
+use identity::certificate::Certificate;
 use store::{AttemptReader, Filter, Recorded};
 
-use super::configuration::DATA_DIR;
+use super::configuration::{self, DATA_DIR};
+use super::factory::{certificate, read};
 use super::settled;
 use crate::{
     args::Explain,
@@ -23,6 +25,9 @@ const FOLLOW_AT_ONCE_MAX: usize = 250;
 
 /// Shows the newest attempts that match.
 pub(crate) fn run(typed: &Explain) -> Result<u8, Failure> {
+    if let Some(certificate) = &typed.dry_run {
+        return rehearse(typed, certificate);
+    }
     let data_dir = typed.data_dir.as_deref().unwrap_or_else(|| Path::new(DATA_DIR));
     let filter = Filter {
         what: cloud::attempts::what(&typed.what),
@@ -47,6 +52,52 @@ pub(crate) fn run(typed: &Explain) -> Result<u8, Failure> {
     }
     show(&found, typed)?;
     Ok(DONE)
+}
+
+/// Plays the next connection of a certificate through, without a connection.
+fn rehearse(typed: &Explain, path: &Path) -> Result<u8, Failure> {
+    let mut config = configuration::of_file(typed.config.as_deref())?;
+    if let Some(data_dir) = &typed.data_dir {
+        config.data_dir.clone_from(data_dir);
+    }
+    let certificate = certificate(path)?;
+    let chain = match &typed.chain {
+        None => Vec::new(),
+        Some(path) => chain_of(path, &certificate)?,
+    };
+    let endpoint = config
+        .endpoint_name()
+        .map_err(|error| Failure::usage("the configuration is not valid").because(error))?;
+    let server_name = typed.server_name.as_deref().unwrap_or(&endpoint);
+    let question = cloud::Question {
+        certificate: &certificate,
+        chain: &chain,
+        server_name: Some(server_name).filter(|name| !name.is_empty()),
+    };
+    let attempt = cloud::rehearse(&config, question)
+        .fault(|| format!("could not look into {}", config.data_dir.display()))?;
+    let accepted = attempt.verdict == Verdict::Accepted;
+    let recorded = Recorded {
+        place: 0,
+        count: 1,
+        first_at: attempt.at,
+        attempt,
+    };
+    show(&[recorded], typed)?;
+    say("this was a rehearsal: nothing connected and nothing was written");
+    Ok(if accepted { DONE } else { REFUSED })
+}
+
+/// The certificates of a file, without the leaf if it begins with it.
+fn chain_of(path: &Path, leaf: &Certificate) -> Result<Vec<Certificate>, Failure> {
+    let wrong = || format!("{} holds no certificates in PEM", path.display());
+    let ders = identity::pem::decode_all("CERTIFICATE", &read(path)?).refused(wrong)?;
+    let parsed: Result<Vec<_>, _> = ders.iter().map(|der| Certificate::parse(der)).collect();
+    let mut chain = parsed.refused(wrong)?;
+    if chain.first().is_some_and(|first| first.id() == leaf.id()) {
+        chain.remove(0);
+    }
+    Ok(chain)
 }
 
 fn show(found: &[Recorded], typed: &Explain) -> Result<(), Failure> {

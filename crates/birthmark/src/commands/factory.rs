@@ -10,7 +10,7 @@ use identity::{UnixMillis, certificate::Certificate};
 use serde_json::{Value, json};
 
 use super::{
-    chip_bus,
+    chip_bus, fleet_manifest,
     registration::{self, Registered, Registration},
 };
 use crate::{
@@ -165,7 +165,14 @@ pub(crate) fn register_ca(typed: &RegisterCa) -> Result<u8, Failure> {
     let template = typed.template.as_deref().map(read).transpose()?;
     let mut client = client(&typed.api)?;
     match register(&mut factory, &mut client, template.as_deref(), &typed.role_arn)? {
-        Registered::New(id) => say(&format!("registered, ACTIVE, auto-registration on: {id}")),
+        Registered::New(id) => {
+            say(&format!("registered, ACTIVE, auto-registration on: {id}"));
+            if fleet_manifest::close_where_signers_are(&mut client, &id)? {
+                say(
+                    "its gate is closed: only devices of a manifest come in (birthmark fleet manifest import)",
+                );
+            }
+        }
         Registered::Before => say("this CA was registered before; nothing was changed"),
     }
     Ok(DONE)
@@ -215,10 +222,12 @@ pub(crate) fn certificate(path: &Path) -> Result<Certificate, Failure> {
     })
 }
 
-fn open(dir: &Path) -> Result<Factory, Failure> {
+/// Opens a factory.
+pub(crate) fn open(dir: &Path) -> Result<Factory, Failure> {
     Factory::open(dir).fault(|| format!("could not open the factory in {}", dir.display()))
 }
 
-fn print(value: &Value) -> Result<(), Failure> {
+/// Prints one JSON object for machines.
+pub(crate) fn print(value: &Value) -> Result<(), Failure> {
     tell(&value.to_string()).fault(|| "could not write to stdout".to_owned())
 }

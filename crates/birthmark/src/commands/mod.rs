@@ -19,6 +19,10 @@ mod device_token;
 mod enrolment;
 mod explain;
 mod factory;
+mod fleet_manifest;
+mod fleet_moving;
+mod fleet_source;
+mod key;
 mod registration;
 mod serve;
 mod settled;
@@ -28,7 +32,7 @@ mod token_doctor;
 mod token_seal;
 
 use crate::{
-    args::{Chip, Command, Device, Factory, Token},
+    args::{Chip, Command, Device, Factory, Fleet, Token},
     exit::Failure,
 };
 
@@ -41,6 +45,11 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Factory(Factory::Run(typed)) => factory::run(&typed),
         Command::Factory(Factory::Status(typed)) => factory::status(&typed),
         Command::Factory(Factory::Verify(typed)) => factory::verify(&typed),
+        Command::Factory(Factory::Manifest(typed)) => fleet_manifest::of_factory(&typed),
+        Command::Fleet(Fleet::Export(typed)) => fleet_moving::export(&typed),
+        Command::Fleet(Fleet::Import(typed)) => fleet_moving::import(&typed),
+        Command::Fleet(Fleet::Reprovision(typed)) => fleet_moving::reprovision(&typed),
+        Command::Fleet(Fleet::Manifest(typed)) => fleet_manifest::run(&typed),
         Command::Factory(Factory::RegisterCa(typed)) => factory::register_ca(&typed),
         Command::Chip(Chip::Serve(typed)) => chip::serve(&typed),
         Command::Chip(Chip::Inspect(typed)) => chip_inspect::run(&typed),
@@ -53,6 +62,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Token(Token::Seal(typed)) => token_seal::seal(&typed),
         Command::Device(Device::Enroll(typed)) => device::enroll(&typed),
         Command::Device(Device::Run(typed)) => device::run(&typed),
+        Command::Key(typed) => key::run(&typed),
         Command::Explain(typed) => explain::run(&typed),
         Command::Check(typed) => check::run(&typed),
     }

@@ -14,8 +14,11 @@ mod event_configurations;
 mod fault;
 mod groups;
 mod listing;
+mod manifests;
+mod moving;
 mod operation;
 mod own;
+mod own_keys;
 mod policies;
 mod publish;
 mod quotas;
@@ -107,7 +110,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
     let found = route(&table::TABLE, incoming.method, incoming.path)
         .or_else(|| route(&table::OWN, incoming.method, incoming.path));
     let name = found.as_ref().map(|(operation, _)| operation.name);
-    let caller = match sigv4::verify(&incoming, |id| control.access_key(id), now) {
+    let caller = match sigv4::verify(&incoming, |id| control.keys.find(id), now) {
         Ok(caller) => caller,
         Err(denied) => {
             let fault = ApiFault::from(denied);
@@ -115,6 +118,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
             return Err(fault);
         }
     };
+    control.keys.used(caller.access_key(), now);
     let tenant = Tenant {
         account: *caller.account(),
         region: *caller.region(),

@@ -11,8 +11,15 @@ const LOOKING: [&str; 4] = [
     "GetEffectivePolicies",
     "TestAuthorization",
 ];
-/// What a production line changes.
-const PRODUCING: [&str; 2] = ["RegisterCACertificate", "UpdateCACertificate"];
+/// What a production line changes. It brings manifests, which somebody else must have signed, and may close a gate; whose
+/// signature counts, and opening a gate, is an administrator's.
+const PRODUCING: [&str; 5] = [
+    "RegisterCACertificate",
+    "UpdateCACertificate",
+    "BirthmarkTakeManifest",
+    "BirthmarkTakeItems",
+    "BirthmarkCloseGate",
+];
 
 /// Whether this role may do this operation. Making a registration code is looking: it stays the same.
 pub(super) fn allows(role: Role, operation: &str, method: &str) -> bool {
@@ -37,6 +44,12 @@ mod tests {
             ("CreateThing", "POST", [true, false, false]),
             ("DeleteCACertificate", "DELETE", [true, false, false]),
             ("Publish", "POST", [true, false, false]),
+            ("BirthmarkTakeManifest", "POST", [true, false, true]),
+            ("BirthmarkCloseGate", "PUT", [true, false, true]),
+            ("BirthmarkOpenGate", "DELETE", [true, false, false]),
+            ("BirthmarkEnrollSigner", "POST", [true, false, false]),
+            ("BirthmarkRotateKey", "POST", [true, false, false]),
+            ("BirthmarkImport", "POST", [true, false, false]),
         ];
         for (operation, method, expected) in rows {
             let found = [Role::Admin, Role::Read, Role::Factory].map(|role| allows(role, operation, method));

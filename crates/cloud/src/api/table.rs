@@ -11,8 +11,8 @@ use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, 
 use super::render::Answer;
 use super::{
     Request, authorities, authorization, billing_groups, certificates, domain_configurations,
-    event_configurations, groups, own, policies, publish, role_aliases, tagging, tasks, templates,
-    thing_types, things, transfers,
+    event_configurations, groups, manifests, moving, own, own_keys, policies, publish, role_aliases, tagging,
+    tasks, templates, thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -151,8 +151,25 @@ pub(super) static TABLE: [Operation<Handler>; 107] = [
 ];
 
 /// What is ours alone: no operation of AWS IoT has a path that begins like these.
-pub(super) static OWN: [Operation<Handler>; 1] = [
+pub(super) static OWN: [Operation<Handler>; 18] = [
     row!("BirthmarkAttempts", "GET" "/birthmark/attempts", [query("what"), flag("refused"), number("count")], own::attempts),
+    row!("BirthmarkListKeys", "GET" "/birthmark/keys", NONE, own_keys::list),
+    row!("BirthmarkRotateKey", "POST" "/birthmark/keys/{keyId}/rotate", NONE, own_keys::rotate),
+    row!("BirthmarkDisableKey", "POST" "/birthmark/keys/{keyId}/disable", NONE, own_keys::disable),
+    row!("BirthmarkExport", "GET" "/birthmark/export", [query("kind"), number("count"), query("nextToken")], moving::export),
+    row!("BirthmarkImport", "POST" "/birthmark/import", [PAYLOAD], moving::import),
+    row!("BirthmarkReprovision", "POST" "/birthmark/reprovision", NONE, moving::reprovision),
+    row!("BirthmarkEnrollSigner", "POST" "/birthmark/manifests/signers", NONE, manifests::enroll),
+    row!("BirthmarkListSigners", "GET" "/birthmark/manifests/signers", NONE, manifests::list_signers),
+    row!("BirthmarkRevokeSigner", "DELETE" "/birthmark/manifests/signers/{signerId}", NONE, manifests::revoke),
+    row!("BirthmarkTakeManifest", "POST" "/birthmark/manifests/lines", [PAYLOAD], manifests::take),
+    row!("BirthmarkListOrders", "GET" "/birthmark/manifests/orders", NONE, manifests::list_orders),
+    row!("BirthmarkDescribeOrder", "GET" "/birthmark/manifests/orders/{order}", NONE, manifests::describe_order),
+    row!("BirthmarkPlaceOrder", "PUT" "/birthmark/manifests/orders/{order}", NONE, manifests::place),
+    row!("BirthmarkTakeItems", "POST" "/birthmark/manifests/orders/{order}/items", NONE, manifests::take_items),
+    row!("BirthmarkDescribeGate", "GET" "/birthmark/cas/{caCertificateId}/gate", NONE, manifests::describe_gate),
+    row!("BirthmarkCloseGate", "PUT" "/birthmark/cas/{caCertificateId}/gate", NONE, manifests::close_gate),
+    row!("BirthmarkOpenGate", "DELETE" "/birthmark/cas/{caCertificateId}/gate", NONE, manifests::open_gate),
 ];
 
 #[cfg(test)]

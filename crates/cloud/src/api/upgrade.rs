@@ -89,7 +89,7 @@ async fn admit(
     };
     let control = &conversation.control;
     let domain = conversation.domain.as_deref();
-    let verified = sigv4::verify_websocket(&incoming, |id| control.access_key(id), clock::now());
+    let verified = sigv4::verify_websocket(&incoming, |id| control.keys.find(id), clock::now());
     let pass = match (verified, &conversation.certificate) {
         (Ok(caller), _) => {
             let pass = signed(&caller, record)?;

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use fleet::onboarding::Authority;
 use identity::Tenant;
-use store::Records as _;
 
-use super::ShownOut;
 use crate::control::Control;
+use crate::deciding::{self, ShownOut};
 use crate::limits::AUTHORITIES_REMEMBERED_MAX;
 
 /// Whose CAs, and the DER of their subject.
@@ -44,18 +43,7 @@ impl Remembered {
         if let Some(known) = self.recall(generation, &key) {
             return Ok(known);
         }
-        let records = control.records.cas_by_subject(tenant, subject).await?;
-        let mut authorities = Vec::with_capacity(records.len());
-        for record in records {
-            let authority = Authority::read(record)?;
-            authorities.push(match authority.template_name().cloned() {
-                None => authority,
-                Some(name) => {
-                    let template = control.records.template(tenant, &name).await?;
-                    authority.with_template(template.as_ref())
-                }
-            });
-        }
+        let authorities = deciding::authorities(&control.records, tenant, subject).await?;
         let authorities = Rc::new(authorities);
         if !authorities.is_empty() {
             self.remember(generation, key, authorities.clone());

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use fleet::attempt::Trail;
 use fleet::audit::Actor;
-use fleet::onboarding::{Arrival, Onboarded, identify};
+use fleet::onboarding::{Arrival, Onboarded};
 use fleet::text::Text;
-use fleet::{Call, Decision, Profile, Refusal};
+use fleet::{Call, Decision, Profile};
 use identity::certificate::Certificate;
 use identity::{CertificateId, Tenant};
 use store::{CommitError, Records as _};
@@ -21,11 +21,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::{FrontDoor, ShownOut};
+use super::FrontDoor;
 use crate::api::ApiFault;
 use crate::arrival::Record;
 use crate::clock;
 use crate::control::Told;
+use crate::deciding::{self, ShownOut};
 use crate::limits::{CONFLICT_RETRIES_MAX, FIRST_CONNECTIONS_MAX, HOLD_DEADLINE};
 use crate::tenancy::Addressed;
 
@@ -49,7 +50,7 @@ type Key = (Tenant, CertificateId);
 type Awaited = watch::Receiver<Option<Run>>;
 
 /// How a run ended, for everybody who waits for it.
-type Run = Result<Outcome, (Ended, Trail)>;
+type Run = Result<Outcome, (ShownOut, Trail)>;
 
 /// A first connection that was recorded.
 #[derive(Clone, Debug)]
@@ -57,40 +58,6 @@ pub(super) struct Outcome {
     pub(super) onboarded: Onboarded,
     pub(super) ca: CertificateId,
     pub(super) trail: Trail,
-}
-
-/// A first connection that came to nothing.
-#[derive(Clone, Debug)]
-enum Ended {
-    Refused(Refusal),
-    Failed(ApiFault),
-}
-
-impl From<Refusal> for Ended {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Ended> for ShownOut {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Refused(refusal) => Self::Refused(refusal),
-            Ended::Failed(fault) => Self::Failed(fault),
-        }
-    }
-}
-
-impl From<ShownOut> for Ended {
-    fn from(shown_out: ShownOut) -> Self {
-        match shown_out {
-            ShownOut::Refused(refusal) => Self::Refused(refusal),
-            ShownOut::Failed(fault) => Self::Failed(fault),
-            ShownOut::Provisioned { .. } | ShownOut::Registered => {
-                Self::Failed(ApiFault::failed("a first connection ended before it began"))
-            }
-        }
-    }
 }
 
 impl FirstConnections {
@@ -121,7 +88,7 @@ impl FirstConnections {
         let run = ended.ok().and_then(|run| run.clone()).ok_or_else(late)?;
         run.map_err(|(ended, trail)| {
             record.attempt.trail.extend(trail);
-            ended.into()
+            ended
         })
     }
 
@@ -160,12 +127,13 @@ impl FirstConnections {
 }
 
 /// As metrics name it.
-const fn outcome_of(run: &Result<(Onboarded, CertificateId), Ended>) -> &'static str {
+const fn outcome_of(run: &Result<(Onboarded, CertificateId), ShownOut>) -> &'static str {
     match run {
         Ok((Onboarded::Provisioned { .. }, _)) => "provisioned",
         Ok((Onboarded::Registered, _)) => "registered",
-        Ok((Onboarded::Failed(_), _)) | Err(Ended::Refused(_)) => "refused",
-        Err(Ended::Failed(_)) => "failed",
+        Ok((Onboarded::Failed(_), _)) | Err(ShownOut::Refused(_)) => "refused",
+        Ok((Onboarded::Unlisted(_), _)) => "unlisted",
+        Err(_) => "failed",
     }
 }
 
@@ -176,7 +144,7 @@ async fn onboard(
     addressed: Addressed,
     actor: Actor,
     trail: &mut Trail,
-) -> Result<(Onboarded, CertificateId), Ended> {
+) -> Result<(Onboarded, CertificateId), ShownOut> {
     let control = &door.control;
     let tenant = addressed.tenant;
     let call = Call {
@@ -196,15 +164,9 @@ async fn onboard(
             .authorities
             .with_subject(control, &tenant, leaf.issuer().der())
             .await?;
-        let identified = identify(&call, arrival, &candidates, trail)?;
-        let failed = |error: &dyn core::fmt::Display| Ended::Failed(ApiFault::failed(error));
-        let facts = control
-            .records
-            .onboarding_facts(&tenant, &leaf.id(), &identified.needs())
-            .await;
-        let facts = facts.map_err(|error| failed(&error))?;
-        let thing_id = clock::uuid().map_err(|error| failed(&error))?;
-        let Decision { batch, events, reply } = identified.decide(&call, &facts, thing_id, trail)?;
+        let decided =
+            deciding::first_connection(&control.records, &call, arrival, &candidates, trail).await?;
+        let (Decision { batch, events, reply }, ca) = decided;
         let committed = match batch.is_empty() {
             true => Ok(0),
             false => control
@@ -215,22 +177,19 @@ async fn onboard(
         };
         match committed {
             Ok(epoch) => {
-                control
-                    .tell(&tenant, Told { events, epoch })
-                    .await
-                    .map_err(Ended::Failed)?;
-                return Ok((reply, *identified.ca()));
+                control.tell(&tenant, Told { events, epoch }).await?;
+                return Ok((reply, ca));
             }
             Err(CommitError::Conflict(_)) => door.authorities.forget(),
             Err(CommitError::Overloaded) => {
-                return Err(Ended::Failed(ApiFault::Busy(
+                return Err(ShownOut::Failed(ApiFault::Busy(
                     "too many changes wait for the disk",
                 )));
             }
-            Err(CommitError::Fault(error)) => return Err(failed(&error)),
+            Err(CommitError::Fault(error)) => return Err(ShownOut::Failed(ApiFault::failed(error))),
         }
     }
-    Err(Ended::Failed(ApiFault::Busy(
+    Err(ShownOut::Failed(ApiFault::Busy(
         "others keep changing the same records",
     )))
 }

@@ -14,14 +14,13 @@ mod opening;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use fleet::admission::{self, Admission};
-use fleet::attempt::{Standing, Verdict};
+use fleet::Refusal;
+use fleet::attempt::Standing;
 use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::onboarding::Onboarded;
-use fleet::{Exception, Refusal};
 use identity::certificate::Certificate;
 use policy::CertificateFacts;
-use store::{Records as _, Trust};
+use store::Trust;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::authorities::Remembered;
@@ -30,9 +29,9 @@ use self::first_connection::{FirstConnections, Outcome};
 use self::opening::Credential;
 use crate::api::ApiFault;
 use crate::arrival::{Handshaken, Record, Visitor};
-use crate::clock;
 use crate::config::FirstConnect;
 use crate::control::Control;
+use crate::deciding::{self, ShownOut};
 use crate::domains::Domain;
 use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
 use crate::shard::Clearance;
@@ -67,39 +66,6 @@ pub(crate) async fn serve(
     });
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     entrances.attend(&door, handshakes, &shutdown).await;
-}
-
-/// Why a client is shown out.
-enum ShownOut {
-    /// A decision says no.
-    Refused(Refusal),
-    /// It was provisioned by this connection, and AWS closes it then.
-    Provisioned { active: bool },
-    /// It was registered and awaits somebody's decision.
-    Registered,
-    /// Something of ours failed.
-    Failed(ApiFault),
-}
-
-impl From<Refusal> for ShownOut {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<store::Error> for ShownOut {
-    fn from(error: store::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<ApiFault> for ShownOut {
-    fn from(fault: ApiFault) -> Self {
-        match fault {
-            ApiFault::Refused(refusal) => Self::Refused(refusal),
-            fault => Self::Failed(fault),
-        }
-    }
 }
 
 /// Finds out who came, and leads him to his shard or out.
@@ -143,7 +109,7 @@ async fn clear(
     record.attempt.trail.extend(trail);
     record.attempt.standing = Standing::Known { ca: Some(ca) };
     match (onboarded, door.control.plan.first_connect) {
-        (Onboarded::Failed(refusal), _) => Err(refusal.into()),
+        (Onboarded::Failed(refusal) | Onboarded::Unlisted(refusal), _) => Err(refusal.into()),
         (Onboarded::Registered, _) => Err(ShownOut::Registered),
         (Onboarded::Provisioned { thing, active, .. }, first_connect) => {
             record.attempt.thing = thing;
@@ -177,15 +143,7 @@ pub(crate) fn admit(
 
 /// Refuses who came for an endpoint that is nobody's.
 pub(crate) fn check_address(addressed: Addressed) -> Result<(), Refusal> {
-    match addressed.known {
-        true => Ok(()),
-        false => Err(Refusal::new(
-            Exception::Unauthorized,
-            "cloud.front_door.nobody",
-            "the client asked for an endpoint that is of no account here",
-        )
-        .hint("connect to what DescribeEndpoint answers")),
-    }
+    deciding::check_addressed(addressed)
 }
 
 /// Looks a certificate up. `None`: it is not known, or awaits activation by its first connection.
@@ -195,22 +153,10 @@ pub(crate) async fn look_up(
     addressed: Addressed,
     record: &mut Record,
 ) -> Result<Option<Clearance>, ApiFault> {
-    let Addressed { tenant, by_name, .. } = addressed;
-    let Some(trust) = control.records.trust(&tenant, &certificate.id()).await? else {
-        record.attempt.trail.passed(
-            "certificate.found",
-            "not registered: this is its first connection",
-        );
-        return Ok(None);
-    };
-    record.attempt.standing = Standing::Known {
-        ca: trust.certificate.record.ca,
-    };
-    let trail = &mut record.attempt.trail;
-    match admission::decide(&trust.certificate.record, clock::now(), by_name, trail)? {
-        Admission::Onboard => Ok(None),
-        Admission::Admitted => cleared(control, certificate, addressed, trust).map(Some),
-    }
+    let found = deciding::look_up(&control.records, certificate, addressed, &mut record.attempt).await?;
+    found
+        .map(|trust| cleared(control, certificate, addressed, trust))
+        .transpose()
 }
 
 fn cleared(
@@ -230,38 +176,7 @@ fn cleared(
 
 /// Closes without a word, as AWS does, and writes down why.
 fn show_out(door: &FrontDoor, wire: Wire, mut record: Record, shown_out: ShownOut) {
-    let attempt = &mut record.attempt;
-    match shown_out {
-        ShownOut::Refused(refusal) => attempt.refuse(&refusal),
-        ShownOut::Provisioned { active: true } => attempt.end(
-            Verdict::Accepted,
-            "cloud.first_connection.provisioned",
-            "the device was provisioned by this first connection, which is closed then as AWS does",
-            "connect again: the next connection is taken",
-        ),
-        ShownOut::Provisioned { active: false } => attempt.end(
-            Verdict::Refused,
-            "cloud.first_connection.inactive",
-            "the device was provisioned, and the template leaves its certificate INACTIVE",
-            "activate it (UpdateCertificate --new-status ACTIVE)",
-        ),
-        ShownOut::Registered => attempt.end(
-            Verdict::Refused,
-            "cloud.first_connection.registered",
-            "the certificate was registered by this first connection and awaits activation: its CA has no template",
-            "activate it (UpdateCertificate --new-status ACTIVE), or give the CA a template",
-        ),
-        ShownOut::Failed(ApiFault::Busy(what)) => {
-            attempt.end(Verdict::Faulted, "cloud.first_connection.busy", what, "the device's next connection tries again");
-        }
-        ShownOut::Failed(fault) => {
-            let cause = match &fault {
-                ApiFault::Failed(cause) => cause.clone(),
-                other => other.to_string(),
-            };
-            attempt.end(Verdict::Faulted, "cloud.front_door.fault", cause, "look at the server's disk and log");
-        }
-    }
+    shown_out.tell(&mut record.attempt);
     record.keep(&door.control);
     door.control.beside(linger(wire));
 }

@@ -26,12 +26,15 @@ pub(crate) fn access_key(path: &Path, account: AccountId) -> Result<AccessKey, E
             path: path.to_owned(),
             what: "its profile [default] has no aws_access_key_id and aws_secret_access_key".into(),
         }),
-        None => {
-            let key = make(account).map_err(Error::Issue)?;
-            files::write(path, render(&key).as_bytes(), Readers::Owner)?;
-            Ok(key)
-        }
+        None => fresh_access_key(path, account),
     }
+}
+
+/// A new access key, in the file at `path` whatever was there.
+pub(crate) fn fresh_access_key(path: &Path, account: AccountId) -> Result<AccessKey, Error> {
+    let key = make(account).map_err(Error::Issue)?;
+    files::write(path, render(&key).as_bytes(), Readers::Owner)?;
+    Ok(key)
 }
 
 fn make(account: AccountId) -> Result<AccessKey, identity::Error> {

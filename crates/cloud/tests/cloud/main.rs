@@ -1,11 +1,13 @@
 //! The cloud from outside: real sockets, real TLS, signed API calls, and devices that do right and wrong.
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
+mod admission;
 mod api;
 mod authorization;
 mod data_plane;
 mod first_connection;
 mod metrics;
+mod moving;
 mod refusals;
 mod restart;
 mod support;

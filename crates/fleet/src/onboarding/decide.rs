@@ -2,6 +2,7 @@
 
 use identity::CertificateId;
 use identity::certificate::Certificate;
+use identity::manifest::KeyHash;
 
 use super::resources::Bearer;
 use super::{Facts, Identified, Needs, Onboarded, fail};
@@ -9,6 +10,7 @@ use crate::attempt::Trail;
 use crate::batch::{Batch, Check, Key, Record};
 use crate::call::{Call, Decision, Event};
 use crate::certificate::record;
+use crate::manifest::gate;
 use crate::record::{CertificateStatus, DeviceCertificate, Origin, Uuid};
 use crate::refusal::{Exception, Refusal};
 use crate::template::Plan;
@@ -38,6 +40,52 @@ impl Identified<'_> {
         if let Err(refusal) = refuse_verification(self.leaf, facts) {
             return Err(fail(trail, "certificate.purpose", refusal));
         }
+        let admitted = match self.admitted(call) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Ok(self.unlisted(call, refusal, trail)),
+        };
+        if let Some(admitted) = &admitted {
+            trail.passed("manifest.entry", admitted.told());
+        }
+        let mut decision = self.carry_out(call, facts, thing_id, trail)?;
+        // Who awaits activation already is counted when he is provisioned.
+        if let Some(admitted) = admitted.filter(|_| !decision.batch.is_empty()) {
+            admitted.keep(call, self.leaf.id(), &mut decision.batch);
+        }
+        Ok(decision)
+    }
+
+    /// What the CA's gate says; `None` if it has none.
+    fn admitted(&self, call: &Call) -> Result<Option<gate::Admitted<'_>>, Refusal> {
+        let gated = self.authority.record.record.gated;
+        let check = || gate::check(call, self.leaf, self.ca(), self.listed.as_ref());
+        gated.then(check).transpose()
+    }
+
+    /// Not let in: nothing is kept, and somebody is told, since a CA's key may be in the wrong hands.
+    fn unlisted(&self, call: &Call, refusal: Refusal, trail: &mut Trail) -> Decision<Onboarded> {
+        trail.failed("manifest.entry", refusal.reason());
+        let event = Event::Unlisted {
+            certificate: self.leaf.id(),
+            key: KeyHash::of(self.leaf.public_key()),
+            ca: *self.ca(),
+            code: identity::Explained::code(&refusal),
+            at: call.now,
+        };
+        Decision {
+            batch: call.batch(),
+            events: vec![event],
+            reply: Onboarded::Unlisted(refusal),
+        }
+    }
+
+    fn carry_out(
+        &self,
+        call: &Call,
+        facts: &Facts,
+        thing_id: Uuid,
+        trail: &mut Trail,
+    ) -> Result<Decision<Onboarded>, Refusal> {
         let plan = match &self.plan {
             None => {
                 trail.skipped(

@@ -11,7 +11,6 @@ use crate::certificate::{KEYS_HINT, is_key_accepted};
 use crate::limits::CAS_PER_SUBJECT_MAX;
 use crate::record::{CaCertificate, CaStatus, CertificateMode};
 use crate::refusal::{Exception, Refusal};
-use crate::template::Parameters;
 use crate::validity;
 
 /// Finds the registered CA that signed the certificate. `candidates` are the tenant's CAs whose subject is the leaf's
@@ -42,14 +41,15 @@ pub fn identify<'a, A: Borrow<Authority>>(
         "certificate.validity",
         format!("until {}", leaf.not_after().to_rfc3339()),
     );
-    let plan = authority
-        .template
-        .clone()
-        .map(|template| template?.evaluate(&Parameters::of(leaf)));
+    let plan = match authority.reads_manifests {
+        true => None,
+        false => authority.plan(leaf, None),
+    };
     Ok(Identified {
         leaf,
         authority,
         plan,
+        listed: None,
     })
 }
 

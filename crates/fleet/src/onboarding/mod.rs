@@ -15,11 +15,13 @@ pub(crate) mod resources;
 pub use identify::identify;
 
 use identity::certificate::Certificate;
+use identity::manifest::KeyHash;
 use identity::{CertificateId, ThingName};
 
 use crate::attempt::Trail;
 use crate::batch::Expect;
 use crate::billing_group::BillingGroup;
+use crate::manifest::Listed;
 use crate::names::{BillingGroupName, GroupName, PolicyName, TemplateName, ThingTypeName};
 use crate::provisioning_template;
 use crate::record::{
@@ -27,7 +29,7 @@ use crate::record::{
     Versioned,
 };
 use crate::refusal::{Exception, Refusal};
-use crate::template::{Plan, Template};
+use crate::template::{MANIFEST_PREFIX, Parameters, Plan, Template};
 use crate::thing_group_members::{Joined, Membership};
 use crate::thing_type::ThingType;
 
@@ -39,6 +41,8 @@ pub struct Authority {
     template: Option<Result<Template, Refusal>>,
     /// The named template it came from, and what must be there when a device is kept.
     named: Option<(TemplateName, Expect)>,
+    /// The template names devices by what a manifest says of them.
+    reads_manifests: bool,
 }
 
 impl Authority {
@@ -60,11 +64,13 @@ impl Authority {
             .as_ref()
             .and_then(|config| config.template_body.as_deref());
         let template = body.map(Template::parse);
+        let reads_manifests = body.is_some_and(|body| body.contains(MANIFEST_PREFIX));
         Ok(Self {
             record,
             certificate,
             template,
             named: None,
+            reads_manifests,
         }
         .with_template(None))
     }
@@ -80,6 +86,8 @@ impl Authority {
         if let Some(name) = self.template_name().cloned() {
             let expect = found.map_or(Expect::Absent, |found| Expect::Version(found.version));
             self.template = Some(provisioning_template::read(&name, found));
+            let body = found.and_then(|found| found.record.default_body());
+            self.reads_manifests = body.is_some_and(|version| version.body.contains(MANIFEST_PREFIX));
             self.named = Some((name, expect));
         }
         self
@@ -88,6 +96,14 @@ impl Authority {
     /// The record.
     pub fn record(&self) -> &Versioned<CaCertificate> {
         &self.record
+    }
+
+    /// What the template makes of a device.
+    fn plan(&self, leaf: &Certificate, listed: Option<Listed>) -> Option<Result<Plan, Refusal>> {
+        let parameters = Parameters::of(leaf).with_listed(listed);
+        self.template
+            .as_ref()
+            .map(|template| template.as_ref().map_err(Clone::clone)?.evaluate(&parameters))
     }
 }
 
@@ -108,6 +124,25 @@ pub struct Identified<'a> {
     leaf: &'a Certificate,
     authority: &'a Authority,
     plan: Option<Result<Plan, Refusal>>,
+    listed: Option<Listed>,
+}
+
+impl Identified<'_> {
+    /// The key to look for in the manifests, if they are asked at all; then [`Identified::with_listed`] comes next.
+    pub fn listing(&self) -> Option<KeyHash> {
+        let wanted = self.authority.record.record.gated || self.authority.reads_manifests;
+        wanted.then(|| KeyHash::of(self.leaf.public_key()))
+    }
+
+    /// Takes in what the manifests say of the device.
+    #[must_use]
+    pub fn with_listed(mut self, listed: Option<Listed>) -> Self {
+        if self.authority.reads_manifests {
+            self.plan = self.authority.plan(self.leaf, listed.clone());
+        }
+        self.listed = listed;
+        self
+    }
 }
 
 /// The records to look up before deciding.
@@ -191,6 +226,8 @@ pub enum Onboarded {
     Registered,
     /// The template could not be carried out: the certificate awaits activation, and the next connection tries again.
     Failed(Refusal),
+    /// The CA's gate is closed and no manifest admits the device: nothing was kept, and whoever listens was told.
+    Unlisted(Refusal),
 }
 
 fn fail(trail: &mut Trail, step: &'static str, refusal: Refusal) -> Refusal {

@@ -202,6 +202,7 @@ fn ca_record(call: &Call, examined: &Examined, registration: Option<Registration
         auto_registration: request.allow_auto_registration,
         mode: examined.mode,
         registration,
+        gated: false,
         not_before: ca.not_before(),
         not_after: ca.not_after(),
         created: call.now,

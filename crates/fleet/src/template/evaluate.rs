@@ -330,6 +330,13 @@ impl Scope<'_> {
                 )
                 .hint("send it, or give the parameter a Default in the template");
             };
+            if name.starts_with(super::MANIFEST_PREFIX) {
+                return failed(
+                    "fleet.template.manifest",
+                    format!("the template needs {name}, but no manifest says that of this device"),
+                )
+                .hint("import the manifest of its order, with this column, or give the parameter a Default in the template");
+            }
             failed(
                 "fleet.template.parameter",
                 format!("the template needs {name}, but the subject \"{subject}\" has no {attribute}"),

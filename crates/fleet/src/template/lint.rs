@@ -65,7 +65,7 @@ impl Template {
         match self.required_parameters().find(|name| !exists(name)) {
             None => Ok(()),
             Some(name) => Err(wrong(&format!("just-in-time provisioning has no parameter {name}"))
-                .hint("the parameters are AWS::IoT::Certificate:: with Country, Organization, OrganizationalUnit, DistinguishedNameQualifier, StateName, CommonName, SerialNumber or Id")),
+                .hint("the parameters are AWS::IoT::Certificate:: with Country, Organization, OrganizationalUnit, DistinguishedNameQualifier, StateName, CommonName, SerialNumber or Id, and Birthmark::Manifest:: with Unit, Thing, Order or a column of the manifest")),
         }
     }
 

@@ -9,8 +9,12 @@ use std::collections::BTreeMap;
 use identity::certificate::Certificate;
 use identity::name::AttributeKind;
 
+use crate::manifest::Listed;
+
 /// Prefix of every parameter name.
 const PREFIX: &str = "AWS::IoT::Certificate::";
+/// Prefix of what a manifest says of the device: `Unit`, `Thing`, `Order`, or the name of one of its parameters.
+pub(crate) const MANIFEST_PREFIX: &str = "Birthmark::Manifest::";
 
 /// The parameters that exist, in full.
 pub const PARAMETERS: [&str; 8] = [
@@ -28,6 +32,7 @@ pub const PARAMETERS: [&str; 8] = [
 #[derive(Debug, Clone)]
 pub struct Parameters {
     certificate: Option<Certificate>,
+    listed: Option<Listed>,
     given: BTreeMap<String, String>,
 }
 
@@ -36,14 +41,23 @@ impl Parameters {
     pub fn of(certificate: &Certificate) -> Self {
         Self {
             certificate: Some(certificate.clone()),
+            listed: None,
             given: BTreeMap::new(),
         }
+    }
+
+    /// The same, and what a manifest says of the device.
+    #[must_use]
+    pub fn with_listed(mut self, listed: Option<Listed>) -> Self {
+        self.listed = listed;
+        self
     }
 
     /// Parameters that a caller gave (RegisterThing).
     pub fn given(given: BTreeMap<String, String>) -> Self {
         Self {
             certificate: None,
+            listed: None,
             given,
         }
     }
@@ -56,6 +70,9 @@ impl Parameters {
                 .get(parameter)
                 .map(|value| Cow::Borrowed(value.as_str()));
         };
+        if let Some(name) = parameter.strip_prefix(MANIFEST_PREFIX) {
+            return self.listed.as_ref()?.parameter(name).map(Cow::Borrowed);
+        }
         let kind = match parameter.strip_prefix(PREFIX)? {
             "Country" => AttributeKind::Country,
             "Organization" => AttributeKind::Organization,
@@ -78,5 +95,5 @@ impl Parameters {
 
 /// Whether just-in-time provisioning has this parameter.
 pub(super) fn exists(parameter: &str) -> bool {
-    PARAMETERS.contains(&parameter)
+    PARAMETERS.contains(&parameter) || parameter.starts_with(MANIFEST_PREFIX)
 }

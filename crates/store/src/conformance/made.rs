@@ -56,6 +56,7 @@ pub fn ca(number: u64, subject: &[u8]) -> CaCertificate {
             template_name: None,
             role_arn: Some("arn:aws:iam::123456789012:role/r".to_owned()),
         }),
+        gated: true,
         not_before: UnixMillis(-1),
         not_after: UnixMillis::NO_EXPIRY,
         created: NOW,

@@ -14,6 +14,7 @@ pub mod attempts;
 pub mod groups;
 pub mod lists;
 pub mod made;
+pub mod manifests;
 pub mod records;
 pub mod resources;
 mod steps;
@@ -22,6 +23,7 @@ mod steps;
 pub mod promises {
     pub use super::groups::*;
     pub use super::lists::*;
+    pub use super::manifests::*;
     pub use super::records::*;
     pub use super::resources::*;
 }
@@ -75,7 +77,9 @@ macro_rules! records_conformance {
             changes_are_in_the_audit_log,
             what_was_answered_is_there_after_reopening,
             of_many_writers_of_one_key_one_wins,
-            malformed_batches_are_refused
+            malformed_batches_are_refused,
+            devices_of_manifests_are_found_by_their_keys,
+            a_counter_never_goes_higher_than_it_may
         );
     };
     ($place:expr; $($promise:ident),*) => {

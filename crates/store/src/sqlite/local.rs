@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fleet::batch::Batch;
+use fleet::manifest::{Listed, ManifestEntry};
 use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::onboarding::{Facts, Holder, Needs};
 use fleet::page::PageRequest;
@@ -14,13 +15,14 @@ use fleet::record::{
 use fleet::resource::Resource;
 use fleet::thing;
 use fleet::thing_group_members::{Joined, Membership};
+use identity::manifest::KeyHash;
 use identity::{CertificateId, Region, Tenant, ThingName};
 use rusqlite::Connection;
 
 use super::readers::Readers;
 use super::schema::{Durability, RECORDS, open_writer};
 use super::writer::{Job, Writer};
-use super::{audit, lists, read};
+use super::{audit, lists, manifests, read};
 use crate::directory::DataDirectory;
 use crate::error::{CommitError, Error};
 use crate::limits::{COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
@@ -38,7 +40,7 @@ pub struct LocalRecords {
     writer: Option<JoinHandle<()>>,
     measured: Arc<Measured>,
     /// Holds the lock for as long as the records are open.
-    _directory: DataDirectory,
+    _directory: Option<DataDirectory>,
 }
 
 impl LocalRecords {
@@ -63,7 +65,26 @@ impl LocalRecords {
             readers: Readers::new(path),
             writer: Some(writer),
             measured,
-            _directory: directory.clone(),
+            _directory: Some(directory.clone()),
+        })
+    }
+
+    /// Opens the records of a data directory to look at them, also while a server runs on it; nothing can be kept.
+    pub fn open_to_read(directory: &std::path::Path) -> Result<Self, Error> {
+        let path = crate::directory::records_in(directory);
+        path.metadata().map_err(|cause| Error::Directory {
+            path: path.clone(),
+            action: "read the records in",
+            cause: Arc::new(cause),
+        })?;
+        let queue = Arc::new(Queue::new(COMMIT_QUEUE_MAX));
+        queue.close();
+        Ok(Self {
+            queue,
+            readers: Readers::new(path),
+            writer: None,
+            measured: Arc::new(Measured::new(COUNTS)),
+            _directory: None,
         })
     }
 
@@ -416,6 +437,32 @@ impl Records for LocalRecords {
 
     async fn every_resource<T: Resource>(&self) -> Looked<Vec<(Tenant, Versioned<T>)>> {
         self.readers.look(lists::every_resource)
+    }
+
+    async fn manifest_entries(
+        &self,
+        tenant: &Tenant,
+        keys: &[KeyHash],
+    ) -> Looked<Vec<Versioned<ManifestEntry>>> {
+        self.look_at_once(tenant, |connection, tenant| {
+            let mut found = Vec::new();
+            for key in keys {
+                found.extend(manifests::entry(connection, tenant, key)?);
+            }
+            Ok(found)
+        })
+    }
+
+    async fn listed(&self, tenant: &Tenant, key: &KeyHash, hour: i64) -> Looked<Option<Listed>> {
+        self.look_at_once(tenant, |connection, tenant| {
+            manifests::listed(connection, tenant, key, hour)
+        })
+    }
+
+    async fn tally(&self, tenant: &Tenant, name: &str, window: i64) -> Looked<u64> {
+        self.look(tenant, |connection, tenant| {
+            manifests::tally(connection, tenant, name, window)
+        })
     }
 
     async fn list_audit(&self, tenant: &Tenant, page: PageRequest) -> Looked<Page<AuditLine>> {

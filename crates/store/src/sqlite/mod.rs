@@ -18,6 +18,7 @@ mod codec;
 mod issuers;
 mod lists;
 mod local;
+mod manifests;
 mod plain;
 mod readers;
 mod schema;

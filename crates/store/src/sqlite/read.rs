@@ -44,7 +44,7 @@ macro_rules! thing_columns {
 macro_rules! ca_columns {
     () => {
         "id, fingerprint, der, subject, key_id, status, auto_registration, mode, registration, \
-    not_before, not_after, created, modified, customer_version, tags, version FROM ca"
+    not_before, not_after, created, modified, customer_version, tags, version, gated FROM ca"
     };
 }
 macro_rules! policy_columns {
@@ -118,7 +118,7 @@ pub(super) fn text<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a str> {
         .map_err(|_| Error::corrupt("a text column", "not a text"))
 }
 
-fn blob<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a [u8]> {
+pub(super) fn blob<'a>(row: &'a Row<'_>, at: usize) -> Read<&'a [u8]> {
     row.get_ref(at)
         .map_err(Error::database("read a column"))?
         .as_blob()
@@ -133,7 +133,7 @@ pub(super) fn id(row: &Row<'_>, at: usize) -> Read<CertificateId> {
     bytes("fingerprint", blob(row, at)?).map(CertificateId)
 }
 
-fn optional_id(row: &Row<'_>, at: usize) -> Read<Option<CertificateId>> {
+pub(super) fn optional_id(row: &Row<'_>, at: usize) -> Read<Option<CertificateId>> {
     let value = row.get_ref(at).map_err(Error::database("read a column"))?;
     match value.as_blob_or_null() {
         Ok(None) => Ok(None),
@@ -236,6 +236,7 @@ pub(super) fn ca_row(row: &Row<'_>) -> Read<(u64, Versioned<CaCertificate>)> {
         auto_registration: column(row, 6)?,
         mode: word("ca.mode", text(row, 7)?, CertificateMode::parse)?,
         registration,
+        gated: column(row, 16)?,
         not_before: millis(row, 9)?,
         not_after: millis(row, 10)?,
         created: millis(row, 11)?,

@@ -241,7 +241,7 @@ fn check_beside(batch: &Batch, beside: &Batch) -> Result<(), Error> {
 
 /// Refuses what no decision makes.
 fn check_shape(batch: &Batch) -> Result<(), Error> {
-    if batch.writes.len() + batch.checks.len() + batch.audit.len() > BATCH_ITEMS_MAX {
+    if batch.writes.len() + batch.checks.len() + batch.tallies.len() + batch.audit.len() > BATCH_ITEMS_MAX {
         return Err(Error::Batch {
             what: "it is too large",
         });

@@ -226,9 +226,9 @@ impl Form {
 ///
 /// # Errors
 /// As [`verify`].
-pub fn verify_websocket<'k>(
+pub fn verify_websocket<K: core::ops::Deref<Target = AccessKey>>(
     request: &Incoming<'_>,
-    key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
+    key_of: impl FnOnce(&str) -> Option<K>,
     now: UnixMillis,
 ) -> Result<Caller, Denied> {
     verify_form(request, key_of, now, &FORMS)
@@ -238,18 +238,18 @@ pub fn verify_websocket<'k>(
 ///
 /// # Errors
 /// The request is unsigned, malformed, signed by an unknown key, too old, or its signature is wrong.
-pub fn verify<'k>(
+pub fn verify<K: core::ops::Deref<Target = AccessKey>>(
     request: &Incoming<'_>,
-    key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
+    key_of: impl FnOnce(&str) -> Option<K>,
     now: UnixMillis,
 ) -> Result<Caller, Denied> {
     verify_form(request, key_of, now, &[Form::default()])
 }
 
 /// Whether the request was signed in one of these forms.
-fn verify_form<'k>(
+fn verify_form<K: core::ops::Deref<Target = AccessKey>>(
     request: &Incoming<'_>,
-    key_of: impl FnOnce(&str) -> Option<&'k AccessKey>,
+    key_of: impl FnOnce(&str) -> Option<K>,
     now: UnixMillis,
     forms: &[Form],
 ) -> Result<Caller, Denied> {

@@ -5,15 +5,17 @@
 
 mod write;
 
-use fleet::batch::{Batch, Check, Expect, Key, Relation, Write};
+use fleet::batch::{Batch, Check, Expect, Key, Relation, Tally, Write};
 use fleet::names::{GroupName, PolicyName, TemplateName};
 use fleet::record::PolicyTarget;
 use fleet::resource::Kind;
+use identity::manifest::KeyHash;
 use identity::{CertificateId, Tenant, ThingName};
 use rusqlite::{Connection, Params, params};
 
 use crate::error::{CommitError, Conflict, Error};
 use crate::sqlite::issuers::Issuers;
+use crate::sqlite::manifests;
 use crate::sqlite::read::{column, count, one};
 
 /// A row that was found: its number and its version.
@@ -77,6 +79,10 @@ impl<'a> Applying<'a> {
                 Check::AtMost { relation, count } => self.check_count(relation, *count)?,
             }
         }
+        batch
+            .tallies
+            .iter()
+            .try_for_each(|tally| self.check_tally(tally))?;
         Ok(())
     }
 
@@ -114,6 +120,7 @@ impl<'a> Applying<'a> {
             Key::Template(name) => self.template(name),
             Key::Group(name) => self.group(name),
             Key::Resource { kind, name } => self.resource(*kind, name),
+            Key::ManifestEntry(key) => self.manifest_entry(key),
             Key::GroupMember { group, thing } => {
                 let (Some(group), Some(thing)) = (self.group(group)?, self.thing(thing)?) else {
                     return Ok(None);
@@ -190,6 +197,20 @@ impl<'a> Applying<'a> {
     fn resource(&self, kind: Kind, name: &str) -> Result<Option<Row>, Error> {
         let sql = "SELECT id, version FROM resource WHERE tenant = ?1 AND kind = ?2 AND name = ?3";
         self.row(sql, params![self.tenant_id, kind.name(), name])
+    }
+
+    fn manifest_entry(&self, key: &KeyHash) -> Result<Option<Row>, Error> {
+        let sql = "SELECT id, version FROM manifest_entry WHERE tenant = ?1 AND key = ?2";
+        self.row(sql, params![self.tenant_id, key.0])
+    }
+
+    /// A counter that would reach more than it may is a conflict.
+    fn check_tally(&self, tally: &Tally) -> Result<(), CommitError> {
+        let found = manifests::tally(self.connection, self.tenant_id, &tally.name, tally.window);
+        match found.map_err(CommitError::Fault)? < tally.most {
+            true => Ok(()),
+            false => Err(CommitError::Conflict(Conflict::Tally(tally.name.clone()))),
+        }
     }
 
     fn template(&self, name: &TemplateName) -> Result<Option<Row>, Error> {

@@ -1,6 +1,7 @@
 //! The writes of a batch whose facts were all found to hold.
 
-use fleet::batch::{Batch, Expect, Key, Record, Write};
+use fleet::batch::{Batch, Expect, Key, Record, Tally, Write};
+use fleet::manifest::ManifestEntry;
 use fleet::record::{
     CaCertificate, DeviceCertificate, GroupMember, Policy, PolicyAttachment, PolicyTarget,
     ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal,
@@ -39,7 +40,38 @@ impl Applying<'_> {
             .try_for_each(|(record, expect)| self.put(record, expect))?;
         puts()
             .filter(|(record, _)| is_attached(record))
-            .try_for_each(|(record, expect)| self.put(record, expect))
+            .try_for_each(|(record, expect)| self.put(record, expect))?;
+        batch.tallies.iter().try_for_each(|tally| self.count_up(tally))
+    }
+
+    fn count_up(&self, tally: &Tally) -> Result<(), Error> {
+        self.execute(
+            "INSERT INTO tally (tenant, name, window, count) VALUES (?1, ?2, ?3, 1)
+             ON CONFLICT (tenant, name) DO UPDATE SET window = excluded.window,
+                count = CASE WHEN window = excluded.window THEN count + 1 ELSE 1 END",
+            params![self.tenant_id, tally.name, tally.window],
+        )
+    }
+
+    fn put_manifest_entry(&self, listed: &ManifestEntry) -> Result<(), Error> {
+        let entry = &listed.entry;
+        self.execute(
+            "INSERT INTO manifest_entry (tenant, key, manifest_order, certificate, unit, thing, parameters, admitted,
+                version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (tenant, key) DO UPDATE SET admitted = excluded.admitted, version = excluded.version",
+            params![
+                self.tenant_id,
+                entry.key.0,
+                listed.order,
+                entry.certificate.map(|id| id.0),
+                entry.unit,
+                entry.thing.as_ref().map(|thing| thing.as_str()),
+                attributes_text(&entry.parameters),
+                listed.admitted.map(|id| id.0),
+                self.version,
+            ],
+        )
     }
 
     fn delete(&mut self, key: &Key) -> Result<(), Error> {
@@ -96,6 +128,10 @@ impl Applying<'_> {
                 let row = self.resource(*kind, name)?;
                 self.delete_row("DELETE FROM resource WHERE id = ?1", row)
             }
+            Key::ManifestEntry(key) => {
+                let row = self.manifest_entry(key)?;
+                self.delete_row("DELETE FROM manifest_entry WHERE id = ?1", row)
+            }
             Key::Template(name) => {
                 let row = self.template(name)?;
                 self.delete_row(
@@ -138,6 +174,7 @@ impl Applying<'_> {
             Record::GroupMember(member) => self.put_member(member),
             Record::ThingPrincipal(principal) => self.put_principal(principal),
             Record::Resource(kept) => self.put_resource(kept),
+            Record::ManifestEntry(listed) => self.put_manifest_entry(listed),
         }
     }
 
@@ -165,13 +202,13 @@ impl Applying<'_> {
     fn put_ca(&self, ca: &CaCertificate) -> Result<(), Error> {
         self.execute(
             "INSERT INTO ca (tenant, fingerprint, der, subject, key_id, status, auto_registration, mode, registration,
-                not_before, not_after, created, modified, customer_version, tags, version, template_name)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                not_before, not_after, created, modified, customer_version, tags, version, template_name, gated)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (tenant, fingerprint) DO UPDATE SET status = excluded.status,
                 auto_registration = excluded.auto_registration, mode = excluded.mode,
                 registration = excluded.registration, modified = excluded.modified,
                 customer_version = excluded.customer_version, tags = excluded.tags, version = excluded.version,
-                template_name = excluded.template_name",
+                template_name = excluded.template_name, gated = excluded.gated",
             params![
                 self.tenant_id,
                 ca.id.0,
@@ -193,6 +230,7 @@ impl Applying<'_> {
                     .as_ref()
                     .and_then(|config| config.template_name.as_ref())
                     .map(|name| name.as_str()),
+                ca.gated,
             ],
         )
     }
