@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use identity::{Tenant, UnixMillis};
+use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::v5::{self, Reason};
 use mqtt::{Delivery, Malformed, Own, PacketType, QoS, encode};
 
@@ -82,8 +82,23 @@ pub enum Action {
     Forward(Forward),
     /// Every other node is to know who of a shared subscription is here; their event is `Shared`.
     Share(Share),
+    /// A client asks the server for something; what it is told comes back as the event `Answer`.
+    Ask(Ask),
     /// Something was refused: write it down. What the client gets to see of it, if anything, is a `Send` or `Close` of its own.
     Refused(Refusal),
+}
+
+/// A request of a client to the server itself.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Who asks, and is answered.
+    pub connection: ConnectionId,
+    /// Its certificate.
+    pub certificate: CertificateId,
+    /// Its client id.
+    pub client_id: Arc<str>,
+    /// What it asks: topic, payload and properties.
+    pub message: Arc<Message>,
 }
 
 /// Which node has a message for each shared subscription that it matches.

@@ -67,6 +67,13 @@ pub enum Event<'a> {
     },
     /// A message made by the server or its API: delivered here and sent to every other node.
     Publish(Arc<Message>),
+    /// The server answers a client's request: delivered to that connection and to nobody else.
+    Answer {
+        /// Whose request it was.
+        connection: ConnectionId,
+        /// The answer.
+        message: Arc<Message>,
+    },
     /// What a certificate may do has changed.
     Trust(Trust),
     /// What is known of a thing has changed.

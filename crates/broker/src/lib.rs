@@ -30,6 +30,7 @@ mod outbound;
 mod presence;
 mod record;
 mod refusal;
+mod requests;
 mod retained;
 mod session;
 mod switches;
@@ -37,7 +38,7 @@ mod tenant;
 mod terms;
 mod topics;
 
-pub use action::{Action, Actions, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
+pub use action::{Action, Actions, Ask, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
 pub use counters::{Counters, Dropped, Holdings, Traffic};
 pub use event::{Attach, ConnectionId, Departure, Event, Lease, SessionId, ThingChange, Trust};
 pub use limits::Limits;

@@ -15,6 +15,7 @@ pub struct Message {
     tenant: Tenant,
     qos: QoS,
     retain: bool,
+    private: bool,
     publish: SharedPublish,
     /// The properties that receivers of MQTT 5.0 get, without the expiry. Most messages have none.
     properties: Box<[u8]>,
@@ -89,6 +90,7 @@ impl Message {
             tenant,
             qos,
             retain: false,
+            private: false,
             publish,
             properties: kept.into(),
             expiry_seconds,
@@ -109,6 +111,24 @@ impl Message {
         message
     }
 
+    /// The same message, for one connection alone: it is never written down, and it is wiped from memory when it is done.
+    ///
+    /// # Panics
+    /// When somebody else has it already.
+    #[must_use]
+    pub fn private(mut message: Arc<Self>) -> Arc<Self> {
+        let alone = Arc::get_mut(&mut message);
+        assert!(alone.is_some(), "a message is changed before anybody else has it");
+        alone.into_iter().for_each(|message| message.private = true);
+        message
+    }
+
+    /// Whether it is for one connection alone.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.private
+    }
+
     /// A message that was written down.
     ///
     /// # Errors
@@ -118,6 +138,7 @@ impl Message {
             tenant: parts.tenant,
             qos: parts.qos,
             retain: parts.retain,
+            private: false,
             publish: SharedPublish::new(parts.topic, parts.payload)?,
             properties: parts.properties.as_bytes().into(),
             expiry_seconds: None,
@@ -217,6 +238,14 @@ impl Message {
 
     pub(crate) const fn publish(&self) -> &SharedPublish {
         &self.publish
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.private {
+            self.publish.wipe();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! What a step means is told in the files beneath this one, one for each kind of request.
 
 mod acknowledging;
+mod asking;
 mod connecting;
 mod delivering;
 mod journal;
@@ -151,6 +152,7 @@ impl Node {
             Event::Shared { from, share } => self.shared(from, &share),
             Event::Confirmed { forwarded } => self.journal.confirmed(forwarded, actions),
             Event::Publish(message) => self.publish_own(message, now, actions),
+            Event::Answer { connection, message } => self.tell_one(connection, message, now, actions),
             Event::Trust(trust) => self.trust(&trust, now, actions),
             Event::Thing(change) => self.thing(&change, now, actions),
             Event::Tick => self.tick(now, actions),

@@ -254,7 +254,7 @@ impl Outbound {
         self.remove(at)
     }
 
-    /// The connection is gone: what was on its way will be sent again.
+    /// The connection is gone: what was on its way will be sent again, but not what was for that connection alone.
     pub(crate) fn connection_lost(&mut self) {
         self.entries
             .iter_mut()
@@ -262,6 +262,8 @@ impl Outbound {
             .for_each(|entry| entry.again = true);
         self.sent = 0;
         self.sent_bytes = 0;
+        self.entries.retain(|entry| !entry.message.is_private());
+        self.bytes = self.entries.iter().map(|entry| entry.message.bytes()).sum();
     }
 
     /// After a restart nobody knows what was on its way: whatever may have been is sent as a repetition.

@@ -103,6 +103,8 @@ pub enum Reason {
         /// How many bytes wait, all clients together.
         bytes: usize,
     },
+    /// The answer to its request has nowhere to go: the client has no subscription that matches.
+    NotSubscribed,
     /// The message waited until its time, or the longest time that any may wait, was over.
     Expired,
     /// The client takes no packet that long.
@@ -126,6 +128,7 @@ impl Explained for Reason {
             Self::NotServed(_) => "broker.not_served",
             Self::QueueFull { .. } => "broker.queue.full",
             Self::NodeFull { .. } => "broker.queue.node_full",
+            Self::NotSubscribed => "broker.answer.not_subscribed",
             Self::Expired => "broker.queue.expired",
             Self::PacketTooLarge { .. } => "broker.queue.packet_too_large",
         }
@@ -137,6 +140,7 @@ impl Explained for Reason {
             Self::NotServed(_)
             | Self::QueueFull { .. }
             | Self::NodeFull { .. }
+            | Self::NotSubscribed
             | Self::Expired
             | Self::PacketTooLarge { .. } => Blame::State,
             _ => Blame::Peer,
@@ -172,7 +176,7 @@ impl Reason {
                 name: "RECEIVE_MAX", ..
             } => v5::Reason::ReceiveMaximumExceeded,
             Self::Limit { .. } | Self::QueueFull { .. } | Self::NodeFull { .. } => v5::Reason::QuotaExceeded,
-            Self::Expired => v5::Reason::UnspecifiedError,
+            Self::NotSubscribed | Self::Expired => v5::Reason::UnspecifiedError,
             Self::PacketTooLarge { .. } => v5::Reason::PacketTooLarge,
             Self::Violation(violation) => violation.reason(),
             Self::Malformed(malformed) => malformed.reason(),
@@ -215,7 +219,7 @@ impl fmt::Display for Reason {
             Self::Limit { name, found, limit } => write!(f, "{found} is more than the limit of {limit} ({name})"),
             Self::ClientId(rule) => write!(f, "client id {rule}"),
             Self::ReservedTopic => {
-                f.write_str("topics that begin with $ are reserved: clients may subscribe to $aws/events/... and publish to none")
+                f.write_str("topics that begin with $ are reserved: clients may subscribe to $aws/events/... and to the answers of provisioning, and publish its requests")
             }
             Self::Violation(violation) => violation.fmt(f),
             Self::Malformed(malformed) => malformed.fmt(f),
@@ -227,6 +231,7 @@ impl fmt::Display for Reason {
             Self::NodeFull { bytes } => {
                 write!(f, "{bytes} bytes wait on this node for clients that are away, further messages are dropped")
             }
+            Self::NotSubscribed => f.write_str("the client asked, and has no subscription to the topic of the answer"),
             Self::Expired => f.write_str("the message waited until its time was over"),
             Self::PacketTooLarge { bytes } => {
                 write!(f, "the message takes {bytes} bytes, more than the client's Maximum Packet Size")

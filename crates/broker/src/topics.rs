@@ -6,6 +6,7 @@ use mqtt::{QoS, TopicFilter, TopicName, Will};
 use crate::limits::Limits;
 use crate::node::Config;
 use crate::refusal::Reason;
+use crate::requests::{is_for_answers, is_request};
 
 pub(crate) const EXACTLY_ONCE: &str = "QoS 2 is not supported, use QoS 0 or 1";
 
@@ -16,6 +17,9 @@ pub(crate) fn check_will(will: &Will<'_>, config: &Config) -> Result<(), Reason>
     if will.qos == QoS::ExactlyOnce && !config.switches.exactly_once {
         return Err(Reason::NotServed(EXACTLY_ONCE));
     }
+    if is_request(will.topic.as_str()) {
+        return Err(Reason::ReservedTopic);
+    }
     check_message(will.topic, will.payload, config)
 }
 
@@ -23,7 +27,7 @@ pub(crate) fn check_message(topic: TopicName<'_>, payload: &[u8], config: &Confi
     let limits = &config.limits;
     check_limit("PAYLOAD_BYTES_MAX", payload.len(), limits.payload_bytes_max)?;
     check_text(topic.as_str(), limits)?;
-    match is_reserved(topic.as_str(), config) {
+    match is_reserved(topic.as_str(), config) && !is_request(topic.as_str()) {
         true => Err(Reason::ReservedTopic),
         false => Ok(()),
     }
@@ -43,7 +47,9 @@ pub(crate) fn check_filter(filter: TopicFilter<'_>, config: &Config) -> Result<(
         text = inner;
     }
     check_text(text, limits)?;
-    if text.starts_with(EVENTS) || !is_reserved(text, config) {
+    // An answer has one receiver, so nobody shares it.
+    let hears_answers = text.len() == filter.as_str().len() && is_for_answers(text);
+    if text.starts_with(EVENTS) || hears_answers || !is_reserved(text, config) {
         Ok(())
     } else {
         Err(Reason::ReservedTopic)
@@ -104,6 +110,14 @@ mod tests {
         check("1/2/3/4/5/6/7/8", 0, &AWS, "");
         check("1/2/3/4/5/6/7/8/", 0, &AWS, "broker.limit");
         check("$aws/things/x/shadow/update", 0, &AWS, "broker.topic.reserved");
+        check("$aws/certificates/create/json", 0, &AWS, "");
+        check("$aws/certificates/create/json", 0, &Config::SELF_HOST, "");
+        check(
+            "$aws/certificates/create/json/accepted",
+            0,
+            &AWS,
+            "broker.topic.reserved",
+        );
         check("a$", 0, &AWS, "");
         check("$mine/a", 0, &AWS, "broker.topic.reserved");
         check("$mine/a", 0, &Config::SELF_HOST, "");
@@ -145,6 +159,12 @@ mod tests {
         check("$aws/#", "broker.topic.reserved");
         check("$aws/things/x/shadow/update/delta", "broker.topic.reserved");
         check("$SYS/#", "broker.topic.reserved");
+        check("$aws/certificates/create/json/accepted", "");
+        check("$aws/provisioning-templates/+/provision/json/#", "");
+        check(
+            "$share/g/$aws/certificates/create/json/accepted",
+            "broker.topic.reserved",
+        );
         check("$share/g/a", "");
         check(&format!("$share/{}/{}", "g".repeat(128), "x".repeat(256)), "");
         check(&format!("$share/{}/a", "g".repeat(129)), "broker.limit");

@@ -14,6 +14,7 @@ use identity::{AccountId, Region, Tenant};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::webhook::{self, WebhookConfig, WebhookPlan};
 
 /// What happens to a device at its very first connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -100,6 +101,8 @@ pub struct Config {
     pub emulate_quotas: bool,
     /// Quotas that differ from AWS's defaults, in calls per second: names of operations, or `default` for all others.
     pub quotas: BTreeMap<String, u32>,
+    /// Programs that the server asks or tells, by the names that callers of the API use.
+    pub webhooks: BTreeMap<String, WebhookConfig>,
     /// Certificates for domains of customers, by the name that the ARN of a server certificate ends in.
     pub server_certificates: BTreeMap<String, ServerCertificateConfig>,
 }
@@ -171,6 +174,7 @@ impl Default for Config {
             deprecation_seconds: None,
             emulate_quotas: false,
             quotas: BTreeMap::new(),
+            webhooks: BTreeMap::new(),
             server_certificates: BTreeMap::new(),
         }
     }
@@ -200,6 +204,7 @@ pub(crate) struct Plan {
     pub(crate) deprecation_millis: i64,
     pub(crate) emulate_quotas: bool,
     pub(crate) quotas: BTreeMap<String, u32>,
+    pub(crate) webhooks: BTreeMap<String, WebhookPlan>,
     pub(crate) server_certificates: BTreeMap<String, ServerCertificatePlan>,
 }
 
@@ -274,6 +279,7 @@ impl Config {
             "endpoint",
             &endpoint.replace("{account}", "0").replace("{region}", "r"),
         )?;
+        let tenant = self.tenant()?;
         Ok(Plan {
             data_dir,
             listen_mqtt: resolve("listen_mqtt", &self.listen_mqtt)?,
@@ -286,7 +292,7 @@ impl Config {
             listen_plain: self.plain()?,
             plain_policy: self.plain_policy()?,
             hostnames,
-            tenant: self.tenant()?,
+            tenant,
             broker: self.broker()?,
             durability: match self.durability {
                 Durability::Strict => store::Durability::Strict,
@@ -305,6 +311,7 @@ impl Config {
             deprecation_millis: self.deprecation_millis(),
             emulate_quotas: self.emulate_quotas,
             quotas: self.quotas()?,
+            webhooks: webhook::plan(&self.webhooks, tenant.account)?,
             server_certificates: self
                 .server_certificates
                 .iter()

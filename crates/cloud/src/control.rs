@@ -11,6 +11,7 @@ use fleet::attempt::{Attempt, TraceId};
 use fleet::event_switches::EventSwitches;
 use fleet::registry_event::RegistryEvent;
 use fleet::{Decision, Event};
+use identity::crypto::SoftwareKey;
 use identity::{CertificateId, Tenant, ThingName};
 use store::{Attempts as _, CommitError, LocalAttempts, LocalRecords, Records as _};
 use tokio::sync::{Mutex, Semaphore};
@@ -18,6 +19,7 @@ use tokio::task::spawn_local;
 
 use crate::api::{ApiFault, Quotas};
 use crate::config::Plan;
+use crate::desk::{Desk, Errand};
 use crate::domains::Domains;
 use crate::events;
 use crate::keys::Keys;
@@ -28,6 +30,7 @@ use crate::registry_events;
 use crate::shard::{Shards, ThingNews, TrustChange};
 use crate::tasks::Tasks;
 use crate::trust::{Grants, thing_facts};
+use crate::webhook::Webhooks;
 
 /// The shared state of one server.
 pub(crate) struct Control {
@@ -40,7 +43,9 @@ pub(crate) struct Control {
     pub(crate) shards: Shards,
     pub(crate) traces: Traces,
     pub(crate) grants: Grants,
-    pub(crate) rsa_turns: Semaphore,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) desk: Desk,
+    rsa_turns: Semaphore,
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
     pub(crate) keys: Keys,
@@ -70,6 +75,7 @@ impl Control {
         (issuer, domains): (DeviceIssuer, Arc<Domains>),
         keys: Keys,
         shards: Shards,
+        (webhooks, desk): (Webhooks, Desk),
     ) -> Result<Self, identity::Error> {
         let quotas = Quotas::new(plan.emulate_quotas, &plan.quotas);
         Ok(Self {
@@ -82,6 +88,8 @@ impl Control {
             traces: Traces::new()?,
             grants: Grants::default(),
             tally: Tally::default(),
+            webhooks,
+            desk,
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
             quotas,
@@ -110,6 +118,14 @@ impl Control {
     /// How often registered CAs have changed since the start.
     pub(crate) fn authorities_generation(&self) -> u64 {
         self.authorities.load(Ordering::Acquire)
+    }
+
+    /// An RSA key pair. Making one takes long, so it happens beside the runtime, a few at a time.
+    pub(crate) async fn make_rsa_key(&self) -> Result<SoftwareKey, ApiFault> {
+        let turn = self.rsa_turns.acquire().await;
+        let _turn = turn.map_err(|_| ApiFault::Busy("the server is stopping"))?;
+        let made = tokio::task::spawn_blocking(|| SoftwareKey::generate_rsa(2048)).await;
+        made.map_err(ApiFault::failed)?.map_err(ApiFault::failed)
     }
 
     /// Looks, decides and keeps; when somebody else changed what the decision rests on, again from the start.
@@ -176,6 +192,10 @@ impl Control {
                     affected.extend(self.records.certificates_in_group(tenant, group).await?);
                 }
                 Event::Registered { .. } => {
+                    if self.webhooks.told_registered(tenant.account).next().is_some() {
+                        // Told again at the device's next connection, if there is no room now.
+                        let _ = self.desk.try_send(Errand::Registered(*tenant, event.clone()));
+                    }
                     events::registered(tenant, event)
                         .map(|event| self.shards.announce(tenant, event))
                         .unwrap_or(());

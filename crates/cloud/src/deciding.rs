@@ -14,6 +14,7 @@ use store::{LocalRecords, Records as _, Trust};
 
 use crate::api::ApiFault;
 use crate::clock;
+use crate::hook::Consultation;
 use crate::tenancy::Addressed;
 
 /// Why a client is shown out.
@@ -159,6 +160,7 @@ pub(crate) async fn first_connection(
     call: &Call,
     arrival: Arrival<'_>,
     candidates: &[Authority],
+    hooks: &mut Consultation<'_>,
     trail: &mut Trail,
 ) -> Result<(Decision<Onboarded>, CertificateId), ShownOut> {
     let tenant = &call.tenant;
@@ -167,6 +169,7 @@ pub(crate) async fn first_connection(
         let hour = fleet::manifest::hour(call.now);
         identified = identified.with_listed(records.listed(tenant, &key, hour).await?);
     }
+    let identified = hooks.ask(tenant, arrival.leaf, identified, trail).await;
     let facts = records
         .onboarding_facts(tenant, &arrival.leaf.id(), &identified.needs())
         .await?;

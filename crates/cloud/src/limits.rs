@@ -170,3 +170,38 @@ pub const IMPORT_REFUSALS_TOLD_MAX: usize = 100;
 pub const REPROVISION_DEVICES_MAX: u16 = 100;
 /// Attempts that one call tells.
 pub const ATTEMPTS_TOLD_MAX: usize = 250;
+
+/// Requests of devices and news for webhooks that wait at the desk; beyond it devices are told to come back.
+pub const ERRANDS_WAITING_MAX: usize = 1024;
+/// Those that are worked on at the same time.
+pub const ERRANDS_AT_ONCE: usize = 64;
+/// Requests of one connection that are not answered yet.
+pub const ASKS_PER_CONNECTION_MAX: u8 = 8;
+/// How often what has run out is cleared away.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Room for an answer with a certificate and a private key, so that no part of it stays behind where it grew.
+pub const CLAIM_ANSWER_BYTES: usize = 16 * 1024;
+/// How deep a CBOR payload may be nested.
+pub const CBOR_DEPTH_MAX: usize = 16;
+/// How often a webhook is told something before it is given up.
+pub const WEBHOOK_TRIES_MAX: u32 = 3;
+/// How long it is left alone after the first failure; twice as long after each further one.
+pub const WEBHOOK_REST: Duration = Duration::from_secs(1);
+
+/// Webhooks of one server.
+pub const WEBHOOKS_MAX: usize = 256;
+/// Calls of one webhook that are under way at the same time; beyond it a call waits, which counts as part of its deadline.
+pub const WEBHOOK_CALLS_MAX: usize = 64;
+/// One call of a webhook, from the look-up of its name to the end of its answer (AWS IoT developer guide,
+/// "Pre-provisioning hooks").
+pub const WEBHOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes of the answer of a webhook.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the head of that answer.
+pub const WEBHOOK_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Headers that an operator adds to the calls of a webhook.
+pub const WEBHOOK_HEADERS_MAX: usize = 16;
+/// Bytes of the key that calls are signed with, at least.
+pub const WEBHOOK_SECRET_BYTES_MIN: usize = 16;
+/// Bytes of that key, at most.
+pub const WEBHOOK_SECRET_BYTES_MAX: usize = 1024;

@@ -18,6 +18,7 @@ use crate::config::{Config, FirstConnect, Plan};
 use crate::deciding::{self, ShownOut};
 use crate::domains::Domain;
 use crate::error::Error;
+use crate::hook::Consultation;
 use crate::tenancy::{self, Addressed};
 
 /// A certificate that somebody holds in his hand.
@@ -125,7 +126,15 @@ async fn play(
         allow_simulated: plan.allow_simulated,
     };
     let candidates = deciding::authorities(records, &addressed.tenant, leaf.issuer().der()).await?;
-    let decided = deciding::first_connection(records, &call, arrival, &candidates, &mut attempt.trail).await;
+    let decided = deciding::first_connection(
+        records,
+        &call,
+        arrival,
+        &candidates,
+        &mut Consultation::rehearsed(),
+        &mut attempt.trail,
+    )
+    .await;
     let (decision, _) = decided?;
     match decision.reply {
         Onboarded::Failed(refusal) | Onboarded::Unlisted(refusal) => Err(refusal.into()),

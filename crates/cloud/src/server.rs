@@ -24,7 +24,8 @@ use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Shutdown, Trigger, signal};
 use crate::tls::Settings;
-use crate::{api, clock, files, front_door, metrics, mux};
+use crate::webhook::Webhooks;
+use crate::{api, clock, desk, files, front_door, metrics, mux};
 
 /// The cloud.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ impl Server {
             keys.push((key.limited(further.role, further.regions.clone()), path));
         }
         let keys = Keys::open(&plan.data_dir, keys)?;
+        let (desk, tray) = desk::open();
+        let webhooks = Webhooks::open(&plan.webhooks, &plan.data_dir)?;
         let (shards, slots) = Shards::new(plan.shards);
         let records = LocalRecords::open(&directory).map_err(Error::Store)?;
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
@@ -93,8 +96,16 @@ impl Server {
             mux::Settings::new(&pki.server).map_err(Error::Tls)?,
             Settings::api(&pki.server).map_err(Error::Tls)?,
         );
-        let control = Control::new(plan, records, attempts, (pki.issuer, domains), keys, shards)
-            .map_err(Error::Issue)?;
+        let control = Control::new(
+            plan,
+            records,
+            attempts,
+            (pki.issuer, domains),
+            keys,
+            shards,
+            (webhooks, desk),
+        )
+        .map_err(Error::Issue)?;
         let (trigger, shutdown) = signal();
         let mut running = Running {
             mqtt: local_address("MQTT", &mqtt)?,
@@ -120,7 +131,7 @@ impl Server {
         };
         let slots = slots.into_iter().zip(restored).collect();
         let listeners = ([Some(mqtt), mux, plain], [Some(api)]);
-        running.start_threads(slots, listeners, settings, &shutdown)?;
+        running.start_threads(slots, listeners, settings, tray, &shutdown)?;
         if metrics.is_some() {
             let (control, ended) = (running.control.clone(), shutdown.clone());
             let serve = move |[metrics]: [_; 1]| async move {
@@ -140,6 +151,7 @@ impl Running {
         slots: Vec<(mpsc::Receiver<shard::Mail>, Restored)>,
         (devices, api): ([Option<TcpListener>; 3], [Option<TcpListener>; 1]),
         (mqtt_settings, mux_settings, api_settings): (Settings, mux::Settings, Settings),
+        tray: desk::Tray,
         shutdown: &Shutdown,
     ) -> Result<(), Error> {
         for (index, (slot, restored)) in slots.into_iter().enumerate() {
@@ -168,7 +180,8 @@ impl Running {
                 visitors,
                 guests: hosts,
             };
-            api::serve(control, api, api_settings, ways, ended).await;
+            let work = desk::work(control.clone(), tray, ended.clone());
+            tokio::join!(work, api::serve(control, api, api_settings, ways, ended));
         };
         self.threads.push(start_thread("control", api, serve)?);
         Ok(())

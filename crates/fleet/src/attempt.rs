@@ -34,6 +34,8 @@ pub enum Kind {
     Subscribe,
     /// A call of the HTTPS API.
     Api,
+    /// A request for a certificate, or for provisioning, over MQTT.
+    Provision,
 }
 
 impl Kind {
@@ -44,14 +46,21 @@ impl Kind {
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
             Self::Api => "api",
+            Self::Provision => "provision",
         }
     }
 
     /// Reads the word in records.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Connect, Self::Publish, Self::Subscribe, Self::Api]
-            .into_iter()
-            .find(|kind| kind.name() == text)
+        [
+            Self::Connect,
+            Self::Publish,
+            Self::Subscribe,
+            Self::Api,
+            Self::Provision,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == text)
     }
 }
 

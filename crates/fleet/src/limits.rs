@@ -31,6 +31,29 @@ pub const TEMPLATE_VERSIONS_MAX: usize = 5;
 pub const TEMPLATE_DESCRIPTION_BYTES_MAX: usize = 500;
 /// Bytes of the ARN of a pre-provisioning hook (AWS IoT API reference, TargetArn).
 pub const HOOK_ARN_BYTES_MAX: usize = 2048;
+/// Bytes of the ARN of the function of an authorizer (AWS IoT API reference, AuthorizerFunctionArn).
+pub const AUTHORIZER_FUNCTION_BYTES_MAX: usize = 2048;
+/// Bytes of the names in an authorizer (AWS IoT API reference, TokenKeyName and KeyName).
+pub const AUTHORIZER_NAME_BYTES_MAX: usize = 128;
+/// Keys of one authorizer; ours.
+pub const AUTHORIZER_KEYS_MAX: usize = 10;
+/// Bytes of a key that tokens are signed with, PEM (AWS IoT API reference, KeyValue).
+pub const TOKEN_KEY_PEM_BYTES_MAX: usize = 5120;
+/// Bytes of the principal that an authorizer names (AWS IoT developer guide, "Defining your Lambda function").
+pub const AUTHORIZER_PRINCIPAL_BYTES_MAX: usize = 128;
+/// Policy documents of an authorizer's answer (the same).
+pub const AUTHORIZER_POLICIES_MAX: usize = 10;
+/// How soon a connection may have to end, or an authorizer be asked again (the same).
+pub const AUTHORIZER_SECONDS_MIN: i64 = 300;
+/// How late (the same).
+pub const AUTHORIZER_SECONDS_MAX: i64 = 86_400;
+/// How long an ownership token is good (AWS IoT developer guide, "CreateCertificateFromCsr").
+pub const OWNERSHIP_TOKEN_MILLIS: i64 = 60 * 60 * 1000;
+/// Bytes of an ownership token that a device shows; ours have 64.
+pub const OWNERSHIP_TOKEN_BYTES_MAX: usize = 2048;
+/// How long the claim certificate of CreateProvisioningClaim is good (AWS IoT developer guide, "Provisioning by trusted
+/// user").
+pub const CLAIM_MILLIS: i64 = 5 * 60 * 1000;
 /// Bytes of one parameter of RegisterThing; ours.
 pub const PARAMETER_BYTES_MAX: usize = 8 * 1024;
 /// Nesting of intrinsic functions in a template; ours.

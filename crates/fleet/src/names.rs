@@ -97,6 +97,13 @@ checked_name!(
     b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-'
 );
 
+checked_name!(
+    /// The name of a custom authorizer.
+    AuthorizerName, "authorizer name", "fleet.authorizer.name", 128,
+    "an authorizer name has 1 to 128 of the characters A-Z a-z 0-9 _ = , @ -",
+    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'=' | b',' | b'@' | b'-'
+);
+
 /// The number of a policy version: "1", "2", …
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PolicyVersionId(pub u32);

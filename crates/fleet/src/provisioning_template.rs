@@ -76,7 +76,7 @@ pub fn create(
     check_description(&request.description)?;
     check_body(kind, &request.body)?;
     tags::check(&request.tags)?;
-    let hook = request.hook.map(|hook| check_hook(kind, hook)).transpose()?;
+    let hook = request.hook.map(check_hook).transpose()?;
     if existing.is_some() {
         return Err(Refusal::new(
             Exception::ResourceAlreadyExists,
@@ -168,7 +168,7 @@ pub fn update(
         template.hook = None;
     }
     if let Some(hook) = request.hook {
-        template.hook = Some(check_hook(template.kind, hook)?);
+        template.hook = Some(check_hook(hook)?);
     }
     if template == existing.record {
         return Ok(Decision::unchanged(call, ()));
@@ -293,12 +293,8 @@ fn check_description(text: &str) -> Result<(), Refusal> {
     )))
 }
 
-fn check_hook(kind: TemplateKind, hook: HookRequest) -> Result<ProvisioningHook, Refusal> {
-    if kind != TemplateKind::FleetProvisioning {
-        return Err(wrong(
-            "a template of the type JITP has no preProvisioningHook".to_owned(),
-        ));
-    }
+/// AWS has hooks of the type FLEET_PROVISIONING alone; here a template of the type JITP may have one as well.
+fn check_hook(hook: HookRequest) -> Result<ProvisioningHook, Refusal> {
     let payload_version = hook.payload_version.unwrap_or_else(|| PAYLOAD_VERSION.to_owned());
     if payload_version != PAYLOAD_VERSION {
         return Err(wrong("the payloadVersion of the hook is not known".to_owned())

@@ -24,6 +24,8 @@ pub enum Exception {
     DeleteConflict,
     /// The contents of the request were invalid.
     InvalidRequest,
+    /// What an authorizer answered is invalid.
+    InvalidResponse,
     /// A limit has been exceeded.
     LimitExceeded,
     /// The policy documentation is not valid.
@@ -58,6 +60,7 @@ impl Exception {
             Self::ConflictingResourceUpdate => "ConflictingResourceUpdateException",
             Self::DeleteConflict => "DeleteConflictException",
             Self::InvalidRequest => "InvalidRequestException",
+            Self::InvalidResponse => "InvalidResponseException",
             Self::LimitExceeded => "LimitExceededException",
             Self::MalformedPolicy => "MalformedPolicyException",
             Self::RegistrationCodeValidation => "RegistrationCodeValidationException",
@@ -76,6 +79,7 @@ impl Exception {
         match self {
             Self::InvalidRequest | Self::MalformedPolicy => Blame::Peer,
             Self::CertificateValidation
+            | Self::InvalidResponse
             | Self::RegistrationCodeValidation
             | Self::CertificateState
             | Self::ResourceRegistrationFailure

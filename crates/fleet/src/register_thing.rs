@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use identity::CertificateId;
+use identity::{CertificateId, ThingName};
 
 use crate::attempt::Trail;
 use crate::batch::{Batch, Record, Write};
@@ -46,6 +46,10 @@ pub struct Made {
     pub certificate: Option<Arc<[u8]>>,
     /// ARNs under the names that the resources have in the template.
     pub arns: BTreeMap<String, String>,
+    /// The thing.
+    pub thing: Option<ThingName>,
+    /// What a device is told.
+    pub device_configuration: BTreeMap<String, String>,
 }
 
 impl Asked {
@@ -88,7 +92,14 @@ impl Asked {
 }
 
 /// RegisterThing. `thing_id` becomes the id of the thing if one is made.
-pub fn decide(call: &Call, asked: &Asked, bearing: Bearing, facts: &Facts, thing_id: Uuid) -> Decided<Made> {
+pub fn decide(
+    call: &Call,
+    asked: &Asked,
+    bearing: Bearing,
+    facts: &Facts,
+    thing_id: Uuid,
+    trail: &mut Trail,
+) -> Decided<Made> {
     let plan = &asked.plan;
     let (mut batch, certificate) = match bearing {
         Bearing::Nothing => (call.batch(), None),
@@ -110,13 +121,12 @@ pub fn decide(call: &Call, asked: &Asked, bearing: Bearing, facts: &Facts, thing
         ca: facts.thing.as_ref().and_then(|thing| thing.record.born_under),
         simulated: false,
     };
-    let mut trail = Trail::default();
     let mut events = Vec::new();
     if let Some(thing) = &plan.thing {
-        events = bearer.write_thing(call, facts, thing, thing_id, &mut batch, &mut trail)?;
+        events = bearer.write_thing(call, facts, thing, thing_id, &mut batch, trail)?;
     }
     if let Some(certificate) = &certificate {
-        bearer.write_policies(call, facts, plan, &mut batch, &mut trail)?;
+        bearer.write_policies(call, facts, plan, &mut batch, trail)?;
         if let Some(thing) = &plan.thing {
             bearer.attach_thing(call, facts, &thing.name, &mut batch)?;
         }
@@ -207,6 +217,8 @@ fn made(call: &Call, asked: &Asked, certificate: Option<&DeviceCertificate>) -> 
     Made {
         certificate: certificate.map(|certificate| certificate.der.clone()),
         arns,
+        thing: asked.plan.thing.as_ref().map(|thing| thing.name.clone()),
+        device_configuration: asked.plan.device_configuration.clone(),
     }
 }
 

@@ -34,6 +34,14 @@ pub enum Kind {
     ManifestOrder,
     /// [`crate::manifest::ManifestProgress`]
     ManifestProgress,
+    /// [`crate::authorizer::Authorizer`]
+    Authorizer,
+    /// [`crate::authorizer::DefaultAuthorizer`]
+    DefaultAuthorizer,
+    /// [`crate::claim::OwnershipToken`]
+    OwnershipToken,
+    /// [`crate::claim::ProvisioningClaim`]
+    ProvisioningClaim,
 }
 
 impl Kind {
@@ -51,6 +59,10 @@ impl Kind {
             Self::ManifestSigner => "manifest signer",
             Self::ManifestOrder => "manifest order",
             Self::ManifestProgress => "manifest progress",
+            Self::Authorizer => "authorizer",
+            Self::DefaultAuthorizer => "default authorizer",
+            Self::OwnershipToken => "ownership token",
+            Self::ProvisioningClaim => "provisioning claim",
         }
     }
 }

@@ -6,12 +6,17 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 
+use zeroize::Zeroize as _;
+
 use crate::encode::{self, Unencodable};
 use crate::packet::PacketId;
 use crate::publish::{Delivery, Publish};
 use crate::topic::TopicName;
 use crate::v5::encode::{variable, variable_bytes};
 use crate::v5::{Properties, Property};
+
+/// First byte, remaining length, length of the topic, packet identifier.
+const HEAD_BYTES_MAX: usize = 9;
 
 /// An encoded message without a receiver.
 pub struct SharedPublish {
@@ -33,7 +38,8 @@ impl SharedPublish {
             id: PacketId::FIRST,
             duplicate: false,
         };
-        let mut bytes = Vec::new();
+        // At once, so that no part of what may be a secret stays behind where it grew.
+        let mut bytes = Vec::with_capacity(payload.len() + topic.as_str().len() + HEAD_BYTES_MAX);
         encode::publish(
             &mut bytes,
             &Publish {
@@ -63,6 +69,11 @@ impl SharedPublish {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.bytes.get(self.id_at + 2..).unwrap_or_default()
+    }
+
+    /// Overwrites topic and payload: there was a secret in it.
+    pub fn wipe(&mut self) {
+        self.bytes.zeroize();
     }
 
     /// How many bytes it takes on the wire at QoS 1; QoS 0 takes two or three less.

@@ -52,4 +52,5 @@ pub use context::{CertificateFacts, Context, ThingFacts};
 pub use document::Policy;
 pub use error::{Fault, MalformedPolicy};
 pub use grant::{Grant, NamedPolicy, Request, StatementId, Verdict, decide};
+pub use network::Network;
 pub use resource::Resource;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// An address and how many of its leading bits count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
+pub struct Network {
     bits: u128,
     mask: u128,
     is_v4: bool,
@@ -12,7 +12,8 @@ pub(crate) struct Network {
 
 impl Network {
     /// `None` for what is no address range.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),
@@ -31,7 +32,9 @@ impl Network {
         })
     }
 
-    pub(crate) fn contains(self, address: IpAddr) -> bool {
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
         let (bits, width) = bits_and_width(address);
         self.is_v4 == (width == 32) && bits & self.mask == self.bits
     }

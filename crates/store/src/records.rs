@@ -107,6 +107,9 @@ pub trait Records: Send + Sync {
     /// Keeps a batch: all of it, durably, or nothing. Answers after it is on disk. An empty batch answers at once.
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, CommitError>> + Send;
 
+    /// Every tenant that anything was ever kept for.
+    fn tenants(&self) -> impl Future<Output = Looked<Vec<Tenant>>> + Send;
+
     /// The tenant's trust epoch; 0 until something raises it.
     fn trust_epoch(&self, tenant: &Tenant) -> impl Future<Output = Looked<u64>> + Send;
 

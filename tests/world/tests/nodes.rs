@@ -224,6 +224,7 @@ impl World {
             Action::LookAgain { .. } => self.looked_again += 1,
             Action::Close { .. }
             | Action::Attached { .. }
+            | Action::Ask(_)
             | Action::Refused(_)
             | Action::Keep(_)
             | Action::Share(_) => {}

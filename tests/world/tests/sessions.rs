@@ -262,6 +262,7 @@ impl World {
                 Action::Attached { .. }
                 | Action::LookAgain { .. }
                 | Action::Share(_)
+                | Action::Ask(_)
                 | Action::Refused(_) => {}
             }
         }

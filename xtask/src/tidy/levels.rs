@@ -52,7 +52,7 @@ const NEVER: &[(&str, &str)] = &[
 /// A heavy dependency and the crates that may use it directly in what they ship.
 const HEAVY: &[(&str, &[&str])] = &[
     ("rustls", &["cloud", "device", "birthmark", "bench"]),
-    ("tokio-rustls", &["birthmark", "bench"]),
+    ("tokio-rustls", &["cloud", "birthmark", "bench"]),
     ("tokio", &["cloud", "birthmark", "bench"]),
     ("hyper", &["cloud", "birthmark", "bench"]),
     ("rusqlite", &["store", "factory"]),

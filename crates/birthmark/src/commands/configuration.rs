@@ -72,6 +72,7 @@ impl Effective {
             emulate_quotas,
             quotas,
             server_certificates,
+            webhooks,
             ..
         } = &self.config;
         let profile = match profile {
@@ -154,6 +155,14 @@ impl Effective {
                 server_certificates
                     .iter()
                     .map(|(name, certificate)| format!("{name} is {}", certificate.chain.display()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+            (
+                "webhooks",
+                webhooks
+                    .iter()
+                    .map(|(name, webhook)| format!("{name} is {}", webhook.url))
                     .collect::<Vec<_>>()
                     .join(", "),
             ),

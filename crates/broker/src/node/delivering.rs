@@ -105,7 +105,8 @@ impl Node {
         } = offer;
         self.queued_bytes += message.bytes();
         self.queued_messages += 1;
-        if !session.is_kept() {
+        // What is for one connection alone is never written down.
+        if !session.is_kept() || message.is_private() {
             session
                 .outbound
                 .push(Arc::clone(message), (qos, retain), identifiers, 0);

@@ -51,7 +51,10 @@ impl Node {
             return;
         };
         session.gone_at = Some(now);
+        let (messages, bytes) = (session.outbound.len(), session.outbound.bytes());
         session.outbound.connection_lost();
+        self.queued_messages -= messages - session.outbound.len();
+        self.queued_bytes -= bytes - session.outbound.bytes();
         let due = session.will.as_mut().map(|will| {
             let due = now.plus_millis(i64::from(will.delay_seconds) * 1_000);
             *will.due.insert(due)

@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::message::Message;
 use crate::record::{NodeIndex, Record, SessionKey, Wanted};
 use crate::refusal::{Attempt, Reason};
+use crate::requests::is_request;
 use crate::session::Session;
 use crate::terms;
 use crate::topics::{check_limit, check_message};
@@ -85,8 +86,12 @@ impl Node {
             .published
             .note(publish.delivery.qos(), publish.payload.len());
         let is_remembered = self.remember(key, publish.delivery, actions);
-        let forwarded =
-            self.publish_everywhere(tenant_index, message, Some(key), is_remembered, now, actions);
+        let forwarded = if is_request(message.topic()) {
+            self.ask(key, message, actions);
+            Gate::NONE
+        } else {
+            self.publish_everywhere(tenant_index, message, Some(key), is_remembered, now, actions)
+        };
         let after = self.journal.step().and(forwarded);
         match publish.delivery {
             Delivery::AtMostOnce => {}
@@ -309,7 +314,7 @@ impl Node {
 
 /// What all matching subscriptions of one session ask for together: one copy, with the highest QoS (`[MQTT-3.3.4-2]`) and the
 /// identifiers of all (`[MQTT-3.3.4-4]`).
-fn offer<'a>(wanted: impl Iterator<Item = &'a Wanted> + Clone, message: &Message) -> Offer {
+pub(super) fn offer<'a>(wanted: impl Iterator<Item = &'a Wanted> + Clone, message: &Message) -> Offer {
     let qos = wanted.clone().map(|wanted| wanted.qos).max().unwrap_or_default();
     let as_published = wanted.clone().any(|wanted| wanted.retain_as_published);
     Offer {

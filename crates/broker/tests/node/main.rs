@@ -1,6 +1,7 @@
 //! One node, step by step: each action is a line of text, so that a test reads like a transcript.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod asking;
 mod connecting;
 mod exactly_once;
 mod publishing;
@@ -361,6 +362,12 @@ fn show(action: &Action) -> String {
         Action::Forward(forward) => format!("forward {}", forward.message.topic()),
         Action::Share(share) => format!("share {} {} {}", share.filter, share.present, share.away),
         Action::Keep(record) => format!("keep {record:?}"),
+        Action::Ask(ask) => format!(
+            "{} asks {} {}",
+            ask.connection.0,
+            ask.message.topic(),
+            String::from_utf8_lossy(ask.message.payload())
+        ),
         Action::Refused(refusal) => format!(
             "{} may not {}: {}",
             refusal.connection.map_or(0, |connection| connection.0),

@@ -6,7 +6,6 @@
 use fleet::certificate::{self, DeleteFacts, Registered, Registration};
 use fleet::record::{DeviceCertificate, PolicyTarget};
 use fleet::{Exception, Refusal, arn};
-use identity::crypto::SoftwareKey;
 use identity::issue::AWS_ISSUED_COMMON_NAME;
 use identity::name::Name;
 use identity::{CertificateId, Tenant};
@@ -49,19 +48,10 @@ struct CreateKeys {
     set_as_active: bool,
 }
 
-/// CreateKeysAndCertificate. Making an RSA key takes long, so it happens beside the runtime, a few at a time.
+/// CreateKeysAndCertificate.
 pub(super) async fn create_keys(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: CreateKeys = input.read()?;
-    let _turn = request
-        .control
-        .rsa_turns
-        .acquire()
-        .await
-        .map_err(|_| ApiFault::Busy("the server is stopping"))?;
-    let key = tokio::task::spawn_blocking(|| SoftwareKey::generate_rsa(2048))
-        .await
-        .map_err(ApiFault::failed)?
-        .map_err(ApiFault::failed)?;
+    let key = request.control.make_rsa_key().await?;
     let subject = Name::with_common_name(AWS_ISSUED_COMMON_NAME).map_err(ApiFault::failed)?;
     let proven = key.prove(&subject).map_err(ApiFault::failed)?;
     let issued = request

@@ -39,12 +39,12 @@ pub(super) fn decode(text: &str) -> Vec<u8> {
 }
 
 /// Decodes every `%XX`; `None` if the outcome is not UTF-8.
-pub(super) fn decode_text(text: &str) -> Option<String> {
+pub(crate) fn decode_text(text: &str) -> Option<String> {
     String::from_utf8(decode(text)).ok()
 }
 
 /// The pairs of a query string, still encoded; a name without `=` has an empty value.
-pub(super) fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())

@@ -6,8 +6,10 @@
 
 mod authorities;
 mod authorization;
+mod authorizers;
 mod billing_groups;
 mod certificates;
+mod claims;
 mod domain_configurations;
 mod encoding;
 mod event_configurations;
@@ -49,14 +51,17 @@ use identity::{Blame, Tenant, UnixMillis};
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
+pub(crate) use encoding::{decode_text, query_pairs};
 pub(crate) use fault::ApiFault;
 pub(crate) use quotas::{Quotas, is_operation};
+pub(crate) use render::object;
 pub(crate) use server::{Ways, serve};
 pub use sigv4::AccessKey;
 
 use self::operation::{bind, is_path, route};
 use self::render::Answer;
-use self::sigv4::{Incoming, hex};
+use self::sigv4::Incoming;
+pub(crate) use self::sigv4::hex;
 use crate::clock;
 use crate::control::Control;
 
@@ -93,7 +98,7 @@ pub(crate) struct Received {
 
 /// The name of the operation that a method and a path mean.
 fn operation_of(method: &str, path: &str) -> Option<&'static str> {
-    let found = route(&table::TABLE, method, path).or_else(|| route(&table::OWN, method, path));
+    let found = route(table::TABLE, method, path).or_else(|| route(&table::OWN, method, path));
     found.map(|(operation, _)| operation.name)
 }
 
@@ -107,7 +112,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
         headers: &received.headers,
         body: &received.body,
     };
-    let found = route(&table::TABLE, incoming.method, incoming.path)
+    let found = route(table::TABLE, incoming.method, incoming.path)
         .or_else(|| route(&table::OWN, incoming.method, incoming.path));
     let name = found.as_ref().map(|(operation, _)| operation.name);
     let caller = match sigv4::verify(&incoming, |id| control.keys.find(id), now) {

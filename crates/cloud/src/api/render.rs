@@ -105,6 +105,7 @@ fn status_of_exception(exception: Exception) -> StatusCode {
         Exception::CertificateState => StatusCode::NOT_ACCEPTABLE,
         Exception::CertificateValidation
         | Exception::InvalidRequest
+        | Exception::InvalidResponse
         | Exception::MalformedPolicy
         | Exception::RegistrationCodeValidation
         | Exception::ResourceRegistrationFailure => StatusCode::BAD_REQUEST,
@@ -115,7 +116,7 @@ fn status_of_exception(exception: Exception) -> StatusCode {
 }
 
 /// Leaves out members that have no value, as AWS does.
-pub(super) fn object(members: Value) -> Answer {
+pub(crate) fn object(members: Value) -> Value {
     match members {
         Value::Object(members) => Value::Object(
             members

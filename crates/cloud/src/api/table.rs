@@ -10,9 +10,9 @@ use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
 use super::{
-    Request, authorities, authorization, billing_groups, certificates, domain_configurations,
-    event_configurations, groups, manifests, moving, own, own_keys, policies, publish, role_aliases, tagging,
-    tasks, templates, thing_types, things, transfers,
+    Request, authorities, authorization, authorizers, billing_groups, certificates, claims,
+    domain_configurations, event_configurations, groups, manifests, moving, own, own_keys, policies, publish,
+    role_aliases, tagging, tasks, templates, thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -40,7 +40,7 @@ const POLICY: Member = header("x-amzn-iot-policy", "policyName");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
-pub(super) static TABLE: [Operation<Handler>; 107] = [
+pub(super) static TABLE: &[Operation<Handler>] = &[
     row!("GetRegistrationCode", "GET" "/registrationcode", NONE, authorities::registration_code),
     row!("DeleteRegistrationCode", "DELETE" "/registrationcode", NONE, authorities::delete_registration_code),
     row!("RegisterCACertificate", "POST" "/cacertificate", [flag("setAsActive"), flag("allowAutoRegistration")], authorities::register),
@@ -142,6 +142,16 @@ pub(super) static TABLE: [Operation<Handler>; 107] = [
     row!("ListProvisioningTemplateVersions", "GET" "/provisioning-templates/{templateName}/versions", RESULTS, templates::versions),
     row!("DeleteProvisioningTemplateVersion", "DELETE" "/provisioning-templates/{templateName}/versions/{versionId}", NONE, templates::delete_version),
     row!("RegisterThing", "POST" "/things", NONE, templates::register_thing),
+    row!("CreateAuthorizer", "POST" "/authorizer/{authorizerName}", NONE, authorizers::create),
+    row!("DescribeAuthorizer", "GET" "/authorizer/{authorizerName}", NONE, authorizers::describe),
+    row!("UpdateAuthorizer", "PUT" "/authorizer/{authorizerName}", NONE, authorizers::update),
+    row!("DeleteAuthorizer", "DELETE" "/authorizer/{authorizerName}", NONE, authorizers::delete),
+    row!("ListAuthorizers", "GET" "/authorizers/", [number("pageSize"), query("marker"), flag("isAscendingOrder"), query("status")], authorizers::list),
+    row!("SetDefaultAuthorizer", "POST" "/default-authorizer", NONE, authorizers::set_default),
+    row!("ClearDefaultAuthorizer", "DELETE" "/default-authorizer", NONE, authorizers::clear_default),
+    row!("DescribeDefaultAuthorizer", "GET" "/default-authorizer", NONE, authorizers::describe_default),
+    row!("TestInvokeAuthorizer", "POST" "/authorizer/{authorizerName}/test", NONE, authorizers::test),
+    row!("CreateProvisioningClaim", "POST" "/provisioning-templates/{templateName}/provisioning-claim", NONE, claims::create),
     row!("StartThingRegistrationTask", "POST" "/thing-registration-tasks", NONE, tasks::start),
     row!("DescribeThingRegistrationTask", "GET" "/thing-registration-tasks/{taskId}", NONE, tasks::describe),
     row!("StopThingRegistrationTask", "PUT" "/thing-registration-tasks/{taskId}/cancel", NONE, tasks::stop),
@@ -187,7 +197,7 @@ mod tests {
     fn every_row_is_an_operation_of_the_model() {
         let all: Vec<_> = lines(include_str!("operations.tsv")).collect();
         assert_eq!(all.len(), 288);
-        for row in &TABLE {
+        for row in TABLE {
             let path = row.path.replace('+', "");
             let known = |line: &Vec<&str>| line[1..] == [row.name, row.method, &path];
             assert!(all.iter().any(known), "{} {} {path}", row.name, row.method);
@@ -228,7 +238,7 @@ mod tests {
                 .replace("{target+}", "a/b")
                 .replace("{topic+}", "a/b")
                 .replace(['{', '}'], "");
-            let (found, _) = route(&TABLE, operation.method, &path).unwrap();
+            let (found, _) = route(TABLE, operation.method, &path).unwrap();
             assert_eq!(found.name, operation.name);
             assert!(
                 TABLE

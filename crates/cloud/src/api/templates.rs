@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use fleet::attempt::Trail;
 use fleet::certificate::{self, Registration};
 use fleet::names::{TemplateName, TemplateVersionId};
 use fleet::onboarding::Facts;
@@ -62,6 +63,7 @@ struct Create {
 pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Create = input.read()?;
     let name = TemplateName::parse(&input.template_name)?;
+    check_hook(request, input.pre_provisioning_hook.as_ref())?;
     let wanted = template::CreateRequest {
         kind: input.r#type,
         body: input.template_body,
@@ -91,6 +93,17 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
         "templateName": name.as_str(),
         "defaultVersionId": made.default_version.0,
     }))
+}
+
+/// A hook that nobody can ask would refuse every device.
+fn check_hook(request: &Request<'_>, hook: Option<&Hook>) -> Result<(), ApiFault> {
+    if let Some(hook) = hook {
+        request
+            .control
+            .webhooks
+            .find(&request.call.tenant, &hook.target_arn)?;
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -174,6 +187,7 @@ struct Update {
 pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Update = input.read()?;
     let name = TemplateName::parse(&input.template_name)?;
+    check_hook(request, input.pre_provisioning_hook.as_ref())?;
     let wanted = template::UpdateRequest {
         description: input.description,
         enabled: input.enabled,
@@ -373,6 +387,7 @@ pub(super) async fn carry_out(request: &Request<'_>, asked: &Asked) -> Result<Ma
                 bearing,
                 &facts,
                 thing_id,
+                &mut Trail::default(),
             )?)
         })
         .await

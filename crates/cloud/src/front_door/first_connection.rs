@@ -27,7 +27,8 @@ use crate::arrival::Record;
 use crate::clock;
 use crate::control::Told;
 use crate::deciding::{self, ShownOut};
-use crate::limits::{CONFLICT_RETRIES_MAX, FIRST_CONNECTIONS_MAX, HOLD_DEADLINE};
+use crate::hook::Consultation;
+use crate::limits::{CONFLICT_RETRIES_MAX, FIRST_CONNECTIONS_MAX, HOLD_DEADLINE, WEBHOOK_DEADLINE};
 use crate::tenancy::Addressed;
 
 /// The runs that go on.
@@ -82,7 +83,12 @@ impl FirstConnections {
             None => self.begin(door, key, certificate, addressed, record),
         };
         let late = || ShownOut::Failed(ApiFault::Busy("the provisioning of the device took too long"));
-        let ended = timeout(HOLD_DEADLINE, receiver.wait_for(Option::is_some))
+        // A hook may take its own time.
+        let patience = match door.control.plan.webhooks.is_empty() {
+            true => HOLD_DEADLINE,
+            false => HOLD_DEADLINE + WEBHOOK_DEADLINE,
+        };
+        let ended = timeout(patience, receiver.wait_for(Option::is_some))
             .await
             .map_err(|_| late())?;
         let run = ended.ok().and_then(|run| run.clone()).ok_or_else(late)?;
@@ -158,6 +164,7 @@ async fn onboard(
         named_by_sni: addressed.by_name,
         allow_simulated: control.plan.allow_simulated,
     };
+    let mut hooks = Consultation::with(&control.webhooks);
     for _ in 0..CONFLICT_RETRIES_MAX {
         *trail = Trail::default();
         let candidates = door
@@ -165,7 +172,8 @@ async fn onboard(
             .with_subject(control, &tenant, leaf.issuer().der())
             .await?;
         let decided =
-            deciding::first_connection(&control.records, &call, arrival, &candidates, trail).await?;
+            deciding::first_connection(&control.records, &call, arrival, &candidates, &mut hooks, trail)
+                .await?;
         let (Decision { batch, events, reply }, ca) = decided;
         let committed = match batch.is_empty() {
             true => Ok(0),

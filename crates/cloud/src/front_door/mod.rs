@@ -7,6 +7,7 @@
 //! not proven possession of its key.
 
 mod authorities;
+mod claim;
 mod entrances;
 mod first_connection;
 mod opening;
@@ -154,9 +155,13 @@ pub(crate) async fn look_up(
     record: &mut Record,
 ) -> Result<Option<Clearance>, ApiFault> {
     let found = deciding::look_up(&control.records, certificate, addressed, &mut record.attempt).await?;
-    found
-        .map(|trust| cleared(control, certificate, addressed, trust))
-        .transpose()
+    match found {
+        Some(trust) => cleared(control, certificate, addressed, trust).map(Some),
+        None if control.issuer.is_named_by(certificate) => {
+            claim::clear(control, certificate, addressed, record).await
+        }
+        None => Ok(None),
+    }
 }
 
 fn cleared(

@@ -166,6 +166,29 @@ impl core::fmt::Debug for ServerIssuer {
     }
 }
 
+impl DeviceIssuer {
+    /// A claim certificate for this key, good until then.
+    pub(crate) fn issue_claim(
+        &self,
+        key: ProvenKey,
+        now: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Certificate, identity::Error> {
+        let validity = Validity::new(now.plus_millis(-120_000), until)?;
+        let profile = Profile::device(&self.0.certificate, validity)?;
+        self.0
+            .issue(&profile, key, &Name::with_common_name(CLAIM_COMMON_NAME)?)
+    }
+
+    /// Whether a certificate says that it was issued here.
+    pub(crate) fn is_named_by(&self, certificate: &Certificate) -> bool {
+        certificate.issuer().der() == self.0.certificate.subject().der()
+    }
+}
+
+/// The subject of claim certificates.
+const CLAIM_COMMON_NAME: &str = "AWS IoT Provisioning Claim";
+
 /// A root that ends with the last year that UTCTime can write (RFC 5280 4.1.2.5.1): small devices read no other form. Two
 /// installations can be told apart by the end of its name.
 fn make_root(key: &SoftwareKey, title: &str, now: UnixMillis) -> Result<Certificate, identity::Error> {

@@ -14,6 +14,7 @@ use fleet::record::Thing;
 use identity::ThingName;
 use mqtt::Version;
 use policy::{CertificateFacts, Grant};
+use zeroize::Zeroize as _;
 
 use super::Arrival;
 use crate::arrival::Record;
@@ -38,8 +39,12 @@ pub(super) struct Connection {
     pub(super) welcomed: bool,
     /// Whether it is on the shard's list of connections with something to send.
     pub(super) touched: bool,
+    /// Requests to the server that are not answered yet.
+    pub(super) asks: u8,
     /// Wakes the task of this connection.
     pub(super) waker: Option<Waker>,
+    /// Whether there is something in `output` that is to be wiped when it is sent.
+    pub(super) secret: bool,
     output: Vec<u8>,
     /// How much of `output` the wire has taken already.
     taken: usize,
@@ -125,6 +130,8 @@ impl Connection {
             client: Box::new(client),
             welcomed: false,
             touched: false,
+            asks: 0,
+            secret: false,
             waker: None,
             output: Vec::new(),
             taken: 0,
@@ -191,6 +198,9 @@ impl Connection {
             }
             if self.taken == self.output.len() {
                 self.taken = 0;
+                if core::mem::take(&mut self.secret) {
+                    self.output.zeroize();
+                }
                 self.output.clear();
                 self.output.shrink_to(OUTPUT_KEPT_BYTES);
                 return Ok(());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::{Forward, Message, RetainedMessage, Share, Trust};
+use broker::{ConnectionId, Forward, Message, RetainedMessage, Share, Trust};
 use identity::{CertificateId, Tenant, ThingName};
 use policy::ThingFacts;
 use tokio::sync::oneshot;
@@ -45,6 +45,13 @@ pub(crate) enum Mail {
         message: Arc<Message>,
         /// Answered when it is kept for all who are to get it.
         answer: Option<oneshot::Sender<bool>>,
+    },
+    /// An answer of the server to one client's request.
+    Answer {
+        /// Whose.
+        connection: ConnectionId,
+        /// What; none if it cannot be written.
+        message: Option<Arc<Message>>,
     },
     /// Asks for the message that stays on a topic.
     Retained {

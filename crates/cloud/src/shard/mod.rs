@@ -15,7 +15,7 @@ mod state;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use broker::{Message, RetainedMessage, Trust};
+use broker::{ConnectionId, Message, RetainedMessage, Trust};
 use fleet::record::Thing;
 use identity::{AccountId, CertificateId, Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
@@ -154,6 +154,13 @@ impl Shards {
             kept.map_err(|_| late("keep a message"))?.map_err(|_| stopped())?;
         }
         Ok(())
+    }
+
+    /// Takes an answer to the connection that asked.
+    pub(crate) async fn answer(&self, shard: usize, connection: ConnectionId, message: Option<Arc<Message>>) {
+        if let Some(mailbox) = self.mailboxes.get(shard) {
+            let _ = mailbox.send(Mail::Answer { connection, message }).await;
+        }
     }
 
     /// The message that stays on a topic.

@@ -130,6 +130,7 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
         Mail::Confirmed { from, number, life } => state.confirm(from, number, life),
         Mail::Lost { from } => state.lost(from),
         Mail::Publish { message, answer } => state.publish(message, answer),
+        Mail::Answer { connection, message } => state.answer(connection, message),
         Mail::Retained {
             tenant,
             topic,

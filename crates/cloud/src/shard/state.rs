@@ -4,6 +4,7 @@
 //! done is done in [`acting`]; bytes leave in [`State::flush`], once for all that was queued since the last time.
 
 mod acting;
+mod asking;
 mod measuring;
 mod notes;
 mod peers;

@@ -4,6 +4,8 @@
 mod admission;
 mod api;
 mod authorization;
+mod authorizers;
+mod claims;
 mod data_plane;
 mod first_connection;
 mod metrics;

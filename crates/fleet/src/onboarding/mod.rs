@@ -14,6 +14,8 @@ pub(crate) mod resources;
 
 pub use identify::identify;
 
+use std::collections::BTreeMap;
+
 use identity::certificate::Certificate;
 use identity::manifest::KeyHash;
 use identity::{CertificateId, ThingName};
@@ -25,8 +27,8 @@ use crate::manifest::Listed;
 use crate::names::{BillingGroupName, GroupName, PolicyName, TemplateName, ThingTypeName};
 use crate::provisioning_template;
 use crate::record::{
-    CaCertificate, CertificateStatus, DeviceCertificate, ProvisioningTemplate, RegistrationCode, Thing,
-    Versioned,
+    CaCertificate, CertificateStatus, DeviceCertificate, ProvisioningHook, ProvisioningTemplate,
+    RegistrationCode, Thing, Versioned,
 };
 use crate::refusal::{Exception, Refusal};
 use crate::template::{MANIFEST_PREFIX, Parameters, Plan, Template};
@@ -43,6 +45,8 @@ pub struct Authority {
     named: Option<(TemplateName, Expect)>,
     /// The template names devices by what a manifest says of them.
     reads_manifests: bool,
+    /// What is asked before that template is carried out.
+    hook: Option<ProvisioningHook>,
 }
 
 impl Authority {
@@ -71,6 +75,7 @@ impl Authority {
             template,
             named: None,
             reads_manifests,
+            hook: None,
         }
         .with_template(None))
     }
@@ -88,6 +93,7 @@ impl Authority {
             self.template = Some(provisioning_template::read(&name, found));
             let body = found.and_then(|found| found.record.default_body());
             self.reads_manifests = body.is_some_and(|version| version.body.contains(MANIFEST_PREFIX));
+            self.hook = found.and_then(|found| found.record.hook.clone());
             self.named = Some((name, expect));
         }
         self
@@ -142,6 +148,30 @@ impl Identified<'_> {
         }
         self.listed = listed;
         self
+    }
+}
+
+impl<'a> Identified<'a> {
+    /// The hook that is to be asked before [`Self::decide`], its template, and what it is told of the certificate. There is
+    /// none if the device cannot be provisioned anyway.
+    pub fn hook(&self) -> Option<(&'a ProvisioningHook, &'a TemplateName, BTreeMap<String, String>)> {
+        let hook = self.authority.hook.as_ref()?;
+        let (name, _) = self.authority.named.as_ref()?;
+        let plan = self.plan.as_ref()?;
+        let kept_out = self.authority.record.record.gated && self.listed.is_none();
+        (plan.is_ok() && !kept_out).then(|| (hook, name, self.parameters().values()))
+    }
+
+    /// Takes what the hook said: other parameters, or a no, with which the certificate stays PENDING_ACTIVATION.
+    #[must_use]
+    pub fn hooked(mut self, said: Result<BTreeMap<String, String>, Refusal>) -> Self {
+        let template = self.authority.template.clone();
+        self.plan = template.map(|template| template?.evaluate(&self.parameters().overridden(said?)));
+        self
+    }
+
+    fn parameters(&self) -> Parameters {
+        Parameters::of(self.leaf).with_listed(self.listed.clone())
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use identity::ThingName;
 
 pub(crate) use subject::MANIFEST_PREFIX;
-pub use subject::{PARAMETERS, Parameters};
+pub use subject::{CERTIFICATE_ID, PARAMETERS, Parameters};
 
 use crate::names::{BillingGroupName, GroupName, PolicyName, ThingTypeName};
 

@@ -16,6 +16,9 @@ const PREFIX: &str = "AWS::IoT::Certificate::";
 /// Prefix of what a manifest says of the device: `Unit`, `Thing`, `Order`, or the name of one of its parameters.
 pub(crate) const MANIFEST_PREFIX: &str = "Birthmark::Manifest::";
 
+/// The parameter that is the id of the certificate.
+pub const CERTIFICATE_ID: &str = "AWS::IoT::Certificate::Id";
+
 /// The parameters that exist, in full.
 pub const PARAMETERS: [&str; 8] = [
     "AWS::IoT::Certificate::Country",
@@ -62,14 +65,29 @@ impl Parameters {
         }
     }
 
+    /// The same, with these in the place of what the certificate carries.
+    #[must_use]
+    pub fn overridden(mut self, given: BTreeMap<String, String>) -> Self {
+        self.given.extend(given);
+        self
+    }
+
+    /// Every parameter that has a value.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        let carried = PARAMETERS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), self.value(name)?.into_owned())));
+        let mut values: BTreeMap<String, String> = carried.collect();
+        values.extend(self.given.clone());
+        values
+    }
+
     /// The value of a parameter; `None` when the subject has no such attribute or there is no such parameter.
     pub fn value(&self, parameter: &str) -> Option<Cow<'_, str>> {
-        let Some(certificate) = &self.certificate else {
-            return self
-                .given
-                .get(parameter)
-                .map(|value| Cow::Borrowed(value.as_str()));
-        };
+        if let Some(given) = self.given.get(parameter) {
+            return Some(Cow::Borrowed(given.as_str()));
+        }
+        let certificate = self.certificate.as_ref()?;
         if let Some(name) = parameter.strip_prefix(MANIFEST_PREFIX) {
             return self.listed.as_ref()?.parameter(name).map(Cow::Borrowed);
         }

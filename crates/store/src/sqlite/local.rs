@@ -198,6 +198,10 @@ impl Records for LocalRecords {
         })
     }
 
+    async fn tenants(&self) -> Looked<Vec<Tenant>> {
+        self.readers.look(read::tenants)
+    }
+
     async fn region_claim(
         &self,
         region: &Region,

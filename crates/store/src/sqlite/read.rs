@@ -161,6 +161,17 @@ pub(super) fn tenant_id(connection: &Connection, tenant: &Tenant) -> Read<Option
     )
 }
 
+/// Every tenant that anything was ever kept for, in order.
+pub(super) fn tenants(connection: &Connection) -> Read<Vec<Tenant>> {
+    let sql = "SELECT account, region FROM tenant ORDER BY id";
+    all(connection, sql, [], |row| {
+        Ok(Tenant {
+            account: word("tenant.account", text(row, 0)?, |text| text.parse().ok())?,
+            region: word("tenant.region", text(row, 1)?, |text| text.parse().ok())?,
+        })
+    })
+}
+
 pub(super) fn epoch(connection: &Connection, tenant: i64) -> Read<u64> {
     let found = one(
         connection,

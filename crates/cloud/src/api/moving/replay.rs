@@ -20,6 +20,7 @@ use crate::api::fault::ApiFault;
 use crate::api::operation::Input;
 use crate::api::render::{Answer, object};
 use crate::deciding::{self, ShownOut};
+use crate::hook::Consultation;
 use crate::limits::REPROVISION_DEVICES_MAX;
 
 #[derive(Deserialize)]
@@ -118,6 +119,8 @@ async fn decide(request: &Request<'_>, leaf: &Certificate) -> Result<Decision<On
         .await
         .map_err(failed)?;
     let mut trail = Trail::default();
-    let decided = deciding::first_connection(records, call, arrival, &candidates, &mut trail).await;
+    let mut hooks = Consultation::with(&request.control.webhooks);
+    let decided =
+        deciding::first_connection(records, call, arrival, &candidates, &mut hooks, &mut trail).await;
     decided.map(|(decision, _)| decision).map_err(failed)
 }

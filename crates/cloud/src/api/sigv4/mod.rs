@@ -322,7 +322,7 @@ fn signing_key(secret: &str, scope: &Scope) -> hmac::Key {
     key
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes
         .iter()

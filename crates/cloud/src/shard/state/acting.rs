@@ -74,6 +74,7 @@ impl State {
                 }
             }
             Action::Share(share) => self.tell_share(&share),
+            Action::Ask(ask) => self.ask(ask),
             Action::Refused(refusal) => self.note_refusal(&refusal),
         }
     }

@@ -28,7 +28,7 @@ impl State {
     }
 
     /// The beginning of a record about a live connection.
-    fn attempt_of(&self, connection: &Connection, kind: Kind, tenant: Tenant) -> Attempt {
+    pub(super) fn attempt_of(&self, connection: &Connection, kind: Kind, tenant: Tenant) -> Attempt {
         let mut attempt = Attempt::begin(self.control.traces.next(), kind, tenant, clock::now());
         let client = &connection.client;
         attempt.peer = client.peer;

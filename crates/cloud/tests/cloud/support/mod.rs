@@ -2,10 +2,12 @@
 
 mod api;
 mod device;
+mod receiver;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use cloud::{Config, FirstConnect, Running, Server};
+use cloud::{Config, FirstConnect, Running, Server, WebhookConfig};
 use fleet::attempt::{Attempt, Verdict};
 use identity::CertificateId;
 use serde_json::{Value, json};
@@ -14,6 +16,7 @@ use tempfile::TempDir;
 
 pub(crate) use api::Api;
 pub(crate) use device::{Authority, Client, Device, Left, Version, named, tls};
+pub(crate) use receiver::Receiver;
 
 /// A server that lives as long as the test.
 pub(crate) struct World {
@@ -21,21 +24,39 @@ pub(crate) struct World {
     directory: TempDir,
     first_connect: FirstConnect,
     change: fn(&mut Config),
+    webhooks: BTreeMap<String, WebhookConfig>,
 }
 
 impl World {
     pub(crate) fn start(first_connect: FirstConnect) -> Self {
-        Self::start_with(first_connect, |_| {})
+        Self::made(first_connect, |_| {}, BTreeMap::new())
     }
 
     /// The same with a change of its configuration.
     pub(crate) fn start_with(first_connect: FirstConnect, change: fn(&mut Config)) -> Self {
+        Self::made(first_connect, change, BTreeMap::new())
+    }
+
+    /// The same with webhooks.
+    pub(crate) fn with_webhooks(
+        first_connect: FirstConnect,
+        webhooks: BTreeMap<String, WebhookConfig>,
+    ) -> Self {
+        Self::made(first_connect, |_| {}, webhooks)
+    }
+
+    fn made(
+        first_connect: FirstConnect,
+        change: fn(&mut Config),
+        webhooks: BTreeMap<String, WebhookConfig>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut world = Self {
             running: None,
             directory,
             first_connect,
             change,
+            webhooks,
         };
         world.restart();
         world
@@ -57,6 +78,7 @@ impl World {
             first_connect: self.first_connect,
             allow_simulated: false,
             shards: 2,
+            webhooks: self.webhooks.clone(),
             ..Config::default()
         };
         (self.change)(&mut config);
