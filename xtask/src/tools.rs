@@ -38,6 +38,7 @@ const PACKAGES: &[(&str, &str, Find)] = &[
     ("openssh-client", "ssh-keygen", program),
     ("openssl", "openssl", program),
     ("p11-kit", "p11-kit", program),
+    ("prometheus", "promtool", program),
     ("python3-venv", "python3", environments),
     ("softhsm2", "softhsm2-util", program),
     ("valgrind", "valgrind", program),

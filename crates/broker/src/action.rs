@@ -371,6 +371,8 @@ pub enum CloseReason {
     ServerFault,
     /// It was let in for so long only.
     TimeIsUp(Lease),
+    /// Its certificate is in two places at once.
+    CloneSuspected,
 }
 
 impl CloseReason {
@@ -378,7 +380,9 @@ impl CloseReason {
     #[must_use]
     pub const fn aws_name(self) -> &'static str {
         match self {
-            Self::ConnectRefused | Self::NotAuthorized | Self::TrustWithdrawn => "AUTH_ERROR",
+            Self::ConnectRefused | Self::NotAuthorized | Self::TrustWithdrawn | Self::CloneSuspected => {
+                "AUTH_ERROR"
+            }
             Self::ClientInitiated | Self::ClientInitiatedWithWill => "CLIENT_INITIATED_DISCONNECT",
             Self::ClientError | Self::Malformed(_) => "CLIENT_ERROR",
             Self::DuplicateClientId => "DUPLICATE_CLIENTID",
@@ -410,6 +414,7 @@ impl CloseReason {
             Self::ServerShutdown => "shutdown",
             Self::ServerFault => "fault",
             Self::TimeIsUp(_) => "time_is_up",
+            Self::CloneSuspected => "clone",
         }
     }
 
@@ -435,7 +440,7 @@ impl CloseReason {
             | Self::ConnectionLost => None,
             Self::ClientError => Some(Reason::ProtocolError),
             Self::Malformed(malformed) => Some(malformed.reason()),
-            Self::NotAuthorized | Self::TrustWithdrawn => Some(Reason::NotAuthorized),
+            Self::NotAuthorized | Self::TrustWithdrawn | Self::CloneSuspected => Some(Reason::NotAuthorized),
             Self::DuplicateClientId => Some(Reason::SessionTakenOver),
             Self::KeepAliveTimeout => Some(Reason::KeepAliveTimeout),
             Self::TooSlow => Some(Reason::QuotaExceeded),
@@ -463,6 +468,7 @@ impl fmt::Display for CloseReason {
             Self::ServerShutdown => "the server goes down",
             Self::ServerFault => "what the client was promised cannot be made durable",
             Self::TimeIsUp(_) => "the time is up for which it was let in",
+            Self::CloneSuspected => "its certificate is in two places at once",
         };
         f.write_str(words)
     }
@@ -477,6 +483,7 @@ impl From<Departure> for CloseReason {
             Departure::ServerShutdown => Self::ServerShutdown,
             Departure::ServerFault => Self::ServerFault,
             Departure::TimeIsUp(lease) => Self::TimeIsUp(lease),
+            Departure::CloneSuspected => Self::CloneSuspected,
         }
     }
 }

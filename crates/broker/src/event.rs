@@ -138,6 +138,8 @@ pub enum Departure {
     ServerShutdown,
     /// What the client was promised cannot be made durable.
     ServerFault,
+    /// Its certificate is in two places at once.
+    CloneSuspected,
     /// It was let in for so long only.
     TimeIsUp(Lease),
 }

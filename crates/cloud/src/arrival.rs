@@ -176,7 +176,8 @@ pub(crate) async fn handshake(
     choose: impl FnOnce(Option<&Hello>) -> Arc<ServerConfig>,
 ) -> Option<Handshaken> {
     let mut record = Record::begin(control, listener, peer);
-    let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+    let counted = control.tally.begin_handshake();
+    let deadline = Instant::now() + counted.patience();
     let mut bytes = Vec::with_capacity(1024);
     let hello = match timeout_at(deadline, read_hello(&socket, &mut bytes)).await {
         Ok(Ok(hello)) => hello,

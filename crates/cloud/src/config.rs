@@ -8,9 +8,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use broker::Switches;
+use fleet::clones::Answer;
 use fleet::limits::DEPRECATION_MILLIS;
 use fleet::names::PolicyName;
-use identity::{AccountId, Region, Tenant};
+use identity::{AccountId, CertificateId, Region, Tenant};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -92,6 +93,12 @@ pub struct Config {
     pub endpoint: String,
     /// Further access keys of the API, for this account or for others.
     pub access_keys: Vec<AccessKeyConfig>,
+    /// What follows when one certificate is live in two places at once.
+    pub clones: ClonesConfig,
+    /// How connections end when the server does.
+    pub drain: DrainConfig,
+    /// Traces for OpenTelemetry.
+    pub telemetry: TelemetryConfig,
     /// Directories that callers of the API name as buckets.
     pub buckets: BTreeMap<String, PathBuf>,
     /// How long a thing type has to be deprecated before it can be deleted; unset: as the profile has it, five minutes for
@@ -118,6 +125,98 @@ pub struct ServerCertificateConfig {
     /// The account that may use it; not named: the default one.
     #[serde(default)]
     pub account: Option<String>,
+}
+
+/// Traces for OpenTelemetry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Where a collector takes OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: nowhere.
+    pub otlp: String,
+    /// Of what went well one in so many is told; of what was refused or failed, all.
+    pub accepted_one_in: u64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            otlp: String::new(),
+            accepted_one_in: 100,
+        }
+    }
+}
+
+/// A collector whose address has been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct TelemetryPlan {
+    /// HOST:PORT.
+    pub(crate) collector: String,
+    pub(crate) accepted_one_in: u64,
+}
+
+impl TelemetryConfig {
+    fn plan(&self) -> Result<Option<TelemetryPlan>, Error> {
+        if self.otlp.is_empty() {
+            return Ok(None);
+        }
+        let wrong = || Error::Setting {
+            key: "telemetry.otlp",
+            value: self.otlp.clone(),
+            allowed: "http://HOST:PORT without a path, for example http://127.0.0.1:4318; for https put a collector beside the server",
+        };
+        let collector = self.otlp.strip_prefix("http://").ok_or_else(wrong)?;
+        let collector = collector.strip_suffix('/').unwrap_or(collector);
+        let uri: http::uri::Authority = collector.parse().map_err(|_| wrong())?;
+        if uri.port_u16().is_none() || collector.contains('@') {
+            return Err(wrong());
+        }
+        Ok(Some(TelemetryPlan {
+            collector: collector.to_owned(),
+            accepted_one_in: self.accepted_one_in,
+        }))
+    }
+}
+
+/// How connections end when the server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainConfig {
+    /// So many each second, so that they do not come back somewhere else all at once; 0: all at once.
+    pub connections_per_second: u32,
+    /// After so many seconds what is left ends at once.
+    pub deadline_seconds: u32,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self {
+            connections_per_second: 0,
+            deadline_seconds: 60,
+        }
+    }
+}
+
+/// What follows when one certificate is live in two places at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CloneAnswer {
+    /// Nothing is looked at.
+    Off,
+    /// It is told, and nobody is disturbed: one certificate may have many client ids, as at AWS.
+    #[default]
+    Alarm,
+    /// It is told, and both connections end.
+    Drop,
+}
+
+/// What follows when one certificate is live in two places at once, by the CA that signed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClonesConfig {
+    /// For certificates of every CA that is not named, and of none.
+    pub default: CloneAnswer,
+    /// For those of single CAs, by the id of the CA certificate.
+    pub by_ca: BTreeMap<String, CloneAnswer>,
 }
 
 /// What an access key may do.
@@ -175,6 +274,9 @@ impl Default for Config {
             emulate_quotas: false,
             quotas: BTreeMap::new(),
             webhooks: BTreeMap::new(),
+            clones: ClonesConfig::default(),
+            drain: DrainConfig::default(),
+            telemetry: TelemetryConfig::default(),
             server_certificates: BTreeMap::new(),
         }
     }
@@ -205,6 +307,9 @@ pub(crate) struct Plan {
     pub(crate) emulate_quotas: bool,
     pub(crate) quotas: BTreeMap<String, u32>,
     pub(crate) webhooks: BTreeMap<String, WebhookPlan>,
+    pub(crate) clones: ClonesPlan,
+    pub(crate) drain: DrainConfig,
+    pub(crate) telemetry: Option<TelemetryPlan>,
     pub(crate) server_certificates: BTreeMap<String, ServerCertificatePlan>,
 }
 
@@ -214,6 +319,48 @@ pub(crate) struct ServerCertificatePlan {
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) account: AccountId,
+}
+
+/// What follows from a suspicion, by CA.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClonesPlan {
+    default: Answer,
+    by_ca: BTreeMap<CertificateId, Answer>,
+}
+
+impl ClonesPlan {
+    /// What follows for certificates of this CA.
+    pub(crate) fn answer(&self, ca: Option<CertificateId>) -> Answer {
+        let named = ca.and_then(|ca| self.by_ca.get(&ca));
+        named.copied().unwrap_or(self.default)
+    }
+}
+
+impl ClonesConfig {
+    fn plan(&self) -> Result<ClonesPlan, Error> {
+        let of_ca = |(ca, answer): (&String, &CloneAnswer)| match ca.parse() {
+            Ok(id) => Ok((id, (*answer).into())),
+            Err(_) => Err(Error::Setting {
+                key: "clones.by_ca",
+                value: ca.clone(),
+                allowed: "the ids of CA certificates, 64 lower hex digits each",
+            }),
+        };
+        Ok(ClonesPlan {
+            default: self.default.into(),
+            by_ca: self.by_ca.iter().map(of_ca).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<CloneAnswer> for Answer {
+    fn from(answer: CloneAnswer) -> Self {
+        match answer {
+            CloneAnswer::Off => Self::Off,
+            CloneAnswer::Alarm => Self::Alarm,
+            CloneAnswer::Drop => Self::Drop,
+        }
+    }
 }
 
 /// A further access key whose values have been checked.
@@ -312,6 +459,9 @@ impl Config {
             emulate_quotas: self.emulate_quotas,
             quotas: self.quotas()?,
             webhooks: webhook::plan(&self.webhooks, tenant.account)?,
+            clones: self.clones.plan()?,
+            drain: self.drain,
+            telemetry: self.telemetry.plan()?,
             server_certificates: self
                 .server_certificates
                 .iter()

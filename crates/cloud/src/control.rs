@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_local;
 
 use crate::api::{ApiFault, Quotas};
+use crate::clones::Clones;
 use crate::config::Plan;
 use crate::desk::{Desk, Errand};
 use crate::domains::Domains;
@@ -29,6 +30,7 @@ use crate::pki::DeviceIssuer;
 use crate::registry_events;
 use crate::shard::{Shards, ThingNews, TrustChange};
 use crate::tasks::Tasks;
+use crate::telemetry::{Exporter, Telemetry};
 use crate::trust::{Grants, thing_facts};
 use crate::webhook::Webhooks;
 
@@ -49,6 +51,10 @@ pub(crate) struct Control {
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
     pub(crate) keys: Keys,
+    /// Which certificates are live where.
+    pub(crate) clones: Clones,
+    /// Takes spans.
+    pub(crate) telemetry: Telemetry,
     /// How many calls each account may make.
     pub(crate) quotas: Quotas,
     /// Registration tasks under way.
@@ -90,6 +96,8 @@ impl Control {
             tally: Tally::default(),
             webhooks,
             desk,
+            clones: Clones::default(),
+            telemetry: Telemetry::default(),
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
             quotas,
@@ -98,6 +106,13 @@ impl Control {
             telling: Mutex::new(()),
             authorities: AtomicU64::new(0),
         })
+    }
+
+    /// Begins to take spans, if the configuration wants them; gives what sends them.
+    pub(crate) fn trace(&mut self) -> Option<Exporter> {
+        let (telemetry, exporter) = Telemetry::new(self.plan.telemetry.as_ref());
+        self.telemetry = telemetry;
+        exporter
     }
 
     /// Runs something that nobody waits for on this thread, if there is room for it.
@@ -251,6 +266,7 @@ impl Control {
     /// Counts an attempt that has ended and hands it to the ring.
     pub(crate) fn record(&self, attempt: Attempt) {
         self.tally.attempt(&attempt);
+        self.telemetry.attempt(&attempt);
         self.attempts.record(attempt);
     }
 

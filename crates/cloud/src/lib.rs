@@ -20,6 +20,7 @@ pub mod attempts;
 mod authorizer;
 mod bucket;
 mod clock;
+mod clones;
 mod config;
 mod control;
 mod deciding;
@@ -44,6 +45,7 @@ mod server_certificates;
 mod shard;
 mod shutdown;
 mod tasks;
+mod telemetry;
 mod tenancy;
 pub mod tls;
 mod trust;
@@ -52,9 +54,13 @@ pub mod websocket;
 mod wire;
 
 pub use broker::{SwitchLine, Switches};
-pub use config::{AccessKeyConfig, Config, Durability, FirstConnect, Profile, Role, ServerCertificateConfig};
+pub use config::{
+    AccessKeyConfig, CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect, Profile, Role,
+    ServerCertificateConfig, TelemetryConfig,
+};
 pub use doubts::open_gates;
 pub use error::Error;
 pub use rehearsal::{Question, rehearse};
 pub use server::{Running, Server};
+pub use shutdown::Hurry;
 pub use webhook::WebhookConfig;

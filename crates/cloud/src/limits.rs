@@ -30,9 +30,14 @@ pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
 pub const SPARE_BYTES_MAX: usize = 128 * 1024;
 
 /// TLS handshakes in flight on the front door; beyond it the listener stops accepting and the kernel's backlog waits.
-pub const HANDSHAKES_MAX: usize = 256;
+/// So many that those who only open connections and say nothing do not fill it.
+pub const HANDSHAKES_MAX: usize = 4096;
+/// Handshakes in flight at which the door is crowded.
+pub const HANDSHAKES_CROWDED: usize = HANDSHAKES_MAX / 2;
 /// From accept to the end of the handshake.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// The same for those who come while the door is crowded.
+pub const HANDSHAKE_DEADLINE_CROWDED: Duration = Duration::from_secs(2);
 /// From the end of the handshake to a complete CONNECT.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes that are buffered of a connection before its CONNECT is complete, and while a first connection is held.
@@ -143,6 +148,19 @@ pub const METRICS_IDLE: Duration = Duration::from_secs(75);
 pub const METRICS_PATIENCE: Duration = Duration::from_secs(1);
 /// Codes of refusals that are counted one by one; further ones are counted together.
 pub const REFUSAL_CODES_MAX: usize = 128;
+
+/// One step of a drain.
+pub const DRAIN_TICK: Duration = Duration::from_millis(100);
+/// Spans that wait to be sent to a collector; beyond it they are dropped.
+pub const TELEMETRY_SPANS_WAITING_MAX: usize = 4096;
+/// Spans that are sent together.
+pub const TELEMETRY_BATCH_SPANS_MAX: usize = 512;
+/// How long spans wait for more to be sent with.
+pub const TELEMETRY_BATCH_REST: Duration = Duration::from_secs(1);
+/// How long sending may take, from connecting to the answer.
+pub const TELEMETRY_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of a collector's answer that are read.
+pub const TELEMETRY_ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long shutdown waits for connections and requests to end by themselves.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);

@@ -22,10 +22,10 @@ use crate::limits::{ACCEPT_BACKLOG, CROSSINGS_MAX};
 use crate::pki::{Pki, Ready, access_key};
 use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
-use crate::shutdown::{Shutdown, Trigger, signal};
+use crate::shutdown::{Hurry, Shutdown, Trigger, signal};
 use crate::tls::Settings;
 use crate::webhook::Webhooks;
-use crate::{api, clock, desk, files, front_door, metrics, mux};
+use crate::{api, clock, desk, files, front_door, metrics, mux, telemetry};
 
 /// The cloud.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Running {
     control: Arc<Control>,
     trigger: Trigger,
     threads: Vec<JoinHandle<()>>,
+    /// Those that watch the others to the end.
+    watchers: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -96,7 +98,7 @@ impl Server {
             mux::Settings::new(&pki.server).map_err(Error::Tls)?,
             Settings::api(&pki.server).map_err(Error::Tls)?,
         );
-        let control = Control::new(
+        let mut control = Control::new(
             plan,
             records,
             attempts,
@@ -106,6 +108,7 @@ impl Server {
             (webhooks, desk),
         )
         .map_err(Error::Issue)?;
+        let exporter = control.trace();
         let (trigger, shutdown) = signal();
         let mut running = Running {
             mqtt: local_address("MQTT", &mqtt)?,
@@ -128,6 +131,7 @@ impl Server {
             control: Arc::new(control),
             trigger,
             threads: Vec::new(),
+            watchers: Vec::new(),
         };
         let slots = slots.into_iter().zip(restored).collect();
         let listeners = ([Some(mqtt), mux, plain], [Some(api)]);
@@ -138,7 +142,11 @@ impl Server {
                 let Some(metrics) = metrics else { return };
                 metrics::serve(control, metrics, ended).await;
             };
-            running.threads.push(start_thread("metrics", [metrics], serve)?);
+            running.watchers.push(start_thread("metrics", [metrics], serve)?);
+        }
+        if let Some(exporter) = exporter {
+            let thread = telemetry::start(running.control.clone(), exporter, shutdown.clone());
+            running.watchers.push(thread.map_err(Error::Thread)?);
         }
         running.ready().write(&running.data_dir)?;
         Ok(running)
@@ -222,7 +230,12 @@ impl Running {
         self.control.attempts_dropped()
     }
 
-    /// Stops listening, ends every connection, and waits until everything that was promised is on disk.
+    /// For whoever loses patience while connections are ended at the chosen rate.
+    pub fn hurry(&self) -> Hurry {
+        self.trigger.hurry()
+    }
+
+    /// Stops listening, ends every connection, at the rate that the configuration chose, and waits until everything that was promised is on disk.
     pub fn shutdown(mut self) {
         self.end();
     }
@@ -232,6 +245,10 @@ impl Running {
         let _ = files::remove(&Ready::path(&self.data_dir));
         for thread in self.threads.drain(..).rev() {
             let _ = thread.join();
+        }
+        self.trigger.finish();
+        for watcher in self.watchers.drain(..) {
+            let _ = watcher.join();
         }
     }
 }

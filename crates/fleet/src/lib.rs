@@ -22,6 +22,7 @@ mod call;
 pub mod certificate;
 pub mod certificate_transfer;
 pub mod claim;
+pub mod clones;
 pub mod domain_configuration;
 pub mod domain_name;
 pub mod endpoint;

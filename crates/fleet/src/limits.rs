@@ -137,3 +137,14 @@ pub const ATTEMPT_OFFERS_MAX: usize = 32;
 pub const CLOCK_SKEW_MILLIS_MAX: i64 = 5 * 60 * 1000;
 /// Smallest RSA modulus that may sign or connect (AWS IoT developer guide, X.509 client certificates).
 pub const RSA_BITS_MIN: u32 = 2048;
+
+/// Leading bits of an IPv4 address that are its network, when clones are looked for; ours.
+pub const CLONE_NETWORK_BITS_V4: u32 = 24;
+/// Leading bits of an IPv6 address that are its network, when clones are looked for; ours: what one site is given.
+pub const CLONE_NETWORK_BITS_V6: u32 = 48;
+/// How long nothing more is told of a certificate after a suspicion was; ours.
+pub const CLONE_ALARM_REST_MILLIS: i64 = 15 * 60 * 1000;
+/// Live connections of one certificate that are remembered one by one; further ones are only counted; ours.
+pub const CLONE_PLACES_MAX: usize = 8;
+/// Certificates without a connection that are remembered so as not to tell of them again; ours.
+pub const CLONES_TOLD_MAX: usize = 4_096;

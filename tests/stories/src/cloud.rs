@@ -78,6 +78,12 @@ impl Cloud {
         self.text("api")
     }
 
+    /// HOST:PORT of the metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &str {
+        self.text("metrics")
+    }
+
     /// The certificate that the server's certificates end in.
     #[must_use]
     pub fn server_ca(&self) -> &Path {

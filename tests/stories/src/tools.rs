@@ -53,6 +53,7 @@ fn remedy(name: &str) -> &'static str {
     match name {
         "aws" | "python" => "cargo xtask test",
         "curl" => "apt-get install curl",
+        "prometheus" | "promtool" => "apt-get install prometheus",
         "java" | "javac" | "keytool" => "apt-get install default-jdk-headless",
         "nginx" => "apt-get install nginx-light",
         "openssl engine" => "apt-get install libengine-pkcs11-openssl",

@@ -5,7 +5,10 @@
 
 use std::{fmt, fs, path::Path};
 
-use cloud::{Config, Durability, FirstConnect, Profile, Switches};
+use cloud::{
+    CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect, Profile, Switches,
+    TelemetryConfig,
+};
 use toml::Table;
 
 use crate::{
@@ -71,6 +74,9 @@ impl Effective {
             deprecation_seconds,
             emulate_quotas,
             quotas,
+            clones,
+            drain,
+            telemetry,
             server_certificates,
             webhooks,
             ..
@@ -158,6 +164,9 @@ impl Effective {
                     .collect::<Vec<_>>()
                     .join(", "),
             ),
+            ("clones", clones_words(clones)),
+            ("drain", drain_words(*drain)),
+            ("telemetry", telemetry_words(telemetry)),
             (
                 "webhooks",
                 webhooks
@@ -209,6 +218,31 @@ impl Effective {
 
 fn off_if_empty(setting: &str) -> String {
     if setting.is_empty() { "off" } else { setting }.to_owned()
+}
+
+fn clones_words(clones: &ClonesConfig) -> String {
+    let word = |answer: CloneAnswer| match answer {
+        CloneAnswer::Off => "off",
+        CloneAnswer::Alarm => "alarm",
+        CloneAnswer::Drop => "drop both",
+    };
+    let named = clones.by_ca.iter();
+    let named = named.map(|(ca, answer)| format!(", {} for CA {ca}", word(*answer)));
+    format!("{}{}", word(clones.default), named.collect::<String>())
+}
+
+fn drain_words(drain: DrainConfig) -> String {
+    match drain.connections_per_second {
+        0 => "all connections at once".to_owned(),
+        rate => format!("{rate} connections a second, for {} s", drain.deadline_seconds),
+    }
+}
+
+fn telemetry_words(telemetry: &TelemetryConfig) -> String {
+    match telemetry.otlp.as_str() {
+        "" => "nowhere".to_owned(),
+        otlp => format!("{otlp}, one in {} of what went well", telemetry.accepted_one_in),
+    }
 }
 
 /// Resolves the effective configuration of what was typed.

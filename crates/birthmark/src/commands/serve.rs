@@ -15,7 +15,17 @@ pub(crate) fn run(typed: &Serve) -> Result<u8, Failure> {
     let running = Server::start(&effective.config).fault(|| "could not start the cloud".to_owned())?;
     directions(&running).lines().for_each(say);
     wait_for_the_end()?;
-    say("stopping: connections are closed, everything acknowledged is on disk");
+    match effective.config.drain.connections_per_second {
+        0 => say("stopping: connections are closed, everything acknowledged is on disk"),
+        rate => {
+            say(&format!(
+                "draining: {rate} connections are closed each second; a second signal closes the rest at once"
+            ));
+            let hurry = running.hurry();
+            // It ends with the process.
+            let _waiting = std::thread::spawn(move || wait_for_the_end().map(|()| hurry.now()));
+        }
+    }
     running.shutdown();
     Ok(DONE)
 }

@@ -1,5 +1,7 @@
 //! Shared subscriptions: each message to one member, wherever it is.
 
+use mqtt::PacketType;
+
 use super::*;
 
 #[test]
@@ -97,4 +99,92 @@ fn a_message_goes_to_one_member_of_all_nodes() {
         there.step(Event::Publish(message("t", QoS::AtMostOnce)))[0],
         "2 < t QoS 0 m"
     );
+}
+
+/// Two members, both of MQTT 5.0, with sessions that stay; the first gets the message.
+fn two_members(qos: QoS) -> Bench {
+    let mut bench = Bench::of(Config::SELF_HOST);
+    for id in [1, 2] {
+        let client_id = format!("c{id}");
+        bench.attach(id, &grant(EVERYTHING), sessions::staying(&client_id));
+        bench.subscribe(id, &[("$share/g/t", qos)]);
+    }
+    bench.connect(9, EVERYTHING);
+    let said = bench.publish(9, "t", qos);
+    let expected = format!("1 < t QoS {} id 1 m", qos.bits());
+    assert_eq!(said[0], expected);
+    bench
+}
+
+#[test]
+fn a_message_of_quality_2_stays_with_the_member_that_began_it() {
+    for received in [false, true] {
+        let mut bench = two_members(QoS::ExactlyOnce);
+        if received {
+            bench.send(1, Packet::PublishReceived(packet_id(1)));
+        }
+        assert_eq!(
+            bench.closed(1, Departure::ConnectionLost),
+            NOTHING,
+            "nobody else gets it"
+        );
+        let back = bench.attach(3, &grant(EVERYTHING), sessions::staying("c1"));
+        let expected = if received {
+            "3 < PUBREL 1"
+        } else {
+            "3 < t QoS 2 id 1 m DUP"
+        };
+        assert_eq!(back[2..], [expected]);
+    }
+}
+
+#[test]
+fn a_message_of_quality_2_ends_with_the_session_that_began_it() {
+    for received in [false, true] {
+        let mut bench = two_members(QoS::ExactlyOnce);
+        if received {
+            bench.send(1, Packet::PublishReceived(packet_id(1)));
+        }
+        bench.closed(1, Departure::ConnectionLost);
+        let said = bench.attach(3, &grant(EVERYTHING), asks("c1"));
+        assert_eq!(
+            said[..],
+            ["3 attached", "3 < CONNACK accepted"],
+            "a new session, and nobody has the message"
+        );
+        assert_eq!((bench.node.queued_messages(), bench.node.queued_bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn a_message_that_a_member_refuses_goes_to_nobody_else() {
+    for (qos, kind) in [
+        (QoS::AtLeastOnce, PacketType::PubAck),
+        (QoS::ExactlyOnce, PacketType::PubRec),
+    ] {
+        let mut bench = Bench::of(Config::SELF_HOST);
+        for id in [1, 2] {
+            let client_id = format!("c{id}");
+            bench.attach_v5(id, &grant(EVERYTHING), version_5::asks5(&client_id));
+            let subscribed = bench.subscribe5(id, "$share/g/t", qos, false);
+            assert!(subscribed[0].contains("SUBACK"), "{subscribed:?}");
+        }
+        bench.connect(9, EVERYTHING);
+        assert!(bench.publish(9, "t", qos)[0].starts_with("1 < t"));
+        let refusal = v5::Acknowledgement {
+            id: packet_id(1),
+            reason: v5::Reason::ImplementationSpecificError,
+            properties: v5::Properties::NONE,
+        };
+        let packet = match kind {
+            PacketType::PubAck => v5::Packet::PublishAcknowledged(refusal),
+            _ => v5::Packet::PublishReceived(refusal),
+        };
+        let event = Event::PacketV5 {
+            connection: ConnectionId(1),
+            packet,
+        };
+        assert_eq!(bench.step(event), NOTHING, "{qos:?}");
+        assert_eq!(bench.node.queued_messages(), 0, "it is done with");
+    }
 }

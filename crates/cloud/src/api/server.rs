@@ -24,6 +24,7 @@ use super::fault::ApiFault;
 use super::upgrade::upgrade;
 use super::{Received, operation_of, perform, render};
 use crate::arrival::{self, Handshaken, Record, Visitor};
+use crate::clock;
 use crate::control::Control;
 use crate::domains::Domain;
 use crate::front_door::Guest;
@@ -202,7 +203,7 @@ async fn respond(conversation: &Conversation, request: http::Request<IncomingBod
     let (control, peer, is_crowded) = (&conversation.control, conversation.peer, conversation.is_crowded);
     let trace = control.traces.next();
     let id = fleet::record::Uuid(trace.0).to_string();
-    let begun = Instant::now();
+    let (at, begun) = (clock::now(), Instant::now());
     let operation = operation_of(request.method().as_str(), request.uri().path());
     let outcome = tokio::time::timeout(API_DEADLINE, async {
         if is_crowded {
@@ -228,7 +229,10 @@ async fn respond(conversation: &Conversation, request: http::Request<IncomingBod
         }
     };
     let status = response.status().as_u16();
-    control.tally.request(operation, status, begun.elapsed());
+    let time = begun.elapsed();
+    control.tally.request(operation, status, time);
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    control.telemetry.request(trace, at, micros, operation, status);
     response
 }
 

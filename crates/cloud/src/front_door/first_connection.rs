@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fleet::attempt::Trail;
 use fleet::audit::Actor;
@@ -115,12 +116,18 @@ impl FirstConnections {
             .map(|peer| peer.ip().to_string())
             .unwrap_or_default();
         let actor = Actor::Device(Text::short(format!("{} from {peer}", certificate.id())));
+        let (trace, at, begun) = (record.attempt.trace, clock::now(), Instant::now());
         spawn_local(async move {
             let place = lane.acquire_owned().await;
             let mut trail = Trail::default();
             let run = onboard(&door, &certificate, addressed, actor, &mut trail).await;
             drop(place);
-            door.control.tally.first_connection(outcome_of(&run));
+            let (outcome, micros) = (outcome_of(&run), begun.elapsed().as_micros());
+            door.control.tally.first_connection(outcome);
+            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+            door.control
+                .telemetry
+                .first_connection(trace, at, micros, outcome);
             door.first_connections.runs.borrow_mut().remove(&key);
             let run = match run {
                 Ok((onboarded, ca)) => Ok(Outcome { onboarded, ca, trail }),

@@ -4,6 +4,7 @@
 //! second at most; what a shard told last stands for one that is late.
 
 use core::convert::Infallible;
+use core::sync::atomic::Ordering;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use super::sum::Sum;
 use super::tally::Counts;
 use crate::control::Control;
 use crate::limits::{
-    ACCEPT_REST, LOG_WAITING_BYTES_MAX, METRICS_CONNECTIONS_MAX, METRICS_IDLE, METRICS_PATIENCE,
-    OUTBOX_MESSAGES_MAX, SHARD_MAILBOX_MAX,
+    ACCEPT_REST, HANDSHAKES_MAX, LOG_WAITING_BYTES_MAX, METRICS_CONNECTIONS_MAX, METRICS_IDLE,
+    METRICS_PATIENCE, OUTBOX_MESSAGES_MAX, SHARD_MAILBOX_MAX,
 };
 use crate::shutdown::Shutdown;
 
@@ -48,7 +49,7 @@ pub(crate) async fn serve(control: Arc<Control>, listener: TcpListener, shutdown
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shutdown.begun() => return,
+            () = shutdown.over() => return,
         };
         let Ok((socket, _)) = accepted else {
             tokio::time::sleep(ACCEPT_REST).await;
@@ -145,6 +146,16 @@ fn write(control: &Control, told: &Told) -> String {
     let commits = control.records.commits();
     page.times("birthmark_records_commit_seconds", &commits.times);
     page.sizes("birthmark_records_commit_batches", &commits.sizes);
+    let spans = control.telemetry.counts();
+    let mut family = page.family("birthmark_spans_total");
+    let outcomes = [
+        ("exported", &spans.exported),
+        ("dropped", &spans.dropped),
+        ("failed", &spans.failed),
+    ];
+    for (outcome, count) in outcomes {
+        family.value(&[("outcome", outcome)], count.load(Ordering::Relaxed));
+    }
     process::write(&mut page);
     page.into_text()
 }
@@ -165,6 +176,7 @@ fn write_queues(page: &mut Page, control: &Control, sum: &Sum) {
             Some(shards * SHARD_MAILBOX_MAX),
         ),
         ("records", control.records.queue_depth(), Some(COMMIT_QUEUE_MAX)),
+        ("handshakes", control.tally.handshaking(), Some(HANDSHAKES_MAX)),
     ];
     let mut family = page.family("birthmark_queue_items");
     for (queue, depth, _) in items {
@@ -212,6 +224,10 @@ fn write_counts(page: &mut Page, counts: &Counts) {
     let mut family = page.family("birthmark_first_connections_total");
     for (outcome, count) in &counts.first_connections {
         family.value(&[("outcome", outcome)], count);
+    }
+    let mut family = page.family("birthmark_clones_suspected_total");
+    for ((cause, action), count) in &counts.clones {
+        family.value(&[("cause", cause), ("action", action)], count);
     }
     let mut family = page.family("birthmark_api_requests_total");
     for ((operation, class), count) in &counts.requests {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use fleet::attempt::{Attempt, Verdict};
 use store::measure::{Histogram, TIMES_MICROS};
 
-use crate::limits::REFUSAL_CODES_MAX;
+use crate::limits::{HANDSHAKE_DEADLINE, HANDSHAKE_DEADLINE_CROWDED, HANDSHAKES_CROWDED, REFUSAL_CODES_MAX};
 
 /// Where connections come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +59,33 @@ impl Handshake {
 
 /// The counts of all threads.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<Counts>);
+pub(crate) struct Tally {
+    counts: Mutex<Counts>,
+    handshaking: AtomicUsize,
+}
+
+/// A handshake that is counted as long as it lasts.
+#[derive(Debug)]
+pub(crate) struct Handshaking<'a> {
+    count: &'a AtomicUsize,
+    crowded: bool,
+}
+
+impl Handshaking<'_> {
+    /// How long it may last: less where others wait.
+    pub(crate) const fn patience(&self) -> Duration {
+        match self.crowded {
+            true => HANDSHAKE_DEADLINE_CROWDED,
+            false => HANDSHAKE_DEADLINE,
+        }
+    }
+}
+
+impl Drop for Handshaking<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What was counted.
 #[derive(Clone, Debug)]
@@ -68,6 +95,7 @@ pub(super) struct Counts {
     pub(super) attempts: BTreeMap<(&'static str, &'static str), u64>,
     pub(super) refusals: BTreeMap<Box<str>, u64>,
     pub(super) first_connections: BTreeMap<&'static str, u64>,
+    pub(super) clones: BTreeMap<(&'static str, &'static str), u64>,
     pub(super) requests: BTreeMap<(&'static str, &'static str), u64>,
     pub(super) request_times: Histogram,
 }
@@ -80,6 +108,7 @@ impl Default for Counts {
             attempts: BTreeMap::new(),
             refusals: BTreeMap::new(),
             first_connections: BTreeMap::new(),
+            clones: BTreeMap::new(),
             requests: BTreeMap::new(),
             request_times: Histogram::new(TIMES_MICROS),
         }
@@ -87,6 +116,20 @@ impl Default for Counts {
 }
 
 impl Tally {
+    /// A handshake begins.
+    pub(crate) fn begin_handshake(&self) -> Handshaking<'_> {
+        let before = self.handshaking.fetch_add(1, Ordering::Relaxed);
+        Handshaking {
+            count: &self.handshaking,
+            crowded: before >= HANDSHAKES_CROWDED,
+        }
+    }
+
+    /// Handshakes in flight.
+    pub(super) fn handshaking(&self) -> usize {
+        self.handshaking.load(Ordering::Relaxed)
+    }
+
     /// A handshake ended, so long after its connection was accepted.
     pub(crate) fn handshake(&self, listener: Listener, outcome: Handshake, time: Duration) {
         let mut counts = self.lock();
@@ -114,6 +157,12 @@ impl Tally {
         *self.lock().first_connections.entry(outcome).or_default() += 1;
     }
 
+    /// A certificate was in two places at once.
+    pub(crate) fn clone_suspected(&self, cause: &'static str, dropped: bool) {
+        let action = if dropped { "drop" } else { "alarm" };
+        *self.lock().clones.entry((cause, action)).or_default() += 1;
+    }
+
     /// An API request was answered.
     pub(crate) fn request(&self, operation: Option<&'static str>, status: u16, time: Duration) {
         let class = match status {
@@ -136,7 +185,7 @@ impl Tally {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,6 +217,16 @@ mod tests {
         counts.refusal("code.0");
         assert_eq!(counts.refusals.len(), REFUSAL_CODES_MAX + 1);
         assert_eq!((counts.refusals["other"], counts.refusals["code.0"]), (7, 2));
+    }
+
+    #[test]
+    fn who_comes_to_a_crowded_door_has_less_time() {
+        let tally = Tally::default();
+        let before: Vec<_> = (0..HANDSHAKES_CROWDED).map(|_| tally.begin_handshake()).collect();
+        assert!(before.iter().all(|one| one.patience() == HANDSHAKE_DEADLINE));
+        assert_eq!(tally.begin_handshake().patience(), HANDSHAKE_DEADLINE_CROWDED);
+        drop(before);
+        assert_eq!(tally.handshaking(), 0);
     }
 
     #[test]

@@ -78,6 +78,11 @@ pub(crate) enum Mail {
         /// Answered at once.
         answer: oneshot::Sender<Box<ShardReading>>,
     },
+    /// A connection whose certificate is in two places, and which is to end.
+    Suspected {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// Certificates may do something else from now on.
     Trust {
         /// What changed.

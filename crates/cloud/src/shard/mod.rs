@@ -80,6 +80,8 @@ pub(crate) struct Shards {
     listened: Arc<AtomicBool>,
     /// By shard, the subscriptions of sessions that outlive their connection.
     kept: Arc<[AtomicUsize]>,
+    /// By shard, the connections that a drain has not ended yet.
+    left: Arc<[AtomicUsize]>,
 }
 
 impl Shards {
@@ -92,6 +94,7 @@ impl Shards {
                 mailboxes: mailboxes.into(),
                 listened: Arc::default(),
                 kept: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+                left: (0..count).map(|_| AtomicUsize::new(usize::MAX)).collect(),
             },
             slots,
         )
@@ -236,6 +239,14 @@ impl Shards {
         self.kept
             .get(index)
             .map_or(0, |kept| kept.load(Ordering::Acquire))
+    }
+
+    /// Notes how many connections a drain has left on a shard; false when there is none on any.
+    pub(crate) fn note_left(&self, index: usize, count: usize) -> bool {
+        if let Some(left) = self.left.get(index) {
+            left.store(count, Ordering::Release);
+        }
+        self.left.iter().any(|left| left.load(Ordering::Acquire) > 0)
     }
 
     /// Whether anybody has ever subscribed to messages of the server's own.

@@ -19,15 +19,17 @@ use policy::CertificateFacts;
 use store::Records as _;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
 
-use super::Clearance;
 use super::log::Restored;
 use super::mail::Mail;
 use super::state::{Attempted, State};
+use super::{Arrival, Clearance};
 use crate::api::ApiFault;
 use crate::clock;
+use crate::config::DrainConfig;
 use crate::control::Control;
-use crate::limits::{MAIL_PER_TURN_MAX, SHUTDOWN_DEADLINE, TICK, TICK_CONGESTED};
+use crate::limits::{DRAIN_TICK, MAIL_PER_TURN_MAX, SHUTDOWN_DEADLINE, TICK, TICK_CONGESTED};
 use crate::shutdown::Shutdown;
 use crate::wire::linger;
 
@@ -84,17 +86,11 @@ async fn run(
             read(&shard, mail);
         }
     }
+    drain(&shard, index, &mut slot, &shutdown).await;
     slot.close();
     while let Ok(mail) = slot.try_recv() {
         if let Mail::Arrive(arrival) = mail {
-            let reason = "the server is shutting down";
-            arrival.record.end(
-                &shard.control,
-                Verdict::Faulted,
-                "cloud.shutdown",
-                reason,
-                "connect again later",
-            );
+            turn_away(&shard, *arrival);
         }
     }
     shard.state.borrow_mut().stop();
@@ -109,6 +105,59 @@ async fn run(
         }
     };
     let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, all).await;
+}
+
+/// Ends connections at the rate that the operator chose, until no shard has any. Mail still goes to and fro meanwhile, so that
+/// what is acknowledged is kept.
+async fn drain(shard: &Rc<Shard>, index: usize, slot: &mut mpsc::Receiver<Mail>, shutdown: &Shutdown) {
+    let DrainConfig {
+        connections_per_second,
+        deadline_seconds,
+    } = shard.control.plan.drain;
+    if connections_per_second == 0 {
+        return;
+    }
+    let shards = shard.control.shards.count().max(1) as u64;
+    let deadline = tokio::time::sleep(Duration::from_secs(deadline_seconds.into()));
+    let mut deadline = core::pin::pin!(deadline);
+    let mut ticks = tokio::time::interval(DRAIN_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // In thousandths of a connection.
+    let per_tick =
+        u64::from(connections_per_second) * u64::try_from(DRAIN_TICK.as_millis()).unwrap_or(1) / shards;
+    let mut budget = 1_000;
+    let mut mail = Vec::with_capacity(MAIL_PER_TURN_MAX);
+    loop {
+        tokio::select! {
+            _ = slot.recv_many(&mut mail, MAIL_PER_TURN_MAX) => {}
+            _ = ticks.tick() => {
+                let left = shard.state.borrow_mut().drain_some(budget / 1_000);
+                budget = budget % 1_000 + per_tick;
+                if !shard.control.shards.note_left(index, left) {
+                    return;
+                }
+            }
+            () = shutdown.hurried() => return,
+            () = deadline.as_mut() => return,
+        }
+        for mail in mail.drain(..) {
+            match mail {
+                Mail::Arrive(arrival) => turn_away(shard, *arrival),
+                mail => read(shard, mail),
+            }
+        }
+    }
+}
+
+fn turn_away(shard: &Shard, arrival: Arrival) {
+    let reason = "the server is shutting down";
+    arrival.record.end(
+        &shard.control,
+        Verdict::Faulted,
+        "cloud.shutdown",
+        reason,
+        "connect again later",
+    );
 }
 
 fn read(shard: &Rc<Shard>, mail: Mail) {
@@ -146,6 +195,7 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
         } => {
             let _ = answer.send(state.list_retained(&tenant, after.as_deref(), count));
         }
+        Mail::Suspected { connection } => state.expel(connection),
         Mail::Measure { answer } => {
             let _ = answer.send(Box::new(state.reading()));
         }

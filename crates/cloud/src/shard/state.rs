@@ -8,6 +8,7 @@ mod asking;
 mod measuring;
 mod notes;
 mod peers;
+mod suspecting;
 mod trusting;
 
 use core::task::{Context, Poll, Waker};
@@ -338,8 +339,12 @@ impl State {
         connection.unread = !connection.input.is_empty();
         connection.wake();
         record.attempt.trail.passed("mqtt.connect", "");
+        let suspicion = self.watch(id, &mut record);
         record.attempt.accept();
         record.keep(&self.control);
+        if let Some((suspect, suspicion)) = suspicion {
+            self.suspect(id, suspect, &suspicion);
+        }
     }
 
     /// Ends the record of a connection that was not let in.
@@ -518,24 +523,21 @@ impl State {
         self.node.next_deadline()
     }
 
-    /// Ends every connection, as politely as there is time for.
-    pub(super) fn stop(&mut self) {
-        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+    /// Ends so many connections politely; gives how many are left.
+    pub(super) fn drain_some(&mut self, count: u64) -> usize {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().take(count).collect();
         for id in ids {
-            let reason = Departure::ServerShutdown;
-            self.node.step(
-                Event::Closed {
-                    connection: id,
-                    reason,
-                },
-                clock::now(),
-                &mut self.actions,
-            );
+            self.departed.push((id, Departure::ServerShutdown));
         }
         self.carry_out();
+        self.connections.len()
+    }
+
+    /// Ends every connection, as politely as there is time for.
+    pub(super) fn stop(&mut self) {
+        self.drain_some(u64::MAX);
         self.flush();
-        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.close(id));
     }
 }
 

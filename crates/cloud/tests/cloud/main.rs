@@ -10,6 +10,7 @@ mod data_plane;
 mod first_connection;
 mod metrics;
 mod moving;
+mod operating;
 mod refusals;
 mod restart;
 mod support;

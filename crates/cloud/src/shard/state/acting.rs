@@ -24,13 +24,17 @@ impl State {
                 break;
             }
             for (connection, reason) in departed {
-                self.count_end(connection, reason.into());
+                self.note_end(connection, reason.into());
                 if reason == Departure::TooSlow {
                     self.note_slow(connection);
                 }
                 let listens = matches!(
                     reason,
-                    Departure::Malformed(_) | Departure::ServerFault | Departure::TimeIsUp(_)
+                    Departure::Malformed(_)
+                        | Departure::ServerFault
+                        | Departure::ServerShutdown
+                        | Departure::CloneSuspected
+                        | Departure::TimeIsUp(_)
                 );
                 self.node
                     .step(Event::Closed { connection, reason }, clock::now(), &mut actions);
@@ -180,16 +184,17 @@ impl State {
         self.tell_lost();
     }
 
-    /// Counts the end of a connection, once.
-    fn count_end(&mut self, id: ConnectionId, reason: CloseReason) {
-        if self.connections.contains_key(&id) {
+    /// Notes the end of a connection, once.
+    pub(super) fn note_end(&mut self, id: ConnectionId, reason: CloseReason) {
+        if let Some(connection) = self.connections.get(&id) {
             self.counts.ended(reason);
+            self.unwatch(id, connection, reason);
         }
     }
 
     /// Closes from this side: sends what is on its way first.
     fn end(&mut self, id: ConnectionId, reason: CloseReason) {
-        self.count_end(id, reason);
+        self.note_end(id, reason);
         if reason.is_client_initiated() {
             return self.abandon(id);
         }

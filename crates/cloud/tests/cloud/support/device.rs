@@ -256,6 +256,19 @@ impl Client {
         self.stream.flush()
     }
 
+    /// Publishes at QoS 0.
+    pub(crate) fn tell(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+        let publish = Publish {
+            topic: TopicName::new(topic).unwrap(),
+            payload,
+            delivery: Delivery::AtMostOnce,
+            retain: false,
+        };
+        let mut bytes = Vec::new();
+        encode::publish(&mut bytes, &publish).unwrap();
+        self.send(&bytes)
+    }
+
     /// Publishes at QoS 1 and waits for the PUBACK.
     pub(crate) fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
         let delivery = Delivery::AtLeastOnce {

@@ -70,6 +70,11 @@ impl World {
         self.running = Some(Server::start(&self.config()).unwrap());
     }
 
+    /// Shuts the server down.
+    pub(crate) fn stop(&mut self) {
+        self.running.take().unwrap().shutdown();
+    }
+
     pub(crate) fn config(&self) -> Config {
         let mut config = Config {
             data_dir: self.directory.path().join("data"),
