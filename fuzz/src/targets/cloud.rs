@@ -3,8 +3,11 @@
 use cloud::api::sigv4::{AccessKey, Incoming, verify};
 use cloud::tls::parse_hello;
 use cloud::websocket::{Frames, wrap};
+use fleet::arn;
+use fleet::page::Marker;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use identity::{AccountId, UnixMillis};
+use identity::{AccountId, Tenant, UnixMillis};
+use serde_json::Value;
 
 /// The first bytes of a TLS connection.
 pub(super) fn hello(bytes: &[u8]) {
@@ -41,7 +44,7 @@ pub(super) fn frames(bytes: &[u8]) {
 }
 
 /// A request: `METHOD path?query`, header lines, an empty line, the body.
-pub(super) fn signature(bytes: &[u8]) {
+fn with_request(bytes: &[u8], ask: impl FnOnce(&Incoming<'_>)) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
@@ -57,13 +60,59 @@ pub(super) fn signature(bytes: &[u8]) {
             headers.append(name, value);
         }
     }
-    let request = Incoming {
+    ask(&Incoming {
         method,
         path,
         query,
         headers: &headers,
         body: body.as_bytes(),
-    };
+    });
+}
+
+/// The operation and the members of a request, and what the names among them are to the control plane.
+pub(super) fn request(bytes: &[u8]) {
+    with_request(bytes, |request| match cloud::api::read(request) {
+        Ok((operation, members)) => {
+            assert!(!operation.is_empty());
+            names(&members);
+        }
+        Err(exception) => assert!(exception.ends_with("Exception")),
+    });
+}
+
+/// Reads every text as each kind of name that the API knows.
+fn names(members: &Value) {
+    match members {
+        Value::String(text) => name(text),
+        Value::Array(items) => items.iter().for_each(names),
+        Value::Object(members) => members.values().for_each(names),
+        _ => {}
+    }
+}
+
+fn name(text: &str) {
+    let tenant = Tenant::default();
+    if let Ok(target) = arn::parse_target(&tenant, text) {
+        let written = arn::target(&tenant, &target);
+        assert_eq!(arn::parse_target(&tenant, &written), Ok(target));
+    }
+    let _ = arn::parse_principal(&tenant, text);
+    if let Ok(marker) = Marker::parse(text) {
+        assert_eq!(marker.to_token(), text);
+    }
+    let _ = fleet::names::PolicyName::parse(text);
+    let _ = fleet::names::PolicyVersionId::parse(text);
+    let _ = fleet::names::TemplateName::parse(text);
+    let _ = fleet::certificate::examine_request(text);
+    let _ = fleet::certificate::Registration::parse(text, Some(text), Some(text), true);
+}
+
+/// A request whose signature is checked.
+pub(super) fn signature(bytes: &[u8]) {
+    with_request(bytes, verified);
+}
+
+fn verified(request: &Incoming<'_>) {
     let key = AccessKey {
         id: "BMIA0000000000000000".to_owned(),
         secret: "c2VjcmV0".to_owned().into(),
@@ -72,7 +121,7 @@ pub(super) fn signature(bytes: &[u8]) {
         regions: Vec::new(),
     };
     let now = UnixMillis::from_seconds(1_440_938_160);
-    if let Ok(caller) = verify(&request, |_| Some(&key), now) {
+    if let Ok(caller) = verify(request, |_| Some(&key), now) {
         assert_eq!(caller.access_key(), key.id);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("pem", identity::blocks),
     ("client-hello", cloud::hello),
     ("sigv4", cloud::signature),
+    ("api-request", cloud::request),
     ("websocket", cloud::frames),
     ("mqtt-packet", mqtt::packet),
     ("mqtt-packet-v5", mqtt::packet_v5),

@@ -4,7 +4,7 @@
 
 use fleet::billing_group::{self, BillingGroup};
 use fleet::names::BillingGroupName;
-use fleet::record::{Tag, Versioned};
+use fleet::record::Tag;
 use fleet::{arn, resource, thing};
 use identity::ThingName;
 use serde::Deserialize;
@@ -42,16 +42,6 @@ impl Named {
     }
 }
 
-async fn looked_up(
-    request: &Request<'_>,
-    name: &BillingGroupName,
-) -> Result<Option<Versioned<BillingGroup>>, ApiFault> {
-    Ok(request
-        .store()
-        .resource(&request.call.tenant, name.as_str())
-        .await?)
-}
-
 /// CreateBillingGroup.
 pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Named = input.read()?;
@@ -64,7 +54,7 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     let fresh = clock::uuid().map_err(ApiFault::failed)?;
     let made = request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<BillingGroup>(name.as_str()).await?;
             let tags = tags.clone();
             Ok(billing_group::create(
                 &request.call,
@@ -86,7 +76,7 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
 /// DescribeBillingGroup.
 pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let name = input.read::<Named>()?.name()?;
-    let existing = looked_up(request, &name).await?;
+    let existing = request.kept::<BillingGroup>(name.as_str()).await?;
     let group = &resource::found(name.as_str(), existing.as_ref())?.record;
     let description = Some(&group.description).filter(|text| !text.is_empty());
     Ok(json!({
@@ -109,7 +99,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
     let description = properties.billing_group_description;
     let changed = request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<BillingGroup>(name.as_str()).await?;
             let (description, version) = (description.clone(), input.expected_version);
             Ok(billing_group::update(
                 &request.call,
@@ -137,7 +127,7 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
     let things = of_group(&name);
     request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<BillingGroup>(name.as_str()).await?;
             let is_used = super::things::is_any(request, &things).await?;
             let version = input.expected_version;
             Ok(billing_group::delete(
@@ -204,7 +194,7 @@ pub(super) async fn add(request: &Request<'_>, input: Input) -> Result<Answer, A
     let (name, thing) = input.read::<Member>()?.parse(request)?;
     request
         .decide(async || {
-            let group = looked_up(request, &name).await?;
+            let group = request.kept::<BillingGroup>(name.as_str()).await?;
             let existing = request.store().thing(&request.call.tenant, &thing).await?;
             Ok(billing_group::add(
                 &request.call,
@@ -223,7 +213,7 @@ pub(super) async fn remove(request: &Request<'_>, input: Input) -> Result<Answer
     let (name, thing) = input.read::<Member>()?.parse(request)?;
     request
         .decide(async || {
-            let group = looked_up(request, &name).await?;
+            let group = request.kept::<BillingGroup>(name.as_str()).await?;
             let existing = request.store().thing(&request.call.tenant, &thing).await?;
             Ok(billing_group::remove(
                 &request.call,
@@ -241,7 +231,10 @@ pub(super) async fn remove(request: &Request<'_>, input: Input) -> Result<Answer
 pub(super) async fn things(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Named = input.read()?;
     let name = input.name()?;
-    resource::found(name.as_str(), looked_up(request, &name).await?.as_ref())?;
+    resource::found(
+        name.as_str(),
+        request.kept::<BillingGroup>(name.as_str()).await?.as_ref(),
+    )?;
     let page = request
         .store()
         .list_things(&request.call.tenant, &of_group(&name), input.pages.tokens()?)

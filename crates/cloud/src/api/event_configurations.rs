@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 
 use fleet::event_switches::{self, EVENT_TYPES, EventSwitches};
-use fleet::record::Versioned;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use store::Records as _;
 
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
@@ -27,10 +25,6 @@ struct Update {
     event_configurations: BTreeMap<String, Switch>,
 }
 
-async fn looked_up(request: &Request<'_>) -> Result<Option<Versioned<EventSwitches>>, ApiFault> {
-    Ok(request.store().resource(&request.call.tenant, "").await?)
-}
-
 /// UpdateEventConfigurations.
 pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Update = input.read()?;
@@ -41,7 +35,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
         .collect();
     request
         .decide(async || {
-            let existing = looked_up(request).await?;
+            let existing = request.kept::<EventSwitches>("").await?;
             Ok(event_switches::update(
                 &request.call,
                 wanted.clone(),
@@ -54,7 +48,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
 
 /// DescribeEventConfigurations.
 pub(super) async fn describe(request: &Request<'_>, _: Input) -> Result<Answer, ApiFault> {
-    let existing = looked_up(request).await?.map(|found| found.record);
+    let existing = request.kept::<EventSwitches>("").await?.map(|found| found.record);
     let is_on = |name: &str| existing.as_ref().is_some_and(|switches| switches.is_on(name));
     let shown: Map<String, Value> = EVENT_TYPES
         .iter()

@@ -43,13 +43,15 @@ use std::sync::Arc;
 
 use fleet::attempt::{Attempt, Kind, TraceId, Verdict};
 use fleet::audit::Actor;
-use fleet::record::Tag;
+use fleet::record::{Tag, Versioned};
+use fleet::resource::Resource;
 use fleet::text::Text;
 use fleet::{Call, Decision, Profile};
 use http::HeaderMap;
 use identity::{Blame, Tenant, UnixMillis};
 use serde::Deserialize;
 use serde_json::{Number, Value};
+use store::Records as _;
 
 pub(crate) use encoding::{decode_text, query_pairs};
 pub(crate) use fault::ApiFault;
@@ -76,6 +78,11 @@ pub(crate) struct Request<'a> {
 impl Request<'_> {
     fn store(&self) -> &store::LocalRecords {
         &self.control.records
+    }
+
+    /// The record of this kind and name in the caller's account and region.
+    async fn kept<T: Resource>(&self, name: &str) -> Result<Option<Versioned<T>>, ApiFault> {
+        Ok(self.store().resource(&self.call.tenant, name).await?)
     }
 
     /// Looks, decides and keeps until nobody else came in between, tells, and answers.
@@ -209,6 +216,22 @@ fn record(
     attempt.operation = operation.map(Text::short);
     attempt.elapsed_micros = u64::try_from(clock::now().since(now).max(0)).unwrap_or(0) * 1000;
     control.record(attempt);
+}
+
+/// What a request asks for, as far as that can be seen without anything else: the name of its operation and its members in
+/// JSON, or the name of the exception that it is answered with. Nothing is checked of who sent it.
+///
+/// # Errors
+/// The exception: there is no such operation, or the request is malformed.
+pub fn read(incoming: &Incoming<'_>) -> Result<(&'static str, Value), &'static str> {
+    let found = route(&table::TABLE, incoming.method, incoming.path);
+    found
+        .ok_or_else(|| unknown(incoming, "iot"))
+        .and_then(|(operation, input)| {
+            let members = bind(operation.members, incoming, input, |_| true)?;
+            Ok((operation.name, members.read()?))
+        })
+        .map_err(|fault| render::exception_of(&fault))
 }
 
 /// A member that the operation cannot do without.

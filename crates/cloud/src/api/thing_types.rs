@@ -3,7 +3,7 @@
 //! They stand between the wire and `fleet::thing_type`.
 
 use fleet::names::ThingTypeName;
-use fleet::record::{Tag, Versioned};
+use fleet::record::Tag;
 use fleet::thing_type::{self, Propagating, Properties, ThingType};
 use fleet::{arn, resource, thing};
 use serde::Deserialize;
@@ -74,16 +74,6 @@ impl Named {
     }
 }
 
-async fn looked_up(
-    request: &Request<'_>,
-    name: &ThingTypeName,
-) -> Result<Option<Versioned<ThingType>>, ApiFault> {
-    Ok(request
-        .store()
-        .resource(&request.call.tenant, name.as_str())
-        .await?)
-}
-
 /// CreateThingType.
 pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Named = input.read()?;
@@ -93,7 +83,7 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     let fresh = clock::uuid().map_err(ApiFault::failed)?;
     let made = request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<ThingType>(name.as_str()).await?;
             let (properties, tags) = (properties.clone(), tags.clone());
             Ok(thing_type::create(
                 &request.call,
@@ -119,7 +109,7 @@ fn named(request: &Request<'_>, thing_type: &ThingType) -> Value {
 /// DescribeThingType.
 pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let name = input.read::<Named>()?.name()?;
-    let existing = looked_up(request, &name).await?;
+    let existing = request.kept::<ThingType>(name.as_str()).await?;
     let thing_type = &resource::found(name.as_str(), existing.as_ref())?.record;
     let mut shown = named(request, thing_type);
     merge(&mut shown, described(thing_type));
@@ -162,7 +152,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
     let properties = Properties::from(input.thing_type_properties.unwrap_or_default());
     request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<ThingType>(name.as_str()).await?;
             Ok(thing_type::update(
                 &request.call,
                 &name,
@@ -180,7 +170,7 @@ pub(super) async fn deprecate(request: &Request<'_>, input: Input) -> Result<Ans
     let name = input.name()?;
     request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<ThingType>(name.as_str()).await?;
             Ok(thing_type::deprecate(
                 &request.call,
                 &name,
@@ -201,7 +191,7 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
     };
     request
         .decide(async || {
-            let existing = looked_up(request, &name).await?;
+            let existing = request.kept::<ThingType>(name.as_str()).await?;
             let is_used = super::things::is_any(request, &of_type).await?;
             Ok(thing_type::delete(
                 &request.call,
