@@ -36,7 +36,7 @@ const SAMPLES: [&str; 4] = [
 ];
 
 /// Why an error cannot be provoked.
-const REASONS: [(&str, &str); 6] = [
+const REASONS: [(&str, &str); 8] = [
     (
         "ordered",
         "never: two pending changes are put in order, so that none of them fails",
@@ -47,6 +47,14 @@ const REASONS: [(&str, &str); 6] = [
     (
         "nameless",
         "never: the request names nothing that could be missing",
+    ),
+    (
+        "unattached",
+        "never: nothing is attached to it that could be in the way",
+    ),
+    (
+        "unchanged",
+        "never: it changes nothing that this could be wrong with",
     ),
     (
         "recordless",

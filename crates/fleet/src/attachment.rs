@@ -85,7 +85,28 @@ fn shown(target: &PolicyTarget) -> String {
     }
 }
 
-/// DetachPolicy.
+/// DetachPolicy: what is not attached is detached already, even if there is no such policy; only the target must be there.
+pub fn detach_if_attached(
+    call: &Call,
+    name: &PolicyName,
+    target: &PolicyTarget,
+    existing: Option<&Versioned<PolicyAttachment>>,
+    is_target_there: bool,
+) -> Decided<()> {
+    if !is_target_there {
+        return Err(Refusal::new(
+            Exception::InvalidRequest,
+            "fleet.attachment.target",
+            format!("Invalid Target: there is no {}", shown(target)),
+        ));
+    }
+    if existing.is_none() {
+        return Ok(Decision::unchanged(call, ()));
+    }
+    detach(call, name, target, existing)
+}
+
+/// DetachPrincipalPolicy.
 pub fn detach(
     call: &Call,
     name: &PolicyName,

@@ -168,10 +168,9 @@ pub fn delete(
     }
     let left = wait_millis - call.now.since(since);
     if left > 0 {
-        let seconds = left / 1000 + 1;
-        return refuse(&format!(
-            "it was deprecated only just now; wait another {seconds} seconds"
-        ));
+        // Tools look for these words to know that they are to try again.
+        let refusal = refuse("Please wait for 5 minutes after deprecation and then retry");
+        return refusal.map_err(|refusal| refusal.hint(format!("{} seconds are left", left / 1000 + 1)));
     }
     let mut decision = resource::delete(call, "thing_type.delete", existing);
     decision.batch.at_most(Relation::ThingsOfType(name.clone()), 0);

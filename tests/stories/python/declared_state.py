@@ -315,6 +315,10 @@ again = {
 for call, members in again.items():
     ids = {tuple(value for key, value in call(**members).items() if key.endswith("Id")) for _ in range(2)}
     assert len(ids) == 1, ids
+# What is detached twice, or was never attached, is detached.
+for policy in ("device", "device", "none"):
+    iot.detach_policy(policyName=policy, target=arn("thinggroup", "line"))
+refused("InvalidRequestException", iot.detach_policy, "Invalid Target", policyName="device", target=arn("thinggroup", "none"))
 for attach, members in ((iot.attach_policy, {"policyName": "all", "target": arn("thinggroup", "line")}), (iot.add_thing_to_thing_group, {"thingGroupName": "line", "thingName": "lamp-1"})):
     for _ in range(2):
         attach(**members)

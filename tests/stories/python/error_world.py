@@ -117,6 +117,27 @@ class World:
         tags = [{"Key": f"t{n}", "Value": "1"} for n in range(50)]
         return self.iot.create_thing_type(thingTypeName="tagged", tags=tags)["thingTypeArn"]
 
+    # Domains and role aliases.
+    unknown_server_certificate = staticmethod(lambda: f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/none")
+
+    def domain(self):
+        return self.iot.create_domain_configuration(domainConfigurationName="domain")["domainConfigurationName"]
+
+    def domain_full_region(self):
+        there = client(region=FULL_REGION)
+        for number in range(10):
+            there.create_domain_configuration(domainConfigurationName=f"d{number}")
+        return FULL_REGION
+
+    def alias(self):
+        return self.iot.create_role_alias(roleAlias="alias", roleArn=ROLE)["roleAlias"]
+
+    def alias_full_region(self):
+        there = client(region=FULL_REGION)
+        for number in range(100):
+            there.create_role_alias(roleAlias=f"a{number}", roleArn=ROLE)
+        return FULL_REGION
+
     # Policies.
     def policy(self):
         return self.iot.create_policy(policyName="policy", policyDocument=OPEN_POLICY)["policyName"]

@@ -27,6 +27,8 @@ REASONS = {
     "invalid": "refused with InvalidRequestException, as AWS does",
     "limitless": "there is no limit that this operation could exceed",
     "nameless": "the request names nothing that could be missing",
+    "unattached": "nothing is attached to it that could be in the way",
+    "unchanged": "it changes nothing that this could be wrong with",
     "recordless": "the answer needs no record that could be damaged",
 }
 STORIES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -281,8 +281,25 @@ pub(super) async fn attach(request: &Request<'_>, input: Input) -> Result<Answer
     Ok(nothing())
 }
 
-/// DetachPolicy and DetachPrincipalPolicy.
+/// DetachPolicy.
 pub(super) async fn detach(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
+    let (name, target) = input.read::<Attachment>()?.parse(request)?;
+    request
+        .decide(async || {
+            let attached = request.store().policies_of(&request.call.tenant, &target).await?;
+            let existing = attached.iter().find(|attached| attached.record.policy == name);
+            let is_there = existing.is_some() || is_there(request, &target).await?;
+            let call = &request.call;
+            Ok(attachment::detach_if_attached(
+                call, &name, &target, existing, is_there,
+            )?)
+        })
+        .await?;
+    Ok(nothing())
+}
+
+/// DetachPrincipalPolicy.
+pub(super) async fn detach_principal(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let (name, target) = input.read::<Attachment>()?.parse(request)?;
     request
         .decide(async || {
@@ -314,6 +331,15 @@ pub(super) async fn attached(request: &Request<'_>, input: Input) -> Result<Answ
         }
     };
     Ok(by_marker("policies", &page, |name| shown(request, name)))
+}
+
+/// Whether there is such a target.
+async fn is_there(request: &Request<'_>, target: &PolicyTarget) -> Result<bool, ApiFault> {
+    let (tenant, store) = (&request.call.tenant, request.store());
+    Ok(match target {
+        PolicyTarget::Certificate(id) => store.certificate(tenant, id).await?.is_some(),
+        PolicyTarget::Group(name) => !store.group_lineage(tenant, name).await?.is_empty(),
+    })
 }
 
 /// Refuses a target that is not there.

@@ -117,7 +117,7 @@ pub(super) static TABLE: &[Operation<Handler>] = &[
     row!("ListAttachedPolicies", "POST" "/attached-policies/{target+}", [number("pageSize"), query("marker"), flag("isAscendingOrder"), flag("recursive")], policies::attached),
     row!("ListTargetsForPolicy", "POST" "/policy-targets/{policyName}", PAGE, policies::targets),
     row!("AttachPrincipalPolicy", "PUT" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::attach),
-    row!("DetachPrincipalPolicy", "DELETE" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::detach),
+    row!("DetachPrincipalPolicy", "DELETE" "/principal-policies/{policyName}", [IOT_PRINCIPAL], policies::detach_principal),
     row!("ListPrincipalPolicies", "GET" "/principal-policies", [number("pageSize"), query("marker"), flag("isAscendingOrder"), IOT_PRINCIPAL], policies::attached),
     row!("ListPolicyPrincipals", "GET" "/policy-principals", [number("pageSize"), query("marker"), flag("isAscendingOrder"), POLICY], policies::policy_principals),
     row!("TestAuthorization", "POST" "/test-authorization", [query("clientId")], authorization::test),

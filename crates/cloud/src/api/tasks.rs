@@ -361,7 +361,13 @@ pub(super) async fn reports(request: &Request<'_>, input: Input) -> Result<Answe
             "reportType is ERRORS or RESULTS",
         ));
     }
-    let task = looked_up(request, &input.task_id).await?;
+    // This is the one operation on a task for which the model has no ResourceNotFoundException.
+    let task = match looked_up(request, &input.task_id).await {
+        Err(ApiFault::Refused(refusal)) => {
+            return Err(ApiFault::invalid("cloud.api.task", refusal.message()));
+        }
+        looked_up => looked_up?,
+    };
     let path = report_path(request.control, &task.id, &input.report_type);
     let path = std::path::absolute(path).map_err(ApiFault::failed)?;
     let links = path.exists().then(|| format!("file://{}", path.display()));
