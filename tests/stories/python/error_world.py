@@ -1,9 +1,11 @@
 """What has to be there for an error to come: each name is made when a request first asks for it."""
 
+import http.server
 import json
 import os
 import subprocess
 import tempfile
+import threading
 
 from cloud import ACCOUNT, OPEN_POLICY, arn, client
 
@@ -55,6 +57,20 @@ class Authority:
     def read(self, name):
         with open(os.path.join(self.folder, name)) as file:
             return file.read()
+
+
+class Nonsense(http.server.BaseHTTPRequestHandler):
+    """What answers every question with something else."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
 
 
 class World:
@@ -136,6 +152,30 @@ class World:
         there = client(region=FULL_REGION)
         for number in range(100):
             there.create_role_alias(roleAlias=f"a{number}", roleArn=ROLE)
+        return FULL_REGION
+
+    # Authorizers.
+    function = staticmethod(lambda: "arn:aws:lambda:us-east-1:123456789012:function:check")
+
+    def authorizer_named(self, name, status="ACTIVE", iot=None):
+        function = self.get("function")
+        made = (iot or self.iot).create_authorizer(authorizerName=name, authorizerFunctionArn=function, signingDisabled=True, status=status)
+        return made["authorizerName"]
+
+    def authorizer(self):
+        """One whose program answers nonsense."""
+        server = http.server.HTTPServer(("127.0.0.1", int(os.environ["HOOK_PORT"])), Nonsense)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return self.authorizer_named("authorizer")
+
+    def second_authorizer(self):
+        self.iot.set_default_authorizer(authorizerName=self.get("authorizer"))
+        return self.authorizer_named("second")
+
+    def authorizer_full_region(self):
+        there = client(region=FULL_REGION)
+        for number in range(10):
+            self.authorizer_named(f"authorizer-{number}", iot=there)
         return FULL_REGION
 
     # Policies.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a long run says what came of it")]
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 
 use stories::{Cloud, Python};
@@ -63,8 +64,15 @@ regions = ["eu-west-1"]
 fn every_documented_error_comes_as_its_exception_class() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("one.ndjson"), "{}\n").unwrap();
-    let bucket = format!("[buckets]\nfleet = \"{}\"\n", folder.path().display());
-    let cloud = configured(folder.path(), "cloud", &(OTHERS.to_owned() + &bucket));
+    // A program that answers nonsense listens there once this has let go of it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hook = listener.local_addr().unwrap();
+    drop(listener);
+    let config = format!(
+        "{OTHERS}[buckets]\nfleet = \"{}\"\n[webhooks.check]\nurl = \"http://{hook}/\"\nallow_addresses = [\"127.0.0.1\"]\n",
+        folder.path().display()
+    );
+    let cloud = configured(folder.path(), "cloud", &config);
     let narrow = configured(
         folder.path(),
         "narrow",
@@ -75,6 +83,7 @@ fn every_documented_error_comes_as_its_exception_class() {
     let said = python
         .with("OTHER_KEY", &file("cloud", "other.credentials"))
         .with("ELSEWHERE_KEY", &file("cloud", "elsewhere.credentials"))
+        .with("HOOK_PORT", &hook.port().to_string())
         .with("RECORDS", &file("cloud", "records.sqlite"))
         .with("QUOTA_API", &format!("https://{}", narrow.api()))
         .with("QUOTA_CA", &narrow.server_ca().display().to_string())
