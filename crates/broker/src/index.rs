@@ -87,6 +87,11 @@ impl SubscriptionIndex {
         self.groups.get_mut(filter)?.choose_here(can_wait)
     }
 
+    /// Whether no node before this one has members of a shared subscription.
+    pub(crate) fn is_first(&self, filter: &str, here: NodeIndex) -> bool {
+        self.groups.get(filter).is_some_and(|group| group.is_first(here))
+    }
+
     fn drop_if_empty(&mut self, filter: &str) {
         if let (Some(inner), Some(true)) = (shared(filter), self.groups.get(filter).map(Group::is_empty)) {
             self.groups.remove(filter);

@@ -14,19 +14,26 @@ use std::sync::Arc;
 
 use broker::{
     Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Gate, Node, NodeIndex, Record,
-    Restoring, SessionId,
+    Restoring, SessionId, Share,
 };
 use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::{
     Connect, Decoded, Delivery, Packet, PacketId, Publish, QoS, Subscription, TopicFilter, TopicName,
-    Version, decode, encode,
+    Version, Will, decode, encode,
 };
 use policy::{CertificateFacts, Context, Grant, NamedPolicy, Policy};
 
 const SEEDS: u64 = 100;
 const STEPS: usize = 1_200;
 const CLIENTS: usize = 6;
-const TOPICS: [&str; 3] = ["t/a", "t/b", "secret/a"];
+const TOPICS: [&str; 5] = ["t/a", "t/b", "secret/a", JOB, KEPT];
+/// Of a shared subscription, whose members are the even clients.
+const JOB: &str = "job/a";
+const JOBS: &str = "$share/workers/job/#";
+/// Whose last message stays.
+const KEPT: &str = "kept/a";
+/// Payloads of wills are numbers from here on.
+const WILLS: u64 = 1 << 40;
 
 struct Dice(u64);
 
@@ -72,6 +79,7 @@ struct Shard {
 /// Between nodes.
 enum Mail {
     Forward(u64, Forward),
+    Share(Share),
     /// Confirmed when so many records of the receiver are durable.
     Receipt(u64),
 }
@@ -99,6 +107,9 @@ struct Client {
     /// QoS 2 identifiers that came and were not released.
     received: BTreeSet<u16>,
     got: Vec<(u64, QoS)>,
+    /// The will that it left at its node, if it leaves any.
+    will: u64,
+    wills: BTreeSet<u64>,
 }
 
 struct World {
@@ -114,6 +125,8 @@ struct World {
     /// Each message: publisher, topic, QoS, and who had subscribed by then.
     published: BTreeMap<u64, (usize, usize, QoS, BTreeSet<usize>)>,
     acknowledged: BTreeSet<u64>,
+    /// Wills of connections that ended since the last crash, and who had subscribed by then.
+    due: Vec<(u64, BTreeSet<usize>)>,
     crashes: usize,
     repeated: usize,
 }
@@ -195,6 +208,8 @@ impl World {
             next_id: 0,
             received: BTreeSet::new(),
             got: Vec::new(),
+            will: 0,
+            wills: BTreeSet::new(),
         };
         let mut world = Self {
             dice,
@@ -208,6 +223,7 @@ impl World {
             messages: 0,
             published: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            due: Vec::new(),
             crashes: 0,
             repeated: 0,
         };
@@ -259,11 +275,13 @@ impl World {
                         client.lose();
                     }
                 }
-                Action::Attached { .. }
-                | Action::LookAgain { .. }
-                | Action::Share(_)
-                | Action::Ask(_)
-                | Action::Refused(_) => {}
+                Action::Share(share) => {
+                    for other in (0..self.shards.len()).filter(|other| *other != at) {
+                        let mail = Mail::Share(share.clone());
+                        self.mail.entry((at, other)).or_default().push_back(mail);
+                    }
+                }
+                Action::Attached { .. } | Action::LookAgain { .. } | Action::Ask(_) | Action::Refused(_) => {}
             }
         }
         if !step.is_empty() {
@@ -390,6 +408,10 @@ impl World {
                 self.owed.push((to, from, logged, number));
                 self.progressed(to);
             }
+            Mail::Share(share) => {
+                let from = NodeIndex(u16::try_from(from).unwrap());
+                self.event(to, Event::Shared { from, share });
+            }
             Mail::Receipt(number) => {
                 let confirmed = self.shards[to].confirmed.entry(from).or_default();
                 *confirmed = number.max(*confirmed);
@@ -401,9 +423,13 @@ impl World {
     fn connect(&mut self, index: usize) {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
+        self.note_end(index);
+        let will = WILLS + self.connections;
         let client = &mut self.clients[index];
         // A new connection takes over; what was on its way on the old one is lost.
         client.lose();
+        client.will = if index.is_multiple_of(2) { 0 } else { will };
+        let (last_words, leaves) = (will.to_string(), client.will != 0);
         client.connection = Some(connection);
         let (grant, home, name) = (Arc::clone(&client.grant), client.home, client.name.clone());
         let facts = Arc::new(CertificateFacts::new(grant.certificate));
@@ -412,7 +438,12 @@ impl World {
             client_id: &name,
             clean_session: false,
             keep_alive_seconds: 0,
-            will: None,
+            will: leaves.then(|| Will {
+                topic: TopicName::new("will/a").unwrap(),
+                payload: last_words.as_bytes(),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+            }),
             user_name: None,
             password: None,
         };
@@ -427,7 +458,23 @@ impl World {
         self.event(home, Event::Attach(attach));
     }
 
+    /// A connection ends without a goodbye: its will is due, to all who listen by now.
+    fn note_end(&mut self, index: usize) {
+        let client = &self.clients[index];
+        if client.connection.is_some() && client.will != 0 {
+            let listeners = self.subscribers();
+            self.due.push((self.clients[index].will, listeners));
+        }
+    }
+
+    fn subscribers(&self) -> BTreeSet<usize> {
+        let clients = self.clients.iter().enumerate();
+        let subscribed = clients.filter(|(_, client)| client.subscribed);
+        subscribed.map(|(index, _)| index).collect()
+    }
+
     fn lose(&mut self, index: usize) {
+        self.note_end(index);
         let client = &mut self.clients[index];
         if let Some(connection) = client.connection {
             let home = client.home;
@@ -456,10 +503,22 @@ impl World {
         }
         self.mail.clear();
         self.owed.clear();
+        self.due.clear();
+        self.share_retained();
         self.clients.iter_mut().for_each(Client::lose);
         for (index, actions) in first.into_iter().enumerate() {
             self.act(index, actions);
         }
+    }
+
+    /// Retained messages are written down by one node and known to all.
+    fn share_retained(&mut self) {
+        let all: Vec<_> = self
+            .shards
+            .iter()
+            .flat_map(|shard| shard.node.retained_messages())
+            .collect();
+        self.shards.iter_mut().for_each(|shard| shard.node.adopt(&all));
     }
 
     fn restored(&self, index: usize, log: &[Record]) -> (Node, Actions) {
@@ -494,12 +553,8 @@ impl World {
         }
         self.messages += 1;
         let number = self.messages;
-        let subscribers = self
-            .clients
-            .iter()
-            .enumerate()
-            .filter(|(_, client)| client.subscribed);
-        let subscribers = subscribers.map(|(index, _)| index).collect();
+        let mut subscribers = self.subscribers();
+        subscribers.retain(|index| TOPICS[topic] != JOB || index.is_multiple_of(2));
         self.published.insert(number, (index, topic, qos, subscribers));
         let client = &mut self.clients[index];
         client.next_id = client.next_id % 60_000 + 1;
@@ -543,7 +598,7 @@ impl World {
             }
             Packet::Publish(publish) => {
                 let number = str::from_utf8(publish.payload).unwrap().parse().unwrap();
-                self.repeated += usize::from(client.take(number, publish.delivery));
+                self.repeated += usize::from(client.take(number, publish.delivery, publish.retain));
             }
             other => panic!("{other:?}"),
         }
@@ -597,6 +652,10 @@ impl World {
                 self.acknowledged.contains(number),
                 "{number} was never acknowledged"
             );
+            if TOPICS[*topic] == JOB {
+                self.check_job(*number, *qos, subscribers);
+                continue;
+            }
             for (index, client) in self.clients.iter().enumerate() {
                 let times = client.got.iter().filter(|(got, _)| got == number).count();
                 let what = format!("message {number} of {qos:?} came to c{index} {times} times");
@@ -609,9 +668,56 @@ impl World {
             }
         }
         (0..CLIENTS).for_each(|index| self.check_order(index));
+        self.check_retained();
+        for (will, listeners) in &self.due {
+            for index in listeners {
+                assert!(
+                    self.clients[*index].wills.contains(will),
+                    "will {will} did not come to c{index}"
+                );
+            }
+        }
         for shard in &self.shards {
             assert_eq!(shard.node.queued_bytes(), 0);
         }
+    }
+
+    /// One member of the shared subscription has it; at QoS 2 once.
+    fn check_job(&self, number: u64, qos: QoS, members: &BTreeSet<usize>) {
+        let times = |client: &Client| client.got.iter().filter(|(got, _)| *got == number).count();
+        let total: usize = self.clients.iter().map(times).sum();
+        let what = format!("job {number} of {qos:?} came {total} times");
+        assert!(total > 0 || members.is_empty(), "{what}");
+        assert!(total < 2 || qos == QoS::AtLeastOnce, "{what}");
+        let others = self.clients.iter().skip(1).step_by(2);
+        assert_eq!(others.map(times).sum::<usize>(), 0, "{what}");
+    }
+
+    /// All nodes have the same last message, and of its publisher there is no later one.
+    fn check_retained(&self) {
+        let number = |shard: &Shard| {
+            let retained = shard.node.retained(&Tenant::default(), KEPT, self.now)?;
+            str::from_utf8(retained.message.payload())
+                .unwrap()
+                .parse::<u64>()
+                .ok()
+        };
+        let found: Vec<Option<u64>> = self.shards.iter().map(number).collect();
+        assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
+        let kept = |number: &&u64| TOPICS[self.published[number].1] == KEPT;
+        let Some(last) = found[0] else {
+            assert_eq!(self.published.keys().filter(kept).count(), 0);
+            return;
+        };
+        let (publisher, _, qos, _) = &self.published[&last];
+        let later = self
+            .published
+            .range(last + 1..)
+            .filter(|(number, _)| kept(number));
+        // A message of QoS 1 that is sent again is a new one, and may come after one of QoS 2 that is not taken twice.
+        let mut later =
+            later.filter(|(_, (by, _, of, _))| by == publisher && (of == qos || *qos == QoS::ExactlyOnce));
+        assert_eq!(later.next().map(|(number, _)| number), None, "after {last}");
     }
 
     /// First deliveries of each publisher, topic and QoS are in the order in which they were published. What is older than the
@@ -625,7 +731,7 @@ impl World {
                 continue;
             }
             let (publisher, topic, qos, subscribers) = &self.published[number];
-            if !subscribers.contains(&index) {
+            if !subscribers.contains(&index) || TOPICS[*topic] == JOB {
                 continue;
             }
             let before = last.insert((*publisher, *topic, qos.bits()), *number);
@@ -654,7 +760,10 @@ impl Client {
             "{} lost its session",
             self.name
         );
-        let lines = ["t/#", "secret/#"].map(|filter| Subscription {
+        let is_member = ["c0", "c2", "c4"].contains(&&*self.name);
+        let filters = ["t/#", "secret/#", "kept/#", "will/#", JOBS];
+        let lines = filters.iter().take(filters.len() - usize::from(!is_member));
+        let lines = lines.map(|filter| Subscription {
             filter: TopicFilter::new(filter).unwrap(),
             qos: QoS::ExactlyOnce,
         });
@@ -691,7 +800,7 @@ impl Client {
             topic: TopicName::new(TOPICS[topic]).unwrap(),
             payload: payload.as_bytes(),
             delivery,
-            retain: false,
+            retain: TOPICS[topic] == KEPT,
         };
         let mut bytes = Vec::new();
         encode::publish(&mut bytes, &publish).unwrap();
@@ -699,7 +808,7 @@ impl Client {
     }
 
     /// Takes a message and answers; true when it is a repetition.
-    fn take(&mut self, number: u64, delivery: Delivery) -> bool {
+    fn take(&mut self, number: u64, delivery: Delivery, retain: bool) -> bool {
         let is_known = match delivery {
             Delivery::AtMostOnce => false,
             Delivery::AtLeastOnce { id, .. } => {
@@ -711,6 +820,14 @@ impl Client {
                 !self.received.insert(id.value())
             }
         };
+        if number >= WILLS {
+            self.wills.insert(number);
+            return is_known;
+        }
+        if retain {
+            // What was there before it subscribed.
+            return is_known;
+        }
         let repeated = is_known || self.got.iter().any(|(got, _)| *got == number);
         if !is_known {
             self.got.push((number, delivery.qos()));

@@ -43,6 +43,11 @@ impl Group {
         }
     }
 
+    /// Whether no node before this one has members.
+    pub(crate) fn is_first(&self, here: NodeIndex) -> bool {
+        self.elsewhere.keys().all(|node| *node > here)
+    }
+
     /// How many members here are connected, and how many are not.
     pub(crate) fn counts(&self) -> (u32, u32) {
         let present = self.members.values().filter(|(_, present)| *present).count();

@@ -269,18 +269,20 @@ impl Node {
             }
         }
         let chosen = self.choose(tenant_index, &matched, message, origin);
-        let mut elsewhere = Vec::new();
+        let mut nodes = Vec::with_capacity(chosen.len());
         for (filter, choice) in chosen {
-            match choice {
+            let node = match choice {
                 Choice::Here(key, wanted) => {
                     let offer = offer([&wanted].into_iter(), message);
                     self.deliver(key, message, offer, kept, now, actions);
+                    self.config.index
                 }
-                Choice::There(node) => elsewhere.push((filter, node)),
-            }
+                Choice::There(node) => node,
+            };
+            nodes.push((filter, node));
         }
         self.matched = matched;
-        elsewhere
+        nodes
     }
 
     /// Who gets the message for each shared subscription that it matches.
@@ -299,12 +301,16 @@ impl Node {
         for filter in &matched.shared {
             let choice = match origin {
                 Origin::Here(_) => tenant.index.choose(filter, can_wait),
-                Origin::Elsewhere(nodes)
-                    if nodes.iter().any(|(one, node)| one == filter && *node == here) =>
-                {
-                    tenant.index.choose_here(filter, can_wait)
+                Origin::Elsewhere(nodes) => {
+                    // What the other node has not heard of yet, it has not chosen for: the first that has members does.
+                    let is_ours = match nodes.iter().find(|(one, _)| one == filter) {
+                        Some((_, node)) => *node == here,
+                        None => tenant.index.is_first(filter, here),
+                    };
+                    is_ours
+                        .then(|| tenant.index.choose_here(filter, can_wait))
+                        .flatten()
                 }
-                Origin::Elsewhere(_) => None,
             };
             chosen.extend(choice.map(|choice| (Arc::clone(filter), choice)));
         }
