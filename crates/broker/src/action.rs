@@ -7,6 +7,7 @@ use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::v5::{self, Reason};
 use mqtt::{Delivery, Malformed, Own, PacketType, QoS, encode};
 
+use crate::aliases::Aliases;
 use crate::event::{ConnectionId, Departure, Lease};
 use crate::limits::REASON_BYTES_MAX;
 use crate::message::Message;
@@ -101,7 +102,7 @@ pub struct Ask {
     pub message: Arc<Message>,
 }
 
-/// Which node has a message for each shared subscription that it matches.
+/// Which node has a message for each shared subscription that it matches and that the node where it began knows of.
 pub type Chosen = Arc<[(Arc<str>, NodeIndex)]>;
 
 /// A message on its way to the other nodes. The [`Gate`]s of the node count these, from 1.
@@ -222,6 +223,11 @@ pub enum Outgoing {
 impl Outgoing {
     /// Appends the packet's bytes.
     pub fn append_to(&self, out: &mut Vec<u8>) {
+        self.append_with(None, out);
+    }
+
+    /// The same for a client that may know topics by number. What is appended has to leave, in this order.
+    pub fn append_with(&self, aliases: Option<&mut Aliases>, out: &mut Vec<u8>) {
         match self {
             Self::FourBytes(bytes) => out.extend_from_slice(bytes),
             Self::TwoBytes(bytes) => out.extend_from_slice(bytes),
@@ -243,6 +249,7 @@ impl Outgoing {
                     retain: *retain,
                     expiry_seconds: *expiry_seconds,
                     subscriptions: identifiers.as_slice(),
+                    alias: aliases.and_then(|aliases| aliases.alias(message.topic(), self.bytes())),
                 };
                 message
                     .publish()

@@ -21,6 +21,7 @@ pub mod limits;
 pub use mqtt;
 
 mod action;
+mod aliases;
 mod counters;
 mod event;
 mod index;
@@ -39,6 +40,7 @@ mod terms;
 mod topics;
 
 pub use action::{Action, Actions, Ask, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
+pub use aliases::Aliases;
 pub use counters::{Counters, Dropped, Holdings, Traffic};
 pub use event::{Attach, ConnectionId, Departure, Event, Lease, SessionId, ThingChange, Trust};
 pub use limits::Limits;

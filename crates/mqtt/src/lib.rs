@@ -49,7 +49,7 @@ pub use frame::{Decoded, PacketType, decode};
 pub use keep_alive::KeepAlive;
 pub use packet::{Packet, PacketId, QoS, Version};
 pub use publish::{Delivery, Publish};
-pub use shared::{Own, SharedPublish};
+pub use shared::{Alias, Own, SharedPublish};
 pub use subscribe::{
     Filters, SubscribeAnswer, SubscribeRequest, SubscribeReturn, SubscribeReturns, Subscription,
     Subscriptions, UnsubscribeRequest,

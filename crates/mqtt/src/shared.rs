@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroU32;
+use core::num::{NonZeroU16, NonZeroU32};
 
 use zeroize::Zeroize as _;
 
@@ -103,6 +103,10 @@ impl SharedPublish {
     /// own, which comes beside them.
     pub fn append_v5(&self, delivery: Delivery, properties: Properties<'_>, own: Own<'_>, out: &mut Vec<u8>) {
         let (topic, payload) = self.parts();
+        let topic: &[u8] = match own.alias {
+            Some(Alias { known: true, .. }) => &[0, 0],
+            _ => topic,
+        };
         let id = delivery.packet_id().map(PacketId::to_bytes);
         let words = properties.as_bytes().len() + own.bytes();
         let length = topic.len() + id.map_or(0, |_| 2) + variable_bytes(words) + words + payload.len();
@@ -134,6 +138,17 @@ pub struct Own<'a> {
     pub expiry_seconds: Option<u32>,
     /// The identifiers of the subscriptions that brought it.
     pub subscriptions: &'a [NonZeroU32],
+    /// The number that stands for its topic.
+    pub alias: Option<Alias>,
+}
+
+/// The number of a topic (section 3.3.2.3.4 of MQTT 5.0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// Which.
+    pub number: NonZeroU16,
+    /// The receiver knows it already, and is not told the topic.
+    pub known: bool,
 }
 
 impl Own<'_> {
@@ -144,12 +159,15 @@ impl Own<'_> {
             .subscriptions
             .iter()
             .map(|id| 1 + variable_bytes(id.get() as usize));
-        self.expiry_seconds.map_or(0, |_| 5) + identifiers.sum::<usize>()
+        self.expiry_seconds.map_or(0, |_| 5) + self.alias.map_or(0, |_| 3) + identifiers.sum::<usize>()
     }
 
     fn append(&self, out: &mut Vec<u8>) {
         if let Some(seconds) = self.expiry_seconds {
             let _fits = Properties::append(out, Property::MessageExpirySeconds(seconds));
+        }
+        if let Some(alias) = self.alias {
+            let _fits = Properties::append(out, Property::TopicAlias(alias.number));
         }
         for id in self.subscriptions {
             let _fits = Properties::append(out, Property::SubscriptionIdentifier(*id));

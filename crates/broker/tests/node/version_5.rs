@@ -569,3 +569,95 @@ fn a_client_gets_no_more_and_nothing_longer_than_it_takes() {
     let acknowledged = bench.send5(2, v5::Packet::PublishAcknowledged(packet_id(1).into()));
     assert_eq!(acknowledged, ["2 < t QoS 1 second"]);
 }
+
+#[test]
+fn a_client_that_takes_them_is_told_topics_by_number() {
+    let (max, packet_bytes) = (2, NonZeroU32::new(40).unwrap());
+    let asked = words(&[
+        Property::TopicAliasMaximum(max),
+        Property::MaximumPacketBytes(packet_bytes),
+    ]);
+    let mut connect = asks5("c1");
+    connect.properties = Properties::new(&asked, Place::Connect).unwrap();
+    let mut aliases = broker::Aliases::of(&connect, &Limits::AWS).unwrap();
+    let mut told = |topic: &str, payload: &[u8]| {
+        let message = Message::new(
+            Tenant::default(),
+            TopicName::new(topic).unwrap(),
+            payload,
+            QoS::AtMostOnce,
+        );
+        let packet = Outgoing::MessageV5 {
+            message: message.unwrap(),
+            delivery: Delivery::AtMostOnce,
+            retain: false,
+            identifiers: [].into_iter().collect(),
+            expiry_seconds: None,
+        };
+        let mut bytes = Vec::new();
+        packet.append_with(Some(&mut aliases), &mut bytes);
+        match v5::decode(&bytes, usize::MAX) {
+            Ok(v5::Decoded::Packet {
+                packet: v5::Packet::Publish(publish),
+                bytes: length,
+            }) if length == bytes.len() => {
+                assert_eq!(publish.payload, payload);
+                (
+                    publish.topic.map(|topic| topic.to_string()),
+                    publish.topic_alias(),
+                )
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let rows = [
+        ("dt/a/long", &b"m"[..], Some("dt/a/long"), Some(1)),
+        ("dt/a/long", b"m", None, Some(1)),
+        ("t", b"m", Some("t"), None),
+        ("dt/b/long", &[b'x'; 27], Some("dt/b/long"), None),
+        ("dt/b/long", b"m", Some("dt/b/long"), Some(2)),
+        ("dt/b/long", b"m", None, Some(2)),
+        ("dt/c/long", b"m", Some("dt/c/long"), None),
+        ("dt/a/long", b"m", None, Some(1)),
+    ];
+    for (number, (topic, payload, name, alias)) in rows.into_iter().enumerate() {
+        assert_eq!(
+            told(topic, payload),
+            (name.map(str::to_owned), alias),
+            "row {number}: {topic}"
+        );
+    }
+    assert!(
+        broker::Aliases::of(&asks5("c1"), &Limits::AWS).is_none(),
+        "most take none"
+    );
+    let many = words(&[Property::TopicAliasMaximum(u16::MAX)]);
+    connect.properties = Properties::new(&many, Place::Connect).unwrap();
+    let mut aliases = broker::Aliases::of(&connect, &Limits::AWS).unwrap();
+    let mut given = 0;
+    for number in 0..100 {
+        let topic = format!("dt/{number}/long");
+        let message = Message::new(
+            Tenant::default(),
+            TopicName::new(&topic).unwrap(),
+            b"m",
+            QoS::AtMostOnce,
+        );
+        let packet = Outgoing::MessageV5 {
+            message: message.unwrap(),
+            delivery: Delivery::AtMostOnce,
+            retain: false,
+            identifiers: [].into_iter().collect(),
+            expiry_seconds: None,
+        };
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        packet.append_with(Some(&mut aliases), &mut with);
+        packet.append_to(&mut without);
+        given += usize::from(with.len() > without.len());
+    }
+    assert_eq!(
+        given,
+        usize::from(Limits::AWS.topic_aliases_max),
+        "no more than the limit"
+    );
+}

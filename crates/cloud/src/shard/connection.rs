@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker::Outgoing;
+use broker::{Aliases, Outgoing};
 use fleet::attempt::{CertificateFacts as CertificateNote, Standing};
 use fleet::record::Thing;
 use identity::ThingName;
@@ -41,6 +41,8 @@ pub(super) struct Connection {
     pub(super) touched: bool,
     /// Requests to the server that are not answered yet.
     pub(super) asks: u8,
+    /// The topics that its client knows by number; most know none.
+    pub(super) aliases: Option<Box<Aliases>>,
     /// Wakes the task of this connection.
     pub(super) waker: Option<Waker>,
     /// Whether there is something in `output` that is to be wiped when it is sent.
@@ -132,6 +134,7 @@ impl Connection {
             touched: false,
             asks: 0,
             secret: false,
+            aliases: None,
             waker: None,
             output: Vec::new(),
             taken: 0,
@@ -165,7 +168,7 @@ impl Connection {
             };
         }
         let before = self.output.len();
-        packet.append_to(&mut self.output);
+        packet.append_with(self.aliases.as_deref_mut(), &mut self.output);
         self.wire.wrap(&mut self.output, before);
         Queued::Taken
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use broker::{
-    Actions, Attach, CloseReason, ConnectionId, Departure, Event, Node, RetainedMessage, SessionId,
+    Actions, Aliases, Attach, CloseReason, ConnectionId, Departure, Event, Node, RetainedMessage, SessionId,
 };
 use fleet::attempt::{Attempt, Verdict};
 use identity::{CertificateId, Tenant, UnixMillis};
@@ -331,8 +331,15 @@ impl State {
             mut record,
             ..
         } = *opening;
-        if let Ok(First::Connect { version, bytes, .. }) = first(&received, PACKET_BYTES_MAX) {
+        if let Ok(First::Connect {
+            version,
+            connect,
+            bytes,
+        }) = first(&received, PACKET_BYTES_MAX)
+        {
             connection.version = version;
+            let limits = &self.control.plan.broker.limits;
+            connection.aliases = Aliases::of(&connect, limits).map(Box::new);
             keep_rest(&mut connection.input, &mut received, bytes);
         }
         self.counts.opened(connection.client.listener, connection.version);
