@@ -85,12 +85,18 @@ impl Server {
     /// A bare acceptor with the files of a folder.
     pub(crate) fn bare(check: &str, folder: &Path) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(["bare", check])
-            .arg(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn()?;
+        Self::of_this_program(command.args(["bare", check]).arg(folder))
+    }
+
+    /// A server whose connections stay where they came in, or go to another runtime.
+    pub(crate) fn hand_over(how: &str) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Self::of_this_program(command.args(["hand-over-server", how]))
+    }
+
+    /// A part of this program that prints its address first.
+    fn of_this_program(command: &mut Command) -> Outcome<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
         Ok(Self {

@@ -18,6 +18,7 @@ mod cloud;
 mod cpu;
 mod devices;
 mod first_connection;
+mod hand_over;
 mod load;
 mod memory;
 mod mqtt;
@@ -42,6 +43,7 @@ bench mqtt BIRTHMARK [PEER=PROGRAM..] [connections=N] [minutes=M] [seconds=S] [o
                                      compare brokers; prints one JSON object
 bench load HOST:PORT ROOT.pem CA.pem CA.key.pem [pid=N] [connections=N] [seconds=S] [acl=none]
                                      load any broker that knows this CA; prints one JSON object
+bench hand-over                      a connection that changes its runtime; prints one JSON object
 bench chip                           the simulated chip: speed and room; prints one JSON object
 bench tray CHIPS                     a file full of provisioned chips; prints one JSON object
 bench pkcs11 MODULE [KRYOPTIC]       PKCS #11 modules side by side; prints one JSON object
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["first-connection", binary] => first_connection::run(&PathBuf::from(binary)),
+        ["hand-over"] => hand_over::run(),
+        ["hand-over-server", how] => hand_over::serve(how),
         ["chip"] => chip::run(),
         ["tray", chips] => chips.parse().map_err(Into::into).and_then(chip::fill),
         ["cloud", binary, rest @ ..] => registry::run(Path::new(binary), rest),

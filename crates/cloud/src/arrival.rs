@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fleet::attempt::{Attempt, CertificateFacts, Kind, TlsFacts, Verdict};
+use fleet::domain_configuration::SecurityPolicy;
 use fleet::text::Text;
 use identity::certificate::Certificate;
-use rustls::ServerConfig;
+use rustls::HandshakeKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +22,7 @@ use crate::domains::Domain;
 use crate::limits::{ACCEPT_REST, HANDSHAKE_DEADLINE, LINGER};
 use crate::metrics::{Handshake, Listener};
 use crate::tenancy::{Addressed, addressed};
-use crate::tls::{self, Detached, Failure, Hello, MalformedHello, Stream, read_hello};
+use crate::tls::{self, Chosen, Detached, Failure, Hello, MalformedHello, Stream, read_hello};
 
 /// What whoever speaks HTTP without TLS is answered.
 const PLAIN_HTTP_ANSWER: &[u8] =
@@ -173,7 +174,7 @@ pub(crate) async fn handshake(
     control: &Control,
     listener: Listener,
     (socket, peer): (TcpStream, SocketAddr),
-    choose: impl FnOnce(Option<&Hello>) -> Arc<ServerConfig>,
+    choose: impl FnOnce(Option<&Hello>, Option<SecurityPolicy>) -> Chosen,
 ) -> Option<Handshaken> {
     let mut record = Record::begin(control, listener, peer);
     let counted = control.tally.begin_handshake();
@@ -200,7 +201,8 @@ pub(crate) async fn handshake(
     if let Some(offered) = offered {
         record.attempt.tls = facts(offered);
     }
-    let mut stream = match Stream::new(socket, choose(offered)) {
+    let policy = domain.as_ref().map(|domain| domain.configuration.security_policy);
+    let mut stream = match Stream::new(socket, choose(offered, policy)) {
         Ok(stream) => stream,
         Err(error) => {
             return fail(
@@ -267,9 +269,13 @@ fn note_agreement(attempt: &mut Attempt, stream: &Stream) {
         .negotiated_cipher_suite()
         .map(|suite| u16::from(suite.suite()));
     if attempt.certificate.is_some() {
-        attempt
-            .trail
-            .passed("tls.possession", "the client holds the key of its certificate");
+        let shown = match connection.handshake_kind() {
+            Some(HandshakeKind::Resumed) => {
+                "the client showed it when the session began that it takes up again"
+            }
+            _ => "the client holds the key of its certificate",
+        };
+        attempt.trail.passed("tls.possession", shown);
     }
 }
 

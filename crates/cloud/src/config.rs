@@ -9,12 +9,15 @@ use std::path::PathBuf;
 
 use broker::Switches;
 use fleet::clones::Answer;
+use fleet::domain_configuration::SecurityPolicy;
 use fleet::limits::DEPRECATION_MILLIS;
 use fleet::names::PolicyName;
 use identity::{AccountId, CertificateId, Region, Tenant};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::limits::{RECORD_CONTENT_BYTES_MAX, SMALL_RECORD_BYTES_MIN};
+use crate::tls::Terms;
 use crate::webhook::{self, WebhookConfig, WebhookPlan};
 
 /// What happens to a device at its very first connection.
@@ -110,8 +113,38 @@ pub struct Config {
     pub quotas: BTreeMap<String, u32>,
     /// Programs that the server asks or tells, by the names that callers of the API use.
     pub webhooks: BTreeMap<String, WebhookConfig>,
+    /// How TLS is spoken.
+    pub tls: TlsConfig,
     /// Certificates for domains of customers, by the name that the ARN of a server certificate ends in.
     pub server_certificates: BTreeMap<String, ServerCertificateConfig>,
+}
+
+/// How TLS is spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// AWS's name of the security policy for names that are not those of a domain configuration.
+    pub security_policy: String,
+    /// Whether clients may take sessions up again, by tickets or session ids. Their certificate is looked up all the same.
+    pub resumption: bool,
+    /// Whether there is to be a certificate with an RSA key, under a root of its own, for clients that verify no ECDSA.
+    pub server_rsa: bool,
+    /// Names of `server_certificates` that are shown in the place of the server's own certificate, in the order of preference.
+    pub certificates: Vec<String>,
+    /// Bytes of application data in one record of the MQTT listener, for devices with little memory; 0: as TLS allows.
+    pub mqtt_record_bytes_max: usize,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            security_policy: SecurityPolicy::default().name().into(),
+            resumption: false,
+            server_rsa: false,
+            certificates: Vec::new(),
+            mqtt_record_bytes_max: 0,
+        }
+    }
 }
 
 /// One certificate for domains of customers.
@@ -277,6 +310,7 @@ impl Default for Config {
             clones: ClonesConfig::default(),
             drain: DrainConfig::default(),
             telemetry: TelemetryConfig::default(),
+            tls: TlsConfig::default(),
             server_certificates: BTreeMap::new(),
         }
     }
@@ -310,7 +344,17 @@ pub(crate) struct Plan {
     pub(crate) clones: ClonesPlan,
     pub(crate) drain: DrainConfig,
     pub(crate) telemetry: Option<TelemetryPlan>,
+    pub(crate) tls: TlsPlan,
     pub(crate) server_certificates: BTreeMap<String, ServerCertificatePlan>,
+}
+
+/// How TLS is spoken.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsPlan {
+    pub(crate) terms: Terms,
+    pub(crate) server_rsa: bool,
+    /// Names of server certificates, all of which are configured.
+    pub(crate) certificates: Vec<String>,
 }
 
 /// Where a certificate for domains of customers is, and whose.
@@ -462,11 +506,57 @@ impl Config {
             clones: self.clones.plan()?,
             drain: self.drain,
             telemetry: self.telemetry.plan()?,
+            tls: self.tls()?,
             server_certificates: self
                 .server_certificates
                 .iter()
                 .map(|(name, certificate)| Ok((name.clone(), self.server_certificate(name, certificate)?)))
                 .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn tls(&self) -> Result<TlsPlan, Error> {
+        let wrong = |key, value: &str, allowed| Error::Setting {
+            key,
+            value: value.to_owned(),
+            allowed,
+        };
+        let TlsConfig {
+            security_policy,
+            resumption,
+            server_rsa,
+            certificates,
+            mqtt_record_bytes_max,
+        } = &self.tls;
+        let unknown = certificates
+            .iter()
+            .find(|name| !self.server_certificates.contains_key(*name));
+        if let Some(unknown) = unknown {
+            return Err(wrong("tls.certificates", unknown, "names of server_certificates"));
+        }
+        let record_bytes_max = match *mqtt_record_bytes_max {
+            0 => None,
+            bytes @ SMALL_RECORD_BYTES_MIN..=RECORD_CONTENT_BYTES_MAX => Some(bytes),
+            bytes => {
+                return Err(wrong(
+                    "tls.mqtt_record_bytes_max",
+                    &bytes.to_string(),
+                    "0, or from 64 to 16384",
+                ));
+            }
+        };
+        let policy = SecurityPolicy::parse(security_policy).ok_or_else(|| {
+            let allowed = "AWS's name of a policy, such as IoTSecurityPolicy_TLS13_1_2_2022_10";
+            wrong("tls.security_policy", security_policy, allowed)
+        })?;
+        Ok(TlsPlan {
+            terms: Terms {
+                security_policy: policy,
+                resumption: *resumption,
+                record_bytes_max,
+            },
+            server_rsa: *server_rsa,
+            certificates: certificates.clone(),
         })
     }
 
@@ -702,10 +792,19 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 11] = [
             ("listen_mqtt", |config| config.listen_mqtt = "8883".into()),
             ("listen_api", |config| {
                 config.listen_api = "127.0.0.1:99999".into()
+            }),
+            ("tls.security_policy", |config| {
+                config.tls.security_policy = "TLS13".into()
+            }),
+            ("tls.certificates", |config| {
+                config.tls.certificates = vec!["web".into()]
+            }),
+            ("tls.mqtt_record_bytes_max", |config| {
+                config.tls.mqtt_record_bytes_max = 63
             }),
             ("account", |config| config.account = "12345678901".into()),
             ("region", |config| config.region = "US EAST".into()),

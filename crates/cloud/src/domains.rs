@@ -36,8 +36,7 @@ pub(crate) struct Domain {
 pub(crate) struct Domains {
     by_name: RwLock<HashMap<Box<str>, Arc<Domain>>>,
     changing: Mutex<()>,
-    /// The certificates that callers can name.
-    pub(crate) certificates: ServerCertificates,
+    certificates: RwLock<Arc<ServerCertificates>>,
     issuer: ServerIssuer,
 }
 
@@ -45,13 +44,13 @@ impl Domains {
     /// Those in the records.
     pub(crate) fn open(
         records: &LocalRecords,
-        certificates: ServerCertificates,
+        certificates: Arc<ServerCertificates>,
         issuer: ServerIssuer,
     ) -> Result<Self, Error> {
         let domains = Self {
             by_name: RwLock::default(),
             changing: Mutex::default(),
-            certificates,
+            certificates: RwLock::new(certificates),
             issuer,
         };
         let kept = store::wait(records.every_resource::<DomainConfiguration>()).map_err(Error::Store)?;
@@ -59,6 +58,28 @@ impl Domains {
             domains.hold(tenant, configuration.record);
         }
         Ok(domains)
+    }
+
+    /// The certificates that callers can name.
+    pub(crate) fn certificates(&self) -> Arc<ServerCertificates> {
+        self.certificates
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From now on callers can name these, and every domain shows the one that it has among them. Certificates that this server
+    /// made up for a name are made anew.
+    pub(crate) async fn replace_certificates(&self, certificates: Arc<ServerCertificates>) {
+        let _turn = self.change().await;
+        *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
+        let held: Vec<Arc<Domain>> = {
+            let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+            by_name.values().cloned().collect()
+        };
+        for domain in held {
+            self.hold(domain.tenant, domain.configuration.clone());
+        }
     }
 
     /// What a server name means, if it means a domain configuration.
@@ -87,7 +108,7 @@ impl Domains {
     pub(crate) fn hold(&self, tenant: Tenant, configuration: DomainConfiguration) {
         let certified = match &configuration.server_certificate {
             Some(arn) => self
-                .certificates
+                .certificates()
                 .of(&tenant, arn)
                 .map(|certified| certified.key.clone()),
             None => self.issuer.certify(&configuration.domain).ok(),

@@ -40,6 +40,7 @@ mod pki;
 mod principal;
 mod registry_events;
 mod rehearsal;
+mod renewal;
 mod server;
 mod server_certificates;
 mod shard;
@@ -56,7 +57,7 @@ mod wire;
 pub use broker::{SwitchLine, Switches};
 pub use config::{
     AccessKeyConfig, CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect, Profile, Role,
-    ServerCertificateConfig, TelemetryConfig,
+    ServerCertificateConfig, TelemetryConfig, TlsConfig,
 };
 pub use doubts::open_gates;
 pub use error::Error;

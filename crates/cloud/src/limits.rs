@@ -22,6 +22,8 @@ pub const READ_BYTES_MAX: usize = 64 * 1024;
 pub const RECORD_BYTES_MAX: usize = (16 + 2) * 1024 + 5;
 /// Bytes of content in a record that is sent (RFC 8446 5.1).
 pub const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
+/// The least that records can be limited to (RFC 8449, section 4).
+pub const SMALL_RECORD_BYTES_MIN: usize = 64;
 /// Bytes of an incomplete handshake message that are kept, record headers included; the message itself may have 64 kB less one.
 pub const HANDSHAKE_UNUSED_BYTES_MAX: usize = 96 * 1024;
 /// Encrypted bytes that wait for one socket before nothing more is encrypted for it.
@@ -29,6 +31,15 @@ pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// The largest buffer for encrypted bytes that a thread keeps for its next connection that sends.
 pub const SPARE_BYTES_MAX: usize = 128 * 1024;
 
+/// How long a key seals tickets for the resumption of sessions; it opens them for as long again.
+pub const TICKET_KEY_LIFE: Duration = Duration::from_secs(30 * 60);
+/// Sessions of TLS 1.2 that one listener remembers, where resumption is on, for clients that take no tickets.
+pub const SESSIONS_REMEMBERED_MAX: usize = 4096;
+
+/// How often the server looks whether its certificates are to be read again.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(30);
+/// How often they are read again although no file has changed: the server's own are renewed in time.
+pub const CERTIFICATE_REST: Duration = Duration::from_secs(24 * 60 * 60);
 /// TLS handshakes in flight on the front door; beyond it the listener stops accepting and the kernel's backlog waits.
 /// So many that those who only open connections and say nothing do not fill it.
 pub const HANDSHAKES_MAX: usize = 4096;

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use rustls::{Error, ServerConfig};
+use fleet::domain_configuration::SecurityPolicy;
+use rustls::Error;
 
-use crate::tls::{self, Hello, ServerIdentity};
+use crate::tls::{self, Chosen, Hello, Shown, Terms};
 
 /// MQTT with a client certificate.
 pub(crate) const MQTT_CERTIFIED: &[u8] = b"x-amzn-mqtt-ca";
@@ -26,23 +27,23 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Those of a server that is this.
-    pub(crate) fn new(identity: &ServerIdentity) -> Result<Self, Error> {
+    /// Those of a server that shows these certificates.
+    pub(crate) fn new(shown: &Arc<Shown>, terms: &Terms) -> Result<Self, Error> {
         Ok(Self {
-            certified: tls::Settings::of(identity, true, &[MQTT_CERTIFIED, HTTP_CERTIFIED])?,
-            open: tls::Settings::of(identity, false, &[MQTT_AUTHORIZED, HTTP])?,
+            certified: tls::Settings::of(shown, terms, true, &[MQTT_CERTIFIED, HTTP_CERTIFIED])?,
+            open: tls::Settings::of(shown, terms, false, &[MQTT_AUTHORIZED, HTTP])?,
         })
     }
 
     /// The configuration for this client.
-    pub(crate) fn choose(&self, hello: Option<&Hello>) -> Arc<ServerConfig> {
+    pub(crate) fn choose(&self, hello: Option<&Hello>, policy: Option<SecurityPolicy>) -> Chosen {
         let certified = hello
             .iter()
             .flat_map(|hello| &hello.alpn)
             .any(|name| name == MQTT_CERTIFIED || name == HTTP_CERTIFIED);
         match certified {
-            true => self.certified.choose(hello),
-            false => self.open.choose(hello),
+            true => self.certified.choose(hello, policy),
+            false => self.open.choose(hello, policy),
         }
     }
 }

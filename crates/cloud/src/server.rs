@@ -20,10 +20,11 @@ use crate::error::Error;
 use crate::keys::Keys;
 use crate::limits::{ACCEPT_BACKLOG, CROSSINGS_MAX};
 use crate::pki::{Pki, Ready, access_key};
+use crate::renewal::{self, Renewal};
 use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Hurry, Shutdown, Trigger, signal};
-use crate::tls::Settings;
+use crate::tls::{Settings, Shown};
 use crate::webhook::Webhooks;
 use crate::{api, clock, desk, files, front_door, metrics, mux, telemetry};
 
@@ -48,6 +49,7 @@ pub struct Running {
     /// The access key of the API, in the AWS shared-credentials format.
     pub credentials: PathBuf,
     data_dir: PathBuf,
+    renewal: Renewal,
     control: Arc<Control>,
     trigger: Trigger,
     threads: Vec<JoinHandle<()>>,
@@ -71,7 +73,12 @@ impl Server {
         let plain = open("MQTT without TLS", plan.listen_plain)?;
         let metrics = open("metrics", plan.listen_metrics)?;
         files::remove(&Ready::path(&plan.data_dir))?;
-        let mut pki = Pki::open(&plan.data_dir.join("pki"), &plan.names(), clock::now())?;
+        let pki = Pki::open(
+            &plan.data_dir.join("pki"),
+            &plan.names(),
+            plan.tls.server_rsa,
+            clock::now(),
+        )?;
         let credentials = plan.data_dir.join("credentials");
         let mut keys = vec![(
             access_key(&credentials, plan.tenant.account)?,
@@ -90,14 +97,16 @@ impl Server {
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
         let data_dir = plan.data_dir.clone();
         let restored = shard::open_all(&data_dir, plan.broker, plan.shards, plan.durability)?;
-        let certificates = ServerCertificates::open(&plan)?;
+        let certificates = Arc::new(ServerCertificates::open(&plan)?);
+        let own = renewal::own(&plan, &pki, &certificates)?;
         let domains = Arc::new(Domains::open(&records, certificates, pki.server_issuer)?);
-        pki.server.further = Some(domains.clone());
+        let shown = Arc::new(Shown::new(own, Some(domains.clone())));
         let settings = (
-            Settings::mqtt(&pki.server).map_err(Error::Tls)?,
-            mux::Settings::new(&pki.server).map_err(Error::Tls)?,
-            Settings::api(&pki.server).map_err(Error::Tls)?,
+            Settings::mqtt(&shown, &plan.tls.terms).map_err(Error::Tls)?,
+            mux::Settings::new(&shown, &plan.tls.terms).map_err(Error::Tls)?,
+            Settings::api(&shown, &plan.tls.terms).map_err(Error::Tls)?,
         );
+        let renewal = Renewal::new(plan.clone(), shown, domains.clone());
         let mut control = Control::new(
             plan,
             records,
@@ -128,6 +137,7 @@ impl Server {
             server_ca: pki.server_root,
             credentials,
             data_dir,
+            renewal,
             control: Arc::new(control),
             trigger,
             threads: Vec::new(),
@@ -215,6 +225,20 @@ impl Running {
     /// The file that says where this server listens.
     pub fn ready_file(&self) -> PathBuf {
         Ready::path(&self.data_dir)
+    }
+
+    /// Reads the server's certificates and keys again, and renews those of its own that end soon. Connections stay as they are; if
+    /// anything cannot be read, everything stays as it was.
+    ///
+    /// # Errors
+    /// A file cannot be read, or a key does not belong to its certificate.
+    pub async fn renew_certificates(&self) -> Result<(), Error> {
+        self.renewal.renew().await
+    }
+
+    /// Whether that is due: a file has changed, or the last time is a day ago.
+    pub fn is_renewal_due(&self) -> bool {
+        self.renewal.is_due()
     }
 
     /// Makes every attempt that was recorded so far readable for others.

@@ -47,6 +47,11 @@ impl ServerCertificates {
             .map(Self)
     }
 
+    /// The one with this name of the operator's.
+    pub(crate) fn named(&self, name: &str) -> Option<&Certified> {
+        self.0.get(name)
+    }
+
     /// The one that an ARN means, if there is one for this tenant:
     /// `arn:aws:acm:<region>:<account>:certificate/<name>` with the tenant's own region and account.
     pub(crate) fn of(&self, tenant: &Tenant, arn: &str) -> Option<&Certified> {

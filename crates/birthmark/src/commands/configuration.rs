@@ -77,6 +77,7 @@ impl Effective {
             clones,
             drain,
             telemetry,
+            tls,
             server_certificates,
             webhooks,
             ..
@@ -155,6 +156,19 @@ impl Effective {
                     .map(|(name, path)| format!("{name} is {}", path.display()))
                     .collect::<Vec<_>>()
                     .join(", "),
+            ),
+            (
+                "tls",
+                format!(
+                    "{}{}{}",
+                    tls.security_policy,
+                    if tls.resumption { ", with resumption" } else { "" },
+                    if tls.server_rsa {
+                        ", with an RSA certificate beside"
+                    } else {
+                        ""
+                    },
+                ),
             ),
             (
                 "server_certificates",

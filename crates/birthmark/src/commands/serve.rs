@@ -14,7 +14,7 @@ pub(crate) fn run(typed: &Serve) -> Result<u8, Failure> {
     let effective = configuration::resolve(typed)?;
     let running = Server::start(&effective.config).fault(|| "could not start the cloud".to_owned())?;
     directions(&running).lines().for_each(say);
-    wait_for_the_end()?;
+    tend(&running)?;
     match effective.config.drain.connections_per_second {
         0 => say("stopping: connections are closed, everything acknowledged is on disk"),
         rate => {
@@ -28,6 +28,38 @@ pub(crate) fn run(typed: &Serve) -> Result<u8, Failure> {
     }
     running.shutdown();
     Ok(DONE)
+}
+
+/// Blocks until SIGINT or SIGTERM. Meanwhile certificates are read again when their files change, and on SIGHUP.
+fn tend(running: &Running) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let what = || "could not wait for signals".to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .fault(what)?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate, mut hangup) = (
+            signal(SignalKind::interrupt()).fault(what)?,
+            signal(SignalKind::terminate()).fault(what)?,
+            signal(SignalKind::hangup()).fault(what)?,
+        );
+        let mut look = tokio::time::interval(cloud::limits::CERTIFICATE_LOOK);
+        loop {
+            let asked = tokio::select! {
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                _ = hangup.recv() => true,
+                _ = look.tick() => false,
+            };
+            if asked || running.is_renewal_due() {
+                match running.renew_certificates().await {
+                    Ok(()) => say("certificates were read again; new connections see them"),
+                    Err(error) => say(&format!("certificates stay as they were: {error}")),
+                }
+            }
+        }
+    })
 }
 
 /// Blocks until SIGINT or SIGTERM.

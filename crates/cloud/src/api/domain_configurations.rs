@@ -142,7 +142,8 @@ async fn facts(
 ) -> Result<CreateFacts, ApiFault> {
     let (control, tenant) = (request.control, &request.call.tenant);
     let arn = wanted.server_certificates.first();
-    let certified = arn.and_then(|arn| control.domains.certificates.of(tenant, arn));
+    let certificates = control.domains.certificates();
+    let certified = arn.and_then(|arn| certificates.of(tenant, arn));
     let domain = wanted.domain.as_deref().unwrap_or_default();
     let [suffix, label] = [5, 13].map(random_word);
     let endpoint = control.plan.endpoint_of(tenant).to_ascii_lowercase();
@@ -239,7 +240,8 @@ pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answ
 }
 
 fn describe_certificate(request: &Request<'_>, arn: &str, domain: &str) -> Value {
-    let known = request.control.domains.certificates.of(&request.call.tenant, arn);
+    let certificates = request.control.domains.certificates();
+    let known = certificates.of(&request.call.tenant, arn);
     let fault = match known {
         Some(certified) => certified.facts.fault(domain, request.call.now),
         None => Some("the operator's file names it no longer".to_owned()),

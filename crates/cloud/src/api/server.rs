@@ -76,7 +76,7 @@ pub(crate) async fn serve(
         // The last places are for telling whoever comes that there is no other one.
         let is_crowded = room.available_permits() < API_CONNECTIONS_MAX - API_CONNECTIONS_SERVED_MAX;
         spawn_local(async move {
-            let choose = |hello: Option<&Hello>| settings.choose(hello);
+            let choose = |hello: Option<&Hello>, policy| settings.choose(hello, policy);
             let handshaken = arrival::handshake(&control, Listener::Api, (socket, peer), choose).await;
             if let Some(handshaken) = handshaken {
                 let (stream, mut conversation) = Conversation::begin(control, handshaken, peer, guests);

@@ -115,7 +115,7 @@ async fn enter(
     place: OwnedSemaphorePermit,
     settings: &tls::Settings,
 ) {
-    let choose = |hello: Option<&tls::Hello>| settings.choose(hello);
+    let choose = |hello: Option<&tls::Hello>, policy| settings.choose(hello, policy);
     let Some(handshaken) = arrival::handshake(&door.control, Listener::Mqtt, (socket, peer), choose).await
     else {
         return;
@@ -136,7 +136,7 @@ async fn enter_mux(
     place: OwnedSemaphorePermit,
     settings: &mux::Settings,
 ) {
-    let choose = |hello: Option<&tls::Hello>| settings.choose(hello);
+    let choose = |hello: Option<&tls::Hello>, policy| settings.choose(hello, policy);
     let Some(mut handshaken) = arrival::handshake(&door.control, Listener::Mux, (socket, peer), choose).await
     else {
         return;

@@ -35,13 +35,17 @@ use crate::tls::ServerIdentity;
 
 const SERVER_ROOT: &str = "server-root";
 const SERVER: &str = "server";
+const SERVER_ROOT_RSA: &str = "server-root-rsa";
+const SERVER_RSA: &str = "server-rsa";
+/// Bits of the server's own RSA keys: what every client takes.
+const RSA_BITS: u32 = 2048;
 const DEVICE_ISSUER: &str = "device-issuer";
 
 /// Everything that the server says who it is with.
 #[derive(Debug)]
 pub(crate) struct Pki {
-    /// What TLS needs.
-    pub(crate) server: ServerIdentity,
+    /// What TLS needs: the certificate with a P-256 key, and behind it the one with an RSA key, if there is to be one.
+    pub(crate) server: Vec<ServerIdentity>,
     /// Where the server root is, for clients.
     pub(crate) server_root: PathBuf,
     /// The issuer of device certificates.
@@ -52,9 +56,20 @@ pub(crate) struct Pki {
 
 impl Pki {
     /// Opens the identity in `directory`, or makes what is missing.
-    pub(crate) fn open(directory: &Path, hostnames: &[String], now: UnixMillis) -> Result<Self, Error> {
+    pub(crate) fn open(
+        directory: &Path,
+        hostnames: &[String],
+        with_rsa: bool,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
         files::make_directory(directory)?;
-        let root = Authority::open(directory, SERVER_ROOT, "Birthmark Server Root", now)?;
+        let root = Authority::open(
+            directory,
+            SERVER_ROOT,
+            KeyFamily::P256,
+            "Birthmark Server Root",
+            now,
+        )?;
         if root.certificate.der().len() > SERVER_ROOT_BYTES_MAX {
             let what =
                 format!("it is longer than the {SERVER_ROOT_BYTES_MAX} bytes that fit into a secure element");
@@ -63,10 +78,35 @@ impl Pki {
                 what,
             });
         }
-        let server = open_server(directory, &root, &AddressNames::new(hostnames), now)?;
+        let names = AddressNames::new(hostnames);
+        let mut server = vec![open_server(
+            directory,
+            (SERVER, KeyFamily::P256),
+            &root,
+            &names,
+            now,
+        )?];
+        if with_rsa {
+            // Who verifies no ECDSA verifies it nowhere in the chain.
+            let root = Authority::open(
+                directory,
+                SERVER_ROOT_RSA,
+                KeyFamily::Rsa,
+                "Birthmark Server Root RSA",
+                now,
+            )?;
+            server.push(open_server(
+                directory,
+                (SERVER_RSA, KeyFamily::Rsa),
+                &root,
+                &names,
+                now,
+            )?);
+        }
         let issuer = DeviceIssuer(Authority::open(
             directory,
             DEVICE_ISSUER,
+            KeyFamily::P256,
             "Birthmark Device Issuer",
             now,
         )?);
@@ -82,6 +122,13 @@ impl Pki {
     }
 }
 
+/// What kind of key to make where there is none.
+#[derive(Clone, Copy, Debug)]
+enum KeyFamily {
+    P256,
+    Rsa,
+}
+
 /// A certificate authority whose key is a file.
 struct Authority {
     certificate: Certificate,
@@ -90,7 +137,13 @@ struct Authority {
 
 impl Authority {
     /// Reads it, or makes it: the key first, so that a kill in between leaves a key that only waits for its certificate.
-    fn open(directory: &Path, stem: &str, title: &str, now: UnixMillis) -> Result<Self, Error> {
+    fn open(
+        directory: &Path,
+        stem: &str,
+        family: KeyFamily,
+        title: &str,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
         let path = certificate_path(directory, stem);
         if let Some(text) = files::read_text(&path)? {
             let certificate = read_certificate(&path, &text)?;
@@ -101,7 +154,7 @@ impl Authority {
             check_pair(&path, &certificate, &key)?;
             return Ok(Self { certificate, key });
         }
-        let key = open_key(directory, stem)?;
+        let key = open_key(directory, stem, family)?;
         let certificate = make_root(&key, title, now).map_err(Error::Issue)?;
         files::write(&path, certificate.pem().as_bytes(), Readers::All)?;
         Ok(Self { certificate, key })
@@ -258,12 +311,13 @@ impl AddressNames {
 /// The server's leaf: the one that is there if it still serves, else a new one under the same root.
 fn open_server(
     directory: &Path,
+    (stem, family): (&str, KeyFamily),
     root: &Authority,
     names: &AddressNames,
     now: UnixMillis,
 ) -> Result<ServerIdentity, Error> {
-    let key = open_key(directory, SERVER)?;
-    let path = certificate_path(directory, SERVER);
+    let key = open_key(directory, stem, family)?;
+    let path = certificate_path(directory, stem);
     let present = match files::read_text(&path)? {
         Some(text) => Some(read_certificate(&path, &text)?),
         None => None,
@@ -280,7 +334,6 @@ fn open_server(
     Ok(ServerIdentity {
         chain: vec![CertificateDer::from(leaf.der().to_vec())],
         key: PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.to_vec())),
-        further: None,
     })
 }
 
@@ -341,11 +394,15 @@ fn read_key(directory: &Path, stem: &str) -> Result<Option<SoftwareKey>, Error> 
         })
 }
 
-fn open_key(directory: &Path, stem: &str) -> Result<SoftwareKey, Error> {
+fn open_key(directory: &Path, stem: &str, family: KeyFamily) -> Result<SoftwareKey, Error> {
     if let Some(key) = read_key(directory, stem)? {
         return Ok(key);
     }
-    let key = SoftwareKey::generate(Curve::P256).map_err(Error::Issue)?;
+    let key = match family {
+        KeyFamily::P256 => SoftwareKey::generate(Curve::P256),
+        KeyFamily::Rsa => SoftwareKey::generate_rsa(RSA_BITS),
+    }
+    .map_err(Error::Issue)?;
     let pem = key.pkcs8_pem().map_err(Error::Issue)?;
     files::write(&key_path(directory, stem), pem.as_bytes(), Readers::Owner)?;
     Ok(key)

@@ -6,11 +6,11 @@ const NOW: UnixMillis = UnixMillis::from_seconds(1_795_000_000);
 
 fn open(directory: &Path, hostnames: &[&str], now: UnixMillis) -> Result<Pki, Error> {
     let hostnames: Vec<String> = hostnames.iter().map(|name| (*name).to_owned()).collect();
-    Pki::open(directory, &hostnames, now)
+    Pki::open(directory, &hostnames, false, now)
 }
 
 fn leaf(pki: &Pki) -> Certificate {
-    Certificate::parse(&pki.server.chain[0]).unwrap()
+    Certificate::parse(&pki.server[0].chain[0]).unwrap()
 }
 
 fn root(pki: &Pki) -> Certificate {
@@ -23,7 +23,7 @@ fn the_first_start_makes_what_small_devices_can_read() {
     let pki = open(directory.path(), &["cloud.example.com", "10.0.0.1"], NOW).unwrap();
     let (root, leaf) = (root(&pki), leaf(&pki));
     assert!(root.der().len() <= SERVER_ROOT_BYTES_MAX && root.is_ca());
-    assert!(pki.server.chain.iter().map(|der| der.len()).sum::<usize>() < 2048);
+    assert!(pki.server[0].chain.iter().map(|der| der.len()).sum::<usize>() < 2048);
     leaf.is_signed_by(root.public_key()).unwrap();
     assert_eq!(leaf.authority_key_id(), root.subject_key_id());
     assert!(leaf.not_after().since(leaf.not_before()) <= SERVER_CERTIFICATE_DAYS * UnixMillis::DAY);

@@ -15,7 +15,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CommonState, Error, InvalidMessage, ServerConfig};
+use rustls::{CommonState, Error, HandshakeKind, InvalidMessage, ServerConfig};
 
 use super::outgoing::Outgoing;
 use super::possession;
@@ -68,7 +68,19 @@ impl Engine {
 
     /// The certificate that the client showed in this handshake; it is handed out once.
     pub(super) fn take_seen(&mut self) -> Option<Certificate> {
-        self.seen.take().map(|certificate| *certificate)
+        match self.seen.take() {
+            Some(certificate) => Some(*certificate),
+            None if self.is_resumed() => self.resumed(),
+            None => None,
+        }
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    fn resumed(&self) -> Option<Certificate> {
+        Certificate::parse(self.tls.peer_certificates()?.first()?).ok()
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -12,10 +12,14 @@ use crate::limits::{HELLO_ALPN_MAX, HELLO_BYTES_MAX, HELLO_LIST_MAX, SERVER_NAME
 const RECORD_HANDSHAKE: u8 = 22;
 const MESSAGE_CLIENT_HELLO: u8 = 1;
 const RECORD_BYTES_MAX: usize = 1 << 14;
+/// The least that a client may ask for (RFC 8449, section 4).
+const RECORD_SIZE_LIMIT_MIN: u16 = 64;
 const EXTENSION_SERVER_NAME: u16 = 0;
+const EXTENSION_MAX_FRAGMENT_LENGTH: u16 = 1;
 const EXTENSION_GROUPS: u16 = 10;
 const EXTENSION_SIGNATURE_SCHEMES: u16 = 13;
 const EXTENSION_ALPN: u16 = 16;
+const EXTENSION_RECORD_SIZE_LIMIT: u16 = 28;
 const EXTENSION_VERSIONS: u16 = 43;
 
 /// What a client offers in its first message (RFC 8446 4.1.2, RFC 5246 7.4.1.2).
@@ -33,6 +37,8 @@ pub struct Hello {
     pub groups: Vec<u16>,
     /// The signature schemes that it can verify, in its order.
     pub signature_schemes: Vec<u16>,
+    /// Bytes of content in a record that it has room for, if it says so (RFC 8449; else RFC 6066, section 4).
+    pub record_bytes_max: Option<u16>,
 }
 
 /// The first bytes are no ClientHello.
@@ -170,9 +176,28 @@ fn read_extension(kind: u16, content: &[u8], hello: &mut Hello) -> Option<()> {
         EXTENSION_VERSIONS => hello.versions = read_u16s(reader.vector8()?)?,
         EXTENSION_GROUPS => hello.groups = read_u16s(reader.vector16()?)?,
         EXTENSION_SIGNATURE_SCHEMES => hello.signature_schemes = read_u16s(reader.vector16()?)?,
+        EXTENSION_RECORD_SIZE_LIMIT => hello.record_bytes_max = read_record_size_limit(&mut reader)?,
+        EXTENSION_MAX_FRAGMENT_LENGTH if hello.record_bytes_max.is_none() => {
+            hello.record_bytes_max = read_fragment_length(reader.u8()?);
+        }
         _ => {}
     }
     Some(())
+}
+
+/// TLS 1.3 counts the type of the content, too, which takes one byte. Less than the least that may be asked for asks for nothing.
+fn read_record_size_limit(reader: &mut Reader<'_>) -> Option<Option<u16>> {
+    let limit = reader.u16()?;
+    Some(
+        (RECORD_SIZE_LIMIT_MIN..=RECORD_BYTES_MAX as u16)
+            .contains(&limit)
+            .then(|| limit - 1),
+    )
+}
+
+/// Four sizes have a number; others ask for nothing.
+fn read_fragment_length(code: u8) -> Option<u16> {
+    (1..=4).contains(&code).then(|| 256 << code)
 }
 
 /// The first host name of the list; a name that cannot be one is left out, as if none had been sent.

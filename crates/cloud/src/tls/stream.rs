@@ -8,15 +8,15 @@ use core::cell::Cell;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
-use std::sync::Arc;
 
 use identity::certificate::Certificate;
-use rustls::{CommonState, Error, ServerConfig};
+use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::Chosen;
 use super::engine::Engine;
-use crate::limits::{READ_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CONTENT_BYTES_MAX};
+use crate::limits::{READ_BYTES_MAX, RECORD_BYTES_MAX};
 
 thread_local! {
     /// What all connections of this thread read into.
@@ -45,14 +45,14 @@ pub enum HandshakeError {
 }
 
 impl Stream {
-    /// A stream whose first bytes, `hello`, have been read from `socket` already.
+    /// A stream with what was chosen for its client.
     ///
     /// # Errors
     /// The configuration cannot start a connection.
-    pub fn new(socket: TcpStream, config: Arc<ServerConfig>) -> Result<Self, Error> {
+    pub fn new(socket: TcpStream, chosen: Chosen) -> Result<Self, Error> {
         Ok(Self {
             socket,
-            engine: Engine::new(config, RECORD_CONTENT_BYTES_MAX)?,
+            engine: Engine::new(chosen.config, chosen.content_bytes_max)?,
         })
     }
 
@@ -90,7 +90,8 @@ impl Stream {
         }
     }
 
-    /// The certificate that the client showed, proven or not; it is handed out once.
+    /// The certificate that the client showed, proven or not; it is handed out once. Of a session that was taken up again it is
+    /// the one that was proven when the session began.
     pub fn take_seen(&mut self) -> Option<Certificate> {
         self.engine.take_seen()
     }

@@ -10,6 +10,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
 };
@@ -137,8 +138,20 @@ fn server() -> ServerIdentity {
     ServerIdentity {
         chain: vec![certificate.der().clone()],
         key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        further: None,
     }
+}
+
+fn shown(servers: &[&ServerIdentity]) -> Arc<Shown> {
+    let own = servers.iter().map(|server| server.certify().unwrap());
+    Arc::new(Shown::new(own.collect(), None))
+}
+
+fn mqtt(server: &ServerIdentity) -> Settings {
+    Settings::mqtt(&shown(&[server]), &Terms::default()).unwrap()
+}
+
+fn api(server: &ServerIdentity) -> Settings {
+    Settings::api(&shown(&[server]), &Terms::default()).unwrap()
 }
 
 mod hello {
@@ -233,40 +246,64 @@ async fn shake(
     Result<Stream, Failure>,
     Option<identity::certificate::Certificate>,
 ) {
+    let (outcome, seen, _) = shake_with(settings, Arc::new(client.config()), client.name, None).await;
+    (outcome, seen)
+}
+
+/// The same with a client that is configured already, and that has room for records of so many bytes; also says how long the
+/// longest record was that it got.
+async fn shake_with(
+    settings: &Settings,
+    config: Arc<ClientConfig>,
+    name: &'static str,
+    record_bytes_max: Option<u16>,
+) -> (
+    Result<Stream, Failure>,
+    Option<identity::certificate::Certificate>,
+    usize,
+) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let client = client.clone();
     let far = tokio::spawn(async move {
         let socket = TcpStream::connect(address).await.unwrap();
-        let config = Arc::new(client.config());
-        let name = ServerName::try_from(client.name).unwrap();
+        let name = ServerName::try_from(name).unwrap();
         run_client(socket, ClientConnection::new(config, name).unwrap()).await
     });
     let (socket, _) = listener.accept().await.unwrap();
     let mut bytes = Vec::new();
-    let hello = read_hello(&socket, &mut bytes).await.unwrap().unwrap();
-    let mut stream = Stream::new(socket, settings.choose(Some(&hello))).unwrap();
+    let mut hello = read_hello(&socket, &mut bytes).await.unwrap().unwrap();
+    hello.record_bytes_max = record_bytes_max;
+    let mut stream = Stream::new(socket, settings.choose(Some(&hello), None)).unwrap();
     let outcome = stream.handshake(&bytes).await;
     let seen = stream.take_seen();
-    let outcome = match outcome {
-        Ok(()) => {
-            let mut word = [0; 4];
-            stream.read_exact(&mut word).await.unwrap();
-            stream.write_all(&word).await.unwrap();
-            stream.flush().await.unwrap();
-            assert_eq!(far.await.unwrap().as_deref(), Some(&b"ping"[..]));
-            Ok(stream)
-        }
-        Err(error) => Err(explain(&error, Some(&hello))),
-    };
-    (outcome, seen)
+    if let Err(error) = outcome {
+        return (Err(explain(&error, Some(&hello))), seen, 0);
+    }
+    let mut word = [0; 4];
+    stream.read_exact(&mut word).await.unwrap();
+    stream.write_all(&word).await.unwrap();
+    stream.flush().await.unwrap();
+    let (answer, longest) = far.await.unwrap().unwrap();
+    assert_eq!(answer, b"ping");
+    (Ok(stream), seen, longest)
 }
 
-/// Sends four bytes and waits for four.
-async fn run_client(mut socket: TcpStream, mut tls: ClientConnection) -> Option<Vec<u8>> {
+/// The length of the longest whole record in these bytes.
+fn longest_record(mut bytes: &[u8]) -> usize {
+    let mut longest = 0;
+    while let [_, _, _, high, low, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        longest = longest.max(length);
+        bytes = rest.get(length..).unwrap_or_default();
+    }
+    longest
+}
+
+/// Sends four bytes and waits for four; also says how long the longest record was.
+async fn run_client(mut socket: TcpStream, mut tls: ClientConnection) -> Option<(Vec<u8>, usize)> {
     use std::io::{Read as _, Write as _};
     tls.writer().write_all(b"ping").unwrap();
-    let mut answer = [0; 4];
+    let (mut answer, mut heard) = ([0; 4], Vec::new());
     loop {
         let mut out = Vec::new();
         while tls.wants_write() {
@@ -274,11 +311,12 @@ async fn run_client(mut socket: TcpStream, mut tls: ClientConnection) -> Option<
         }
         socket.write_all(&out).await.ok()?;
         if tls.reader().read_exact(&mut answer).is_ok() {
-            return Some(answer.to_vec());
+            return Some((answer.to_vec(), longest_record(&heard)));
         }
         let mut bytes = [0; 4096];
         let count = socket.read(&mut bytes).await.ok().filter(|count| *count > 0)?;
         let mut slice = &bytes[..count];
+        heard.extend_from_slice(slice);
         while !slice.is_empty() {
             tls.read_tls(&mut slice).unwrap();
             if tls.process_new_packets().is_err() {
@@ -293,7 +331,7 @@ async fn run_client(mut socket: TcpStream, mut tls: ClientConnection) -> Option<
 
 #[tokio::test]
 async fn whoever_holds_the_key_comes_through() {
-    let settings = Settings::mqtt(&server()).unwrap();
+    let settings = mqtt(&server());
     for version in [&TLS12, &TLS13] {
         for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_RSA_SHA256] {
             let Ok(key) = KeyPair::generate_for(algorithm) else {
@@ -320,7 +358,7 @@ async fn whoever_holds_the_key_comes_through() {
 
 #[tokio::test]
 async fn a_copied_certificate_is_not_enough() {
-    let settings = Settings::mqtt(&server()).unwrap();
+    let settings = mqtt(&server());
     let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let certificate = CertificateParams::new(Vec::new())
         .unwrap()
@@ -346,9 +384,9 @@ async fn a_copied_certificate_is_not_enough() {
 async fn without_a_certificate_only_the_api_is_open() {
     let server = server();
     for version in [&TLS12, &TLS13] {
-        let (outcome, _) = shake(&Settings::api(&server).unwrap(), &Client::of(version)).await;
+        let (outcome, _) = shake(&api(&server), &Client::of(version)).await;
         assert!(outcome.is_ok(), "{version:?} {outcome:?}");
-        let (outcome, _) = shake(&Settings::mqtt(&server).unwrap(), &Client::of(version)).await;
+        let (outcome, _) = shake(&mqtt(&server), &Client::of(version)).await;
         assert_eq!(
             outcome.unwrap_err().reason,
             "the client sent no certificate",
@@ -359,7 +397,7 @@ async fn without_a_certificate_only_the_api_is_open() {
 
 #[tokio::test]
 async fn an_impostor_is_told_apart_from_a_stranger() {
-    let settings = Settings::mqtt(&server()).unwrap();
+    let settings = mqtt(&server());
     let client = Client {
         trusting: false,
         ..Client::of(&TLS13)
@@ -375,7 +413,7 @@ async fn an_impostor_is_told_apart_from_a_stranger() {
 
 #[test]
 fn the_order_of_suites_is_ours_unless_aes_is_dear_to_the_client() {
-    let settings = Settings::mqtt(&server()).unwrap();
+    let settings = mqtt(&server());
     for (suites, ours) in [
         (vec![0x1302, 0x1301], true),
         (vec![0x0a0a, 0x1301], true),
@@ -388,7 +426,7 @@ fn the_order_of_suites_is_ours_unless_aes_is_dear_to_the_client() {
             ..Hello::default()
         };
         assert_eq!(
-            settings.choose(Some(&hello)).ignore_client_order,
+            settings.choose(Some(&hello), None).config.ignore_client_order,
             ours,
             "{hello:?}"
         );
@@ -399,7 +437,7 @@ fn the_order_of_suites_is_ours_unless_aes_is_dear_to_the_client() {
 
 #[tokio::test]
 async fn protocols_are_agreed_on_or_ignored() {
-    let settings = Settings::mqtt(&server()).unwrap();
+    let settings = mqtt(&server());
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(Vec::new())
         .unwrap()
@@ -418,3 +456,6 @@ async fn protocols_are_agreed_on_or_ignored() {
         assert_eq!(outcome.unwrap().connection().alpn_protocol(), agreed);
     }
 }
+
+mod engine;
+mod terms;
