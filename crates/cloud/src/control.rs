@@ -17,6 +17,7 @@ use store::{Attempts as _, CommitError, LocalAttempts, LocalRecords, Records as 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_local;
 
+use crate::acquaintances::Acquaintances;
 use crate::api::{ApiFault, Quotas};
 use crate::clones::Clones;
 use crate::config::Plan;
@@ -47,6 +48,8 @@ pub(crate) struct Control {
     pub(crate) grants: Grants,
     pub(crate) webhooks: Webhooks,
     pub(crate) desk: Desk,
+    /// Certificates that were looked up lately.
+    pub(crate) acquaintances: Acquaintances,
     rsa_turns: Semaphore,
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
@@ -93,6 +96,7 @@ impl Control {
             shards,
             traces: Traces::new()?,
             grants: Grants::default(),
+            acquaintances: Acquaintances::default(),
             tally: Tally::default(),
             webhooks,
             desk,
@@ -187,23 +191,29 @@ impl Control {
         let mut affected: Vec<CertificateId> = Vec::new();
         for event in &told.events {
             match event {
-                Event::CertificateTrust(certificate) => affected.push(*certificate),
+                Event::CertificateTrust(certificate) => {
+                    self.acquaintances.forget(certificate);
+                    affected.push(*certificate);
+                }
                 Event::PolicyTrust(policy) => {
+                    self.acquaintances.forget_all();
                     affected.extend(self.shards.holders(tenant, policy.as_str(), told.epoch).await?);
                 }
                 Event::ThingTrust(thing) => {
                     let news = self.thing_news(tenant, thing, told.epoch).await?;
+                    let holders = news.attached_to.iter();
+                    holders.for_each(|certificate| self.acquaintances.forget(certificate));
                     self.shards.change_thing(news).await?;
                 }
                 Event::ThingGrants(thing) => {
                     let holdings = self.records.principals_of(tenant, thing).await?;
-                    affected.extend(
-                        holdings
-                            .iter()
-                            .map(|holding| holding.principal.record.certificate),
-                    );
+                    for holding in &holdings {
+                        self.acquaintances.forget(&holding.principal.record.certificate);
+                        affected.push(holding.principal.record.certificate);
+                    }
                 }
                 Event::GroupTrust(group) => {
+                    self.acquaintances.forget_all();
                     affected.extend(self.records.certificates_in_group(tenant, group).await?);
                 }
                 Event::Registered { .. } => {

@@ -14,6 +14,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod acquaintances;
 pub mod api;
 mod arrival;
 pub mod attempts;

@@ -73,7 +73,7 @@ pub(crate) fn named(grant: Arc<Grant>, principal: &str) -> Clearance {
     Clearance {
         grant,
         facts: Arc::new(CertificateFacts::of_other(principal)),
-        things: Vec::new(),
+        things: Arc::default(),
         by_name: true,
         lease: None,
     }

@@ -16,20 +16,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fleet::Refusal;
+use fleet::admission::{self, Admission};
 use fleet::attempt::Standing;
 use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::onboarding::Onboarded;
 use identity::certificate::Certificate;
 use policy::CertificateFacts;
-use store::Trust;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::authorities::Remembered;
 pub(crate) use self::entrances::{Entrances, Guest, Pass};
 use self::first_connection::{FirstConnections, Outcome};
 use self::opening::Credential;
+use crate::acquaintances::{Acquaintance, Found};
 use crate::api::ApiFault;
 use crate::arrival::{Handshaken, Record, Visitor};
+use crate::clock;
 use crate::config::FirstConnect;
 use crate::control::Control;
 use crate::deciding::{self, ShownOut};
@@ -154,29 +156,48 @@ pub(crate) async fn look_up(
     addressed: Addressed,
     record: &mut Record,
 ) -> Result<Option<Clearance>, ApiFault> {
+    let Addressed { tenant, by_name, .. } = addressed;
+    let before = match control.acquaintances.recall(&tenant, &certificate.id()) {
+        Ok(known) => return readmit(known, by_name, record),
+        Err(before) => before,
+    };
     let found = deciding::look_up(&control.records, certificate, addressed, &mut record.attempt).await?;
-    match found {
-        Some(trust) => cleared(control, certificate, addressed, trust).map(Some),
-        None if control.issuer.is_named_by(certificate) => {
-            claim::clear(control, certificate, addressed, record).await
-        }
-        None => Ok(None),
+    let Some(trust) = found else {
+        return match control.issuer.is_named_by(certificate) {
+            true => claim::clear(control, certificate, addressed, record).await,
+            false => Ok(None),
+        };
+    };
+    let found = Found {
+        grant: control.grants.grant(&tenant, &trust)?,
+        facts: Arc::new(CertificateFacts::of(certificate.id(), certificate)),
+        certificate: trust.certificate.record,
+        things: trust.things,
+    };
+    let known = control.acquaintances.remember(tenant, before, found);
+    Ok(Some(cleared(known, by_name)))
+}
+
+/// Decides on a certificate that was looked up lately.
+fn readmit(known: Acquaintance, by_name: bool, record: &mut Record) -> Result<Option<Clearance>, ApiFault> {
+    record.attempt.standing = Standing::Known {
+        ca: known.certificate.ca,
+    };
+    let trail = &mut record.attempt.trail;
+    match admission::decide(&known.certificate, clock::now(), by_name, trail)? {
+        Admission::Onboard => Ok(None),
+        Admission::Admitted => Ok(Some(cleared(known, by_name))),
     }
 }
 
-fn cleared(
-    control: &Control,
-    certificate: &Certificate,
-    addressed: Addressed,
-    trust: Trust,
-) -> Result<Clearance, ApiFault> {
-    Ok(Clearance {
-        grant: control.grants.grant(&addressed.tenant, &trust)?,
-        facts: Arc::new(CertificateFacts::of(certificate.id(), certificate)),
-        things: trust.things,
-        by_name: addressed.by_name,
+fn cleared(known: Acquaintance, by_name: bool) -> Clearance {
+    Clearance {
+        grant: known.grant,
+        facts: known.facts,
+        things: known.things,
+        by_name,
         lease: None,
-    })
+    }
 }
 
 /// Closes without a word, as AWS does, and writes down why.

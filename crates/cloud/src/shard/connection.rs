@@ -58,7 +58,7 @@ pub(super) struct Connection {
 pub(super) struct Opening {
     pub(super) received: Vec<u8>,
     pub(super) facts: Arc<CertificateFacts>,
-    pub(super) things: Vec<Thing>,
+    pub(super) things: Arc<[Thing]>,
     pub(super) by_name: bool,
     pub(super) record: Record,
 }

@@ -41,7 +41,7 @@ pub(crate) struct Clearance {
     /// What policies can ask about its certificate.
     pub(crate) facts: Arc<CertificateFacts>,
     /// The things that its certificate is attached to.
-    pub(crate) things: Vec<Thing>,
+    pub(crate) things: Arc<[Thing]>,
     /// Whether it named its endpoint.
     pub(crate) by_name: bool,
     /// When its time is up, if it is.

@@ -286,7 +286,7 @@ async fn look_at_other(
     let clear = |grant| Clearance {
         grant,
         facts: facts.clone(),
-        things: Vec::new(),
+        things: Arc::default(),
         by_name: true,
         lease: None,
     };
@@ -347,7 +347,7 @@ async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
                 Ok(Some(Clearance {
                     grant,
                     facts,
-                    things: trust.things,
+                    things: trust.things.into(),
                     by_name,
                     lease: None,
                 }))
