@@ -47,7 +47,7 @@ pub(super) async fn clear(
     Ok(Some(Clearance {
         grant: Arc::new(Grant::new(tenant, id, epoch, policies)),
         facts: Arc::new(CertificateFacts::of(id, certificate)),
-        things: std::sync::Arc::default(),
+        things: Arc::default(),
         by_name: addressed.by_name,
         lease: None,
     }))
