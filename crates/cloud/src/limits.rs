@@ -150,6 +150,12 @@ pub const API_DEADLINE: Duration = Duration::from_secs(30);
 pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// The longest life that a presigned request may ask for.
 pub const PRESIGNED_SECONDS_MAX: u64 = 604_800;
+/// Bytes of the token of a temporary access key.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 2_048;
+/// Steps of building an index of things before UpdateIndexingConfiguration is answered; the rest is done afterwards.
+pub const INDEX_STEPS_AT_ONCE: usize = 20;
+/// Values that one aggregation adds up.
+pub const AGGREGATED_VALUES_MAX: usize = 2_000_000;
 /// Requests for an RSA key pair that are worked on at the same time.
 pub const RSA_GENERATIONS_MAX: usize = 2;
 

@@ -236,6 +236,8 @@ pub struct Batch {
     /// Whether live connections may have to change: the store then raises the tenant's trust epoch in the same
     /// transaction.
     pub raises_epoch: bool,
+    /// Whether the tenant is to have an index of its things: one step of building it, or all of taking it away.
+    pub index: Option<bool>,
     /// What is kept in another tenant in the same transaction, all of both or nothing; it has none of its own beside it.
     pub beside: Option<Box<Self>>,
 }
@@ -250,13 +252,14 @@ impl Batch {
             tallies: Vec::new(),
             audit: Vec::new(),
             raises_epoch: false,
+            index: None,
             beside: None,
         }
     }
 
     /// Whether there is nothing to keep: the caller need not commit.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.audit.is_empty()
+        self.writes.is_empty() && self.audit.is_empty() && self.index.is_none()
     }
 
     /// Keeps a new record.

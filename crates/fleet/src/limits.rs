@@ -84,6 +84,26 @@ pub const CREDENTIAL_SECONDS_MIN: u64 = 900;
 pub const CREDENTIAL_SECONDS_MAX: u64 = 43_200;
 /// Seconds that a temporary access key lives when its role alias does not say (AWS IoT API reference, CreateRoleAlias).
 pub const CREDENTIAL_SECONDS_DEFAULT: u64 = 3_600;
+/// Bytes of a query (AWS IoT quotas, in characters).
+pub const QUERY_BYTES_MAX: usize = 1_000;
+/// Terms of a query (AWS IoT quotas).
+pub const QUERY_TERMS_MAX: usize = 12;
+/// Wildcards in one term of a query (AWS IoT quotas).
+pub const QUERY_WILDCARDS_MAX: usize = 2;
+/// How deep the parentheses of a query go; ours.
+pub const QUERY_DEPTH_MAX: usize = 16;
+/// Fields that a tenant names in its indexing configuration (AWS IoT quotas).
+pub const CUSTOM_FIELDS_MAX: usize = 5;
+/// Bytes of the name of such a field; ours.
+pub const FIELD_NAME_BYTES_MAX: usize = 256;
+/// Dynamic thing groups of one tenant (AWS IoT quotas).
+pub const DYNAMIC_GROUPS_MAX: usize = 100;
+/// Things on one page of a search (AWS IoT quotas).
+pub const SEARCH_RESULTS_MAX: u16 = 500;
+/// Percents of one GetPercentiles; ours.
+pub const PERCENTS_MAX: usize = 100;
+/// Buckets of one aggregation (AWS IoT API reference, TermsAggregation).
+pub const BUCKETS_MAX: usize = 10_000;
 /// Attributes of a thing without a thing type (AWS IoT quotas).
 pub const THING_ATTRIBUTES_MAX: usize = 3;
 /// Attributes of a thing with a thing type (AWS IoT quotas).

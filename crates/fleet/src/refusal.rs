@@ -22,6 +22,12 @@ pub enum Exception {
     ConflictingResourceUpdate,
     /// The resource has other resources attached to it.
     DeleteConflict,
+    /// The index is not ready.
+    IndexNotReady,
+    /// The aggregation is invalid.
+    InvalidAggregation,
+    /// The query is invalid.
+    InvalidQuery,
     /// The contents of the request were invalid.
     InvalidRequest,
     /// What an authorizer answered is invalid.
@@ -59,6 +65,9 @@ impl Exception {
             Self::CertificateValidation => "CertificateValidationException",
             Self::ConflictingResourceUpdate => "ConflictingResourceUpdateException",
             Self::DeleteConflict => "DeleteConflictException",
+            Self::IndexNotReady => "IndexNotReadyException",
+            Self::InvalidAggregation => "InvalidAggregationException",
+            Self::InvalidQuery => "InvalidQueryException",
             Self::InvalidRequest => "InvalidRequestException",
             Self::InvalidResponse => "InvalidResponseException",
             Self::LimitExceeded => "LimitExceededException",
@@ -77,7 +86,9 @@ impl Exception {
 
     fn blame(self) -> Blame {
         match self {
-            Self::InvalidRequest | Self::MalformedPolicy => Blame::Peer,
+            Self::InvalidAggregation | Self::InvalidQuery | Self::InvalidRequest | Self::MalformedPolicy => {
+                Blame::Peer
+            }
             Self::CertificateValidation
             | Self::InvalidResponse
             | Self::RegistrationCodeValidation
@@ -88,6 +99,7 @@ impl Exception {
             Self::CertificateConflict
             | Self::ConflictingResourceUpdate
             | Self::DeleteConflict
+            | Self::IndexNotReady
             | Self::ResourceAlreadyExists
             | Self::ResourceNotFound
             | Self::TransferAlreadyCompleted

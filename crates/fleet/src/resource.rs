@@ -42,6 +42,10 @@ pub enum Kind {
     OwnershipToken,
     /// [`crate::claim::ProvisioningClaim`]
     ProvisioningClaim,
+    /// [`crate::indexing::Indexing`]
+    Indexing,
+    /// [`crate::dynamic_group::DynamicGroup`]
+    DynamicGroup,
 }
 
 impl Kind {
@@ -63,6 +67,8 @@ impl Kind {
             Self::DefaultAuthorizer => "default authorizer",
             Self::OwnershipToken => "ownership token",
             Self::ProvisioningClaim => "provisioning claim",
+            Self::Indexing => "indexing configuration",
+            Self::DynamicGroup => "dynamic thing group",
         }
     }
 }

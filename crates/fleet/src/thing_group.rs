@@ -1,7 +1,7 @@
 //! CreateThingGroup, DescribeThingGroup, UpdateThingGroup and DeleteThingGroup: static groups, in hierarchies.
 //!
 //! A policy that is attached to a group counts for the things in it and in the groups under it, so deleting a group
-//! changes what devices may do. Dynamic groups, which hold what a query finds, are refused until there is an index.
+//! changes what devices may do. Dynamic groups, which hold what a query finds, are in [`crate::dynamic_group`].
 
 use std::collections::BTreeMap;
 
@@ -260,7 +260,12 @@ fn same_or_exists(call: &Call, group: &ThingGroup, request: &CreateRequest) -> D
     if same {
         return Ok(Decision::unchanged(call, group.clone()));
     }
-    Err(Refusal::new(
+    Err(exists(call, group))
+}
+
+/// Refuses to make a group whose name is taken by another one.
+pub(crate) fn exists(call: &Call, group: &ThingGroup) -> Refusal {
+    Refusal::new(
         Exception::ResourceAlreadyExists,
         "fleet.thing_group.exists",
         format!(
@@ -268,7 +273,7 @@ fn same_or_exists(call: &Call, group: &ThingGroup, request: &CreateRequest) -> D
             group.name
         ),
     )
-    .existing(group.id.to_string(), crate::arn::group(&call.tenant, &group.name)))
+    .existing(group.id.to_string(), crate::arn::group(&call.tenant, &group.name))
 }
 
 fn check_version(group: &ThingGroup, expected: Option<u64>) -> Result<(), Refusal> {

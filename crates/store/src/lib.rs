@@ -27,6 +27,8 @@ pub use attempts::{Attempts, Filter, Recorded, What};
 pub use directory::DataDirectory;
 pub use error::{CommitError, Conflict, Error};
 pub use oneshot::wait;
-pub use records::{AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Page, Records, Trust};
+pub use records::{
+    AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Indexed, Page, Records, Trust,
+};
 pub use sessions::{Durability, Frame, SessionLog};
 pub use sqlite::{AttemptReader, LocalAttempts, LocalRecords, verify_audit};

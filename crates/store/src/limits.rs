@@ -15,6 +15,10 @@ pub const BATCH_ITEMS_MAX: usize = 256;
 pub const READERS_KEPT_MAX: usize = 16;
 /// Things looked at for one page of a filtered list.
 pub const FILTER_SCAN_ROWS_MAX: usize = 5_000;
+/// Rows of the index that are read for one page of a search; where there are more, the things are gone through.
+pub const SEARCH_CANDIDATES_MAX: usize = 20_000;
+/// Things that are put into the index in one step.
+pub const INDEX_STEP_THINGS: usize = 2_000;
 /// Page cache of the writer connection.
 pub const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of each reader connection.

@@ -15,6 +15,7 @@ use fleet::record::{
     ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal, Versioned,
 };
 use fleet::resource::Resource;
+use fleet::search::Query;
 use fleet::thing;
 use fleet::thing_group_members::Membership;
 use identity::manifest::KeyHash;
@@ -86,6 +87,15 @@ pub struct AuditLine {
     pub subject: String,
     /// Particulars.
     pub detail: String,
+}
+
+/// A thing that a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// The thing.
+    pub thing: Thing,
+    /// The groups that it is directly in.
+    pub groups: Vec<GroupName>,
 }
 
 /// Which thing groups a list shows.
@@ -380,6 +390,18 @@ pub trait Records: Send + Sync {
 
     /// How far a counter has come in this window.
     fn tally(&self, tenant: &Tenant, name: &str, window: i64) -> impl Future<Output = Looked<u64>> + Send;
+
+    /// Whether a tenant has an index of its things, and then whether it is whole. A batch with `index` takes a step.
+    fn index_state(&self, tenant: &Tenant) -> impl Future<Output = Looked<Option<bool>>> + Send;
+
+    /// Things that a query finds, oldest first; the index must be whole. A page may hold fewer items than asked, and still
+    /// have a next one.
+    fn search_things(
+        &self,
+        tenant: &Tenant,
+        query: &Query,
+        page: PageRequest,
+    ) -> impl Future<Output = Looked<Page<Indexed>>> + Send;
 
     /// The audit log of a tenant.
     fn list_audit(

@@ -98,6 +98,11 @@ fn a_template_gives_a_thing_its_type_groups_and_billing_group() {
     runs("templates");
 }
 
+#[test]
+fn things_are_searched_and_groups_hold_what_a_query_finds() {
+    runs("search");
+}
+
 /// `cargo xtask requests` runs the same with more requests.
 #[test]
 fn whatever_is_asked_is_answered() {

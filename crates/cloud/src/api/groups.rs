@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use fleet::names::GroupName;
 use fleet::record::{Tag, ThingGroup};
+use fleet::search::{QUERY_VERSION, THINGS_INDEX};
 use fleet::thing_group_members::{self, Facts, Joined};
 use fleet::{arn, thing, thing_group};
 use identity::ThingName;
@@ -18,14 +19,14 @@ use super::listing::{Pages, by_token, part};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::things::{AttributePayload, parse_name};
-use super::{Request, TagInput, fault::ApiFault, timestamp};
+use super::{Request, TagInput, dynamic_groups, fault::ApiFault, search, timestamp};
 use crate::clock;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Properties {
-    thing_group_description: Option<String>,
-    attribute_payload: Option<AttributePayload>,
+pub(super) struct Properties {
+    pub(super) thing_group_description: Option<String>,
+    pub(super) attribute_payload: Option<AttributePayload>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +66,9 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
         attributes: attributes_of(properties.attribute_payload).unwrap_or_default(),
         tags: input.tags.into_iter().map(Tag::from).collect(),
     };
+    for name in wanted.parent.iter().chain([&name]) {
+        dynamic_groups::check_static(request, name).await?;
+    }
     let fresh = clock::uuid().map_err(ApiFault::failed)?;
     let (tenant, store) = (&request.call.tenant, request.store());
     let made = request
@@ -90,7 +94,7 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     }))
 }
 
-fn attributes_of(payload: Option<AttributePayload>) -> Option<BTreeMap<String, String>> {
+pub(super) fn attributes_of(payload: Option<AttributePayload>) -> Option<BTreeMap<String, String>> {
     payload.and_then(|payload| payload.attributes)
 }
 
@@ -101,7 +105,13 @@ pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answ
     let lineage = request.store().group_lineage(tenant, &name).await?;
     let group = &thing_group::found(&name, lineage.first())?.record;
     let above = lineage.iter().skip(1).rev();
+    let dynamic = dynamic_groups::looked_up(request, &name).await?;
+    let of_dynamic = |text: &'static str| dynamic.as_ref().map(|_| text);
     Ok(object(json!({
+        "indexName": of_dynamic(THINGS_INDEX),
+        "queryString": dynamic.as_ref().map(|dynamic| dynamic.record.query.as_str()),
+        "queryVersion": of_dynamic(QUERY_VERSION),
+        "status": of_dynamic("ACTIVE"),
         "thingGroupName": name.as_str(),
         "thingGroupId": group.id.to_string(),
         "thingGroupArn": arn::group(tenant, &name),
@@ -148,6 +158,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
         merge,
         expected_version: input.expected_version,
     };
+    dynamic_groups::check_static(request, &name).await?;
     let version = request
         .decide(async || {
             let lineage = request.store().group_lineage(&request.call.tenant, &name).await?;
@@ -167,6 +178,7 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
     let input: Named = input.read()?;
     let name = input.name()?;
     let (tenant, store) = (&request.call.tenant, request.store());
+    dynamic_groups::check_static(request, &name).await?;
     request
         .decide(async || {
             let lineage = store.group_lineage(tenant, &name).await?;
@@ -281,6 +293,9 @@ async fn change(
     joined: &[GroupName],
     left: &[GroupName],
 ) -> Result<Answer, ApiFault> {
+    for name in joined.iter().chain(left) {
+        dynamic_groups::check_static(request, name).await?;
+    }
     request
         .decide(async || {
             let facts = facts(request, thing, joined, left).await?;
@@ -319,6 +334,12 @@ pub(super) async fn things(request: &Request<'_>, input: Input) -> Result<Answer
     let input: Named = input.read()?;
     let name = input.name()?;
     thing_group::found(&name, looked_up(request, &name).await?.as_ref())?;
+    if let Some(dynamic) = dynamic_groups::looked_up(request, &name).await? {
+        let page = search::members(request, &dynamic.record, input.pages.tokens()?).await?;
+        return Ok(by_token("things", &page, |found| {
+            found.thing.name.as_str().into()
+        }));
+    }
     let page = request
         .store()
         .list_things_in_group(
@@ -343,10 +364,14 @@ struct ForThing {
 pub(super) async fn groups_of(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: ForThing = input.read()?;
     let (name, tenant) = (parse_name(&input.thing_name)?, &request.call.tenant);
-    thing::found(&name, request.store().thing(tenant, &name).await?.as_ref())?;
-    let groups = request.store().groups_of(tenant, &name).await?;
+    let existing = request.store().thing(tenant, &name).await?;
+    let thing = &thing::found(&name, existing.as_ref())?.record;
+    let joined = request.store().groups_of(tenant, &name).await?;
+    let mut groups: Vec<GroupName> = joined
+        .into_iter()
+        .map(|joined| joined.member.record.group)
+        .collect();
+    groups.extend(dynamic_groups::groups_of(request, thing, &groups).await?);
     let page = part(groups, input.pages.tokens()?);
-    Ok(by_token("thingGroups", &page, |membership| {
-        shown(request, &membership.member.record.group)
-    }))
+    Ok(by_token("thingGroups", &page, |group| shown(request, group)))
 }

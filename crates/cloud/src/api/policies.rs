@@ -256,6 +256,9 @@ impl Attachment {
 pub(super) async fn attach(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let (name, target) = input.read::<Attachment>()?.parse(request)?;
     let tenant = &request.call.tenant;
+    if let PolicyTarget::Group(group) = &target {
+        super::dynamic_groups::check_static(request, group).await?;
+    }
     request
         .decide(async || {
             let store = request.store();

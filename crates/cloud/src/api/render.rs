@@ -104,6 +104,9 @@ fn status_of_exception(exception: Exception) -> StatusCode {
         | Exception::VersionsLimitExceeded => StatusCode::CONFLICT,
         Exception::CertificateState => StatusCode::NOT_ACCEPTABLE,
         Exception::CertificateValidation
+        | Exception::IndexNotReady
+        | Exception::InvalidAggregation
+        | Exception::InvalidQuery
         | Exception::InvalidRequest
         | Exception::InvalidResponse
         | Exception::MalformedPolicy

@@ -5,7 +5,12 @@
 use crate::config::Role;
 
 /// Operations that only look, although their method is not GET.
-const LOOKING: [&str; 4] = [
+const LOOKING: [&str; 9] = [
+    "SearchIndex",
+    "GetStatistics",
+    "GetCardinality",
+    "GetPercentiles",
+    "GetBucketsAggregation",
     "ListAttachedPolicies",
     "ListTargetsForPolicy",
     "GetEffectivePolicies",

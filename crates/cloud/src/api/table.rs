@@ -11,8 +11,8 @@ use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, 
 use super::render::Answer;
 use super::{
     Request, authorities, authorization, authorizers, billing_groups, certificates, claims,
-    domain_configurations, event_configurations, groups, manifests, moving, own, own_keys, policies, publish,
-    role_aliases, tagging, tasks, templates, thing_types, things, transfers,
+    domain_configurations, dynamic_groups, event_configurations, groups, manifests, moving, own, own_keys,
+    policies, publish, role_aliases, search, tagging, tasks, templates, thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -127,6 +127,18 @@ pub(super) static TABLE: &[Operation<Handler>] = &[
     row!("UpdateDomainConfiguration", "PUT" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::update),
     row!("DeleteDomainConfiguration", "DELETE" "/domainConfigurations/{domainConfigurationName}", NONE, domain_configurations::delete),
     row!("ListDomainConfigurations", "GET" "/domainConfigurations", [number("pageSize"), query("marker"), query("serviceType")], domain_configurations::list),
+    row!("UpdateIndexingConfiguration", "POST" "/indexing/config", NONE, search::update),
+    row!("GetIndexingConfiguration", "GET" "/indexing/config", NONE, search::configured),
+    row!("DescribeIndex", "GET" "/indices/{indexName}", NONE, search::describe),
+    row!("ListIndices", "GET" "/indices", RESULTS, search::list),
+    row!("SearchIndex", "POST" "/indices/search", NONE, search::search),
+    row!("GetStatistics", "POST" "/indices/statistics", NONE, search::statistics),
+    row!("GetCardinality", "POST" "/indices/cardinality", NONE, search::cardinality),
+    row!("GetPercentiles", "POST" "/indices/percentiles", NONE, search::percentiles),
+    row!("GetBucketsAggregation", "POST" "/indices/buckets", NONE, search::buckets),
+    row!("CreateDynamicThingGroup", "POST" "/dynamic-thing-groups/{thingGroupName}", NONE, dynamic_groups::create),
+    row!("UpdateDynamicThingGroup", "PATCH" "/dynamic-thing-groups/{thingGroupName}", NONE, dynamic_groups::update),
+    row!("DeleteDynamicThingGroup", "DELETE" "/dynamic-thing-groups/{thingGroupName}", [number("expectedVersion")], dynamic_groups::delete),
     row!("CreateRoleAlias", "POST" "/role-aliases/{roleAlias}", NONE, role_aliases::create),
     row!("DescribeRoleAlias", "GET" "/role-aliases/{roleAlias}", NONE, role_aliases::describe),
     row!("UpdateRoleAlias", "PUT" "/role-aliases/{roleAlias}", NONE, role_aliases::update),

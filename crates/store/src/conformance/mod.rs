@@ -17,6 +17,7 @@ pub mod made;
 pub mod manifests;
 pub mod records;
 pub mod resources;
+pub mod search;
 mod steps;
 
 /// Every promise about records, in one place for the macro.
@@ -26,6 +27,7 @@ pub mod promises {
     pub use super::manifests::*;
     pub use super::records::*;
     pub use super::resources::*;
+    pub use super::search::*;
 }
 
 use crate::{Attempts, Records};
@@ -73,6 +75,7 @@ macro_rules! records_conformance {
             whole_records_are_kept_by_kind_and_name,
             records_of_one_kind_are_found_in_every_tenant,
             things_are_found_by_type_and_billing_group,
+            things_are_found_by_queries,
             two_tenants_are_changed_together_or_not_at_all,
             changes_are_in_the_audit_log,
             what_was_answered_is_there_after_reopening,

@@ -13,6 +13,7 @@ use fleet::record::{
     RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal, Versioned,
 };
 use fleet::resource::Resource;
+use fleet::search::Query;
 use fleet::thing;
 use fleet::thing_group_members::{Joined, Membership};
 use identity::manifest::KeyHash;
@@ -22,7 +23,7 @@ use rusqlite::Connection;
 use super::readers::Readers;
 use super::schema::{Durability, RECORDS, open_writer};
 use super::writer::{Job, Writer};
-use super::{audit, lists, manifests, read};
+use super::{audit, lists, manifests, read, search};
 use crate::directory::DataDirectory;
 use crate::error::{CommitError, Error};
 use crate::limits::{COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
@@ -30,7 +31,7 @@ use crate::measure::{COUNTS, Commits, Measured};
 use crate::oneshot;
 use crate::queue::{Queue, Refused};
 use crate::records::{
-    AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Looked, Page, Records, Trust,
+    AttachedPolicy, AuditLine, Committed, GroupFilter, Holding, Indexed, Looked, Page, Records, Trust,
 };
 
 /// The records of one machine. When it is dropped, what was submitted is kept before the drop returns.
@@ -466,6 +467,21 @@ impl Records for LocalRecords {
     async fn tally(&self, tenant: &Tenant, name: &str, window: i64) -> Looked<u64> {
         self.look(tenant, |connection, tenant| {
             manifests::tally(connection, tenant, name, window)
+        })
+    }
+
+    async fn index_state(&self, tenant: &Tenant) -> Looked<Option<bool>> {
+        self.look(tenant, search::state)
+    }
+
+    async fn search_things(
+        &self,
+        tenant: &Tenant,
+        query: &Query,
+        page: PageRequest,
+    ) -> Looked<Page<Indexed>> {
+        self.list(tenant, |connection, tenant| {
+            search::search(connection, tenant, query, page)
         })
     }
 

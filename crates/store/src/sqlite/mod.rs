@@ -22,6 +22,7 @@ mod manifests;
 mod plain;
 mod readers;
 mod schema;
+mod search;
 mod writer;
 
 pub use attempt_reader::AttemptReader;

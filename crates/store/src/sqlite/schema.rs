@@ -25,6 +25,7 @@ pub(super) const RECORDS: &[&str] = &[
     include_str!("migrations/records_3.sql"),
     include_str!("migrations/records_4.sql"),
     include_str!("migrations/records_5.sql"),
+    include_str!("migrations/records_6.sql"),
 ];
 /// Migrations of the attempts.
 pub(super) const ATTEMPTS: &[&str] = &[include_str!("migrations/attempts_1.sql")];

@@ -173,6 +173,9 @@ impl Writer {
                 .append(&self.connection, (&batch.tenant, tenant_id), version, entry)
                 .map_err(Error::database("write the audit log"))?;
         }
+        if let Some(wanted) = batch.index {
+            super::search::step(&self.connection, tenant_id, wanted)?;
+        }
         if batch.raises_epoch {
             self.connection
                 .prepare_cached("UPDATE tenant SET epoch = epoch + 1 WHERE id = ?1")

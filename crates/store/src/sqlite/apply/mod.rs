@@ -17,6 +17,7 @@ use crate::error::{CommitError, Conflict, Error};
 use crate::sqlite::issuers::Issuers;
 use crate::sqlite::manifests;
 use crate::sqlite::read::{column, count, one};
+use crate::sqlite::search;
 
 /// A row that was found: its number and its version.
 #[derive(Clone, Copy)]
@@ -36,6 +37,8 @@ pub(super) struct Applying<'a> {
     certificates: Vec<(CertificateId, Option<Row>)>,
     things: Vec<(ThingName, Option<Row>)>,
     policies: Vec<(PolicyName, Option<Row>)>,
+    /// Whether the tenant's things are in an index; unknown until one is written.
+    indexed: Option<bool>,
 }
 
 impl<'a> Applying<'a> {
@@ -56,7 +59,18 @@ impl<'a> Applying<'a> {
             certificates,
             things,
             policies,
+            indexed: None,
         }
+    }
+
+    /// Whether the tenant's things are in an index.
+    fn is_indexed(&mut self) -> Result<bool, Error> {
+        if let Some(known) = self.indexed {
+            return Ok(known);
+        }
+        let found = search::state(self.connection, self.tenant_id)?.is_some();
+        self.indexed = Some(found);
+        Ok(found)
     }
 
     /// Checks and writes the batch, without its audit entries and its epoch.

@@ -7,12 +7,13 @@ use fleet::record::{
     ProvisioningTemplate, RegionClaim, RegistrationCode, Thing, ThingGroup, ThingPrincipal,
 };
 use fleet::resource::Kept;
+use identity::ThingName;
 use rusqlite::{Params, params};
 
 use super::{Applying, Row};
 use crate::error::Error;
 use crate::sqlite::codec::{attributes_text, registration_text, tags_text};
-use crate::sqlite::plain;
+use crate::sqlite::{plain, read, search};
 
 impl Applying<'_> {
     /// Attachments rest on rows, so they go first when deleted and last when made.
@@ -94,6 +95,7 @@ impl Applying<'_> {
                 self.delete_row("DELETE FROM certificate WHERE id = ?1", row)
             }
             Key::Thing(name) => {
+                self.forget_indexed(name)?;
                 let row = self.thing(name)?;
                 self.things.retain(|(known, _)| known != name);
                 self.delete_row("DELETE FROM group_member WHERE thing = ?1", row)?;
@@ -317,8 +319,9 @@ impl Applying<'_> {
             )?;
             self.things.retain(|(known, _)| *known != thing.name);
             self.things.push((thing.name.clone(), Some(self.inserted())));
-            return Ok(());
+            return self.index(thing);
         }
+        self.forget_indexed(&thing.name)?;
         let row = self.thing(&thing.name)?;
         self.execute(
             "UPDATE thing SET type_name = ?2, attributes = ?3, thing_version = ?4, modified = ?5, version = ?6,
@@ -332,7 +335,28 @@ impl Applying<'_> {
                 self.version,
                 billing_group
             ],
-        )
+        )?;
+        self.index(thing)
+    }
+
+    /// Puts a thing that was just written into the index, if there is one.
+    fn index(&mut self, thing: &Thing) -> Result<(), Error> {
+        if !self.is_indexed()? {
+            return Ok(());
+        }
+        let row = number(self.thing(&thing.name)?);
+        search::insert(self.connection, self.tenant_id, row.unsigned_abs(), thing)
+    }
+
+    /// Takes a thing, as it is now, out of the index, if there is one.
+    fn forget_indexed(&mut self, name: &ThingName) -> Result<(), Error> {
+        if !self.is_indexed()? {
+            return Ok(());
+        }
+        match read::thing(self.connection, self.tenant_id, name)? {
+            Some((row, thing)) => search::remove(self.connection, self.tenant_id, row, &thing.record),
+            None => Ok(()),
+        }
     }
 
     fn put_policy(&mut self, policy: &Policy, expect: Expect) -> Result<(), Error> {
