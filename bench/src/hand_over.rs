@@ -52,7 +52,9 @@ fn micros(server: &Server) -> Outcome<f64> {
     let before = cpu::nanoseconds(server.pid())?;
     let address = server.address;
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..IN_FLIGHT).map(|_| scope.spawn(move || clients(address))).collect();
+        let clients: Vec<_> = (0..IN_FLIGHT)
+            .map(|_| scope.spawn(move || clients(address)))
+            .collect();
         clients
             .into_iter()
             .try_for_each(|client| client.join().map_err(|_| "a client ended badly")?)

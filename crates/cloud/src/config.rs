@@ -117,6 +117,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Certificates for domains of customers, by the name that the ARN of a server certificate ends in.
     pub server_certificates: BTreeMap<String, ServerCertificateConfig>,
+    /// The roles that devices can assume by a role alias, by the last part of their ARN.
+    pub roles: BTreeMap<String, AssumableRole>,
 }
 
 /// How TLS is spoken.
@@ -263,6 +265,27 @@ pub enum Role {
     Read,
     /// What a production line needs: registration codes, CA certificates, and looking.
     Factory,
+    /// Nothing of the API; what a role's policies allow on the data plane.
+    None,
+}
+
+/// What the temporary access keys of devices that assume a role may do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssumableRole {
+    /// The account that it is of; not named: the default one.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// What it may do through the API.
+    #[serde(default = "nothing")]
+    pub api: Role,
+    /// The names of the AWS IoT policies that say what it may do on the data plane.
+    #[serde(default)]
+    pub policies: Vec<String>,
+}
+
+fn nothing() -> Role {
+    Role::None
 }
 
 /// One further access key.
@@ -312,6 +335,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             tls: TlsConfig::default(),
             server_certificates: BTreeMap::new(),
+            roles: BTreeMap::new(),
         }
     }
 }
@@ -346,6 +370,15 @@ pub(crate) struct Plan {
     pub(crate) telemetry: Option<TelemetryPlan>,
     pub(crate) tls: TlsPlan,
     pub(crate) server_certificates: BTreeMap<String, ServerCertificatePlan>,
+    pub(crate) roles: BTreeMap<String, RolePlan>,
+}
+
+/// A role whose values have been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct RolePlan {
+    pub(crate) account: AccountId,
+    pub(crate) api: Role,
+    pub(crate) policies: Vec<PolicyName>,
 }
 
 /// How TLS is spoken.
@@ -512,6 +545,38 @@ impl Config {
                 .iter()
                 .map(|(name, certificate)| Ok((name.clone(), self.server_certificate(name, certificate)?)))
                 .collect::<Result<_, _>>()?,
+            roles: self
+                .roles
+                .iter()
+                .map(|(name, role)| Ok((name.clone(), self.role(name, role)?)))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn role(&self, name: &str, role: &AssumableRole) -> Result<RolePlan, Error> {
+        let wrong = |value: &str, allowed| Error::Setting {
+            key: "roles",
+            value: value.to_owned(),
+            allowed,
+        };
+        let letters = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-')
+        };
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(letters) {
+            return Err(wrong(
+                name,
+                "named with 1 to 64 of the characters A-Z a-z 0-9 _ + = , . @ -",
+            ));
+        }
+        let account = role.account.as_ref().unwrap_or(&self.account);
+        let policy =
+            |name: &String| PolicyName::parse(name).map_err(|_| wrong(name, "with names of policies"));
+        Ok(RolePlan {
+            account: account
+                .parse()
+                .map_err(|_| wrong(account, "for an account of exactly 12 digits"))?,
+            api: role.api,
+            policies: role.policies.iter().map(policy).collect::<Result<_, _>>()?,
         })
     }
 
@@ -720,6 +785,11 @@ impl Config {
 }
 
 impl Plan {
+    /// The role that an ARN ends in, if this account has it.
+    pub(crate) fn role(&self, account: &AccountId, name: &str) -> Option<&RolePlan> {
+        self.roles.get(name).filter(|role| role.account == *account)
+    }
+
     /// Every account of this server, the default one first.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = AccountId> {
         core::iter::once(self.tenant.account).chain(self.access_keys.iter().map(|key| key.account))

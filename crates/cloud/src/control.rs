@@ -32,6 +32,7 @@ use crate::registry_events;
 use crate::shard::{Shards, ThingNews, TrustChange};
 use crate::tasks::Tasks;
 use crate::telemetry::{Exporter, Telemetry};
+use crate::temporary_keys::TemporaryKeys;
 use crate::trust::{Grants, thing_facts};
 use crate::webhook::Webhooks;
 
@@ -53,11 +54,14 @@ pub(crate) struct Control {
     rsa_turns: Semaphore,
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
+    /// The access keys of the operator's files.
     pub(crate) keys: Keys,
     /// Which certificates are live where.
     pub(crate) clones: Clones,
     /// Takes spans.
     pub(crate) telemetry: Telemetry,
+    /// The key under the temporary access keys of devices.
+    pub(crate) temporary_keys: TemporaryKeys,
     /// How many calls each account may make.
     pub(crate) quotas: Quotas,
     /// Registration tasks under way.
@@ -82,7 +86,7 @@ impl Control {
         records: LocalRecords,
         attempts: LocalAttempts,
         (issuer, domains): (DeviceIssuer, Arc<Domains>),
-        keys: Keys,
+        (keys, temporary_keys): (Keys, TemporaryKeys),
         shards: Shards,
         (webhooks, desk): (Webhooks, Desk),
     ) -> Result<Self, identity::Error> {
@@ -104,6 +108,7 @@ impl Control {
             telemetry: Telemetry::default(),
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
+            temporary_keys,
             quotas,
             tasks: Tasks::default(),
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),

@@ -20,6 +20,7 @@ mod arrival;
 pub mod attempts;
 mod authorizer;
 mod bucket;
+mod callers;
 mod clock;
 mod clones;
 mod config;
@@ -48,6 +49,7 @@ mod shard;
 mod shutdown;
 mod tasks;
 mod telemetry;
+mod temporary_keys;
 mod tenancy;
 pub mod tls;
 mod trust;
@@ -57,8 +59,8 @@ mod wire;
 
 pub use broker::{SwitchLine, Switches};
 pub use config::{
-    AccessKeyConfig, CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect, Profile, Role,
-    ServerCertificateConfig, TelemetryConfig, TlsConfig,
+    AccessKeyConfig, AssumableRole, CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect,
+    Profile, Role, ServerCertificateConfig, TelemetryConfig, TlsConfig,
 };
 pub use doubts::open_gates;
 pub use error::Error;

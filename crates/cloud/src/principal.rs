@@ -4,18 +4,22 @@
 //! whoever comes in on the loopback listener without TLS has one policy that the operator named. It must never give a
 //! client more than its role or that policy says.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use identity::{CertificateId, Tenant};
-use policy::{CertificateFacts, Grant, NamedPolicy, Policy};
+use identity::{CertificateId, Tenant, UnixMillis};
+use policy::{Action, CertificateFacts, Context, Grant, NamedPolicy, Policy, Request, Resource};
+use store::{AttachedPolicy, Records as _};
 
 use crate::api::ApiFault;
 use crate::api::sigv4::{Caller, Denied};
 use crate::clock;
 use crate::config::Role;
+use crate::control::Control;
 use crate::limits::SIGNED_CONNECTION_LIFE;
 use crate::shard::{Clearance, Lease};
+use crate::temporary_keys::Assumed;
 
 /// Who comes in without TLS.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -42,30 +46,91 @@ pub(crate) fn stand_in(name: &str) -> CertificateId {
 }
 
 /// What whoever signed a request may do on the data plane.
-pub(crate) fn of_caller(caller: &Caller) -> Result<Clearance, ApiFault> {
+pub(crate) async fn of_caller(control: &Control, caller: &Caller) -> Result<Clearance, ApiFault> {
+    if let Some(assumed) = control.assumed(caller).await? {
+        return of_assumed(control, caller, &assumed).await;
+    }
     let (name, document) = match caller.role() {
         Role::Admin => ("role:admin", EVERYTHING),
         Role::Read => ("role:read", LISTENING),
-        Role::Factory => return Err(Denied::Role { operation: "Connect" }.into()),
+        Role::Factory | Role::None => return Err(Denied::Role { operation: "Connect" }.into()),
     };
+    let policy = Policy::parse(document).map_err(ApiFault::failed)?;
+    Ok(signed(caller, vec![NamedPolicy::new(name, policy)], None))
+}
+
+/// What a device may do with its temporary access key: what the policies say that its role names. One that is missing refuses
+/// all of it, for what it would have denied must not be allowed by its absence.
+pub(crate) async fn of_assumed(
+    control: &Control,
+    caller: &Caller,
+    assumed: &Assumed,
+) -> Result<Clearance, ApiFault> {
+    let tenant = &assumed.tenant;
+    let role = control.plan.role(&tenant.account, &assumed.role);
+    let names = role.map(|role| role.policies.as_slice()).unwrap_or_default();
+    let mut policies = Vec::with_capacity(names.len());
+    for name in names {
+        let found = control.records.policy(tenant, name).await?;
+        let found = found.ok_or(Denied::Withdrawn("a policy that its role names is not there"))?;
+        let version = found.record.default_document();
+        let version = version.ok_or_else(|| ApiFault::failed("a policy has no default version"))?;
+        policies.push(control.grants.compiled(
+            tenant,
+            &AttachedPolicy {
+                name: name.clone(),
+                version: version.id,
+                record_version: found.version,
+                document: version.document.clone(),
+            },
+        )?);
+    }
+    let mut clearance = signed(caller, policies, Some(assumed.expires));
+    if let Some(thing) = assumed.thing.as_ref().and_then(|thing| thing.parse().ok()) {
+        let found = control.records.thing(tenant, &thing).await?;
+        clearance.things.extend(found.map(|found| found.record));
+    }
+    Ok(clearance)
+}
+
+/// What a signer may do by these policies, no longer than a signed connection lives or his key.
+fn signed(caller: &Caller, policies: Vec<NamedPolicy>, ends: Option<UnixMillis>) -> Clearance {
     let tenant = Tenant {
         account: *caller.account(),
         region: *caller.region(),
     };
-    let policy = Policy::parse(document).map_err(ApiFault::failed)?;
     // A role rests on no record, so no change of trust makes its grant old.
-    let grant = Grant::new(
-        tenant,
-        stand_in(caller.access_key()),
-        u64::MAX,
-        [NamedPolicy::new(name, policy)],
-    );
+    let grant = Grant::new(tenant, stand_in(caller.access_key()), u64::MAX, policies);
     let mut clearance = named(Arc::new(grant.without_certificate()), caller.access_key());
+    let until = clock::now().plus_millis(SIGNED_CONNECTION_LIFE.as_millis() as i64);
     clearance.lease = Some(Lease {
-        until: clock::now().plus_millis(SIGNED_CONNECTION_LIFE.as_millis() as i64),
+        until: ends.map_or(until, |ends| ends.min(until)),
         kind: broker::Lease::WebSocket,
     });
-    Ok(clearance)
+    clearance
+}
+
+/// What an operation of the data plane does; nothing: it is none.
+pub(crate) fn actions(operation: &str, retains: bool) -> &'static [Action] {
+    match operation {
+        "Publish" if retains => &[Action::Publish, Action::RetainPublish],
+        "Publish" => &[Action::Publish],
+        "GetRetainedMessage" => &[Action::GetRetainedMessage],
+        "ListRetainedMessages" => &[Action::ListRetainedMessages],
+        _ => &[],
+    }
+}
+
+/// Whether this may be done on a topic by a request of its own.
+pub(crate) fn allows(clearance: &Clearance, action: Action, topic: &str, from: IpAddr) -> bool {
+    let context = Context::new("", from, clearance.facts.clone(), None);
+    let request = Request {
+        action,
+        resource: Resource::topic(topic),
+        context: &context,
+        now: clock::now(),
+    };
+    policy::decide(&clearance.grant, &request).is_allowed()
 }
 
 /// A client without a certificate that is known by this name.
@@ -81,10 +146,7 @@ pub(crate) fn named(grant: Arc<Grant>, principal: &str) -> Clearance {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
-    use identity::UnixMillis;
-    use policy::{Action, Context, Request, Resource, decide};
+    use policy::decide;
 
     use super::*;
 

@@ -24,6 +24,7 @@ use crate::renewal::{self, Renewal};
 use crate::server_certificates::ServerCertificates;
 use crate::shard::{self, Restored, Shards};
 use crate::shutdown::{Hurry, Shutdown, Trigger, signal};
+use crate::temporary_keys::TemporaryKeys;
 use crate::tls::{Settings, Shown};
 use crate::webhook::Webhooks;
 use crate::{api, clock, desk, files, front_door, metrics, mux, telemetry};
@@ -79,6 +80,7 @@ impl Server {
             plan.tls.server_rsa,
             clock::now(),
         )?;
+        let temporary_keys = TemporaryKeys::open(&plan.data_dir.join("pki").join("temporary-keys.key"))?;
         let credentials = plan.data_dir.join("credentials");
         let mut keys = vec![(
             access_key(&credentials, plan.tenant.account)?,
@@ -112,7 +114,7 @@ impl Server {
             records,
             attempts,
             (pki.issuer, domains),
-            keys,
+            (keys, temporary_keys),
             shards,
             (webhooks, desk),
         )

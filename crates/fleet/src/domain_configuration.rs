@@ -136,8 +136,8 @@ impl DomainConfiguration {
         arn::named(&call.tenant, "domainconfiguration", &name)
     }
 
-    /// Whether a client that comes so is admitted under this name; an attempt record tells why not.
-    pub fn admit(&self, protocol: Protocol, authentication: Authentication) -> Result<(), Refusal> {
+    /// Whether this is served under the name; an attempt record tells why not.
+    pub fn serves(&self, service: ServiceType) -> Result<(), Refusal> {
         let refuse = |code, why: String, hint: &'static str| {
             Err(Refusal::new(Exception::Unauthorized, code, why).hint(hint))
         };
@@ -151,17 +151,27 @@ impl DomainConfiguration {
                 "enable it (UpdateDomainConfiguration --domain-configuration-status ENABLED)",
             );
         }
-        if self.service != ServiceType::Data {
+        if self.service != service {
             return refuse(
                 "fleet.domain_configuration.service",
                 format!(
-                    "{} serves {}, and no messages of devices",
+                    "{} serves {}, not {}",
                     self.domain,
-                    self.service.name()
+                    self.service.name(),
+                    service.name()
                 ),
-                "connect to a domain whose serviceType is DATA",
+                "use a domain whose serviceType is what the device asks for",
             );
         }
+        Ok(())
+    }
+
+    /// Whether a client that comes so is admitted under this name; an attempt record tells why not.
+    pub fn admit(&self, protocol: Protocol, authentication: Authentication) -> Result<(), Refusal> {
+        self.serves(ServiceType::Data)?;
+        let refuse = |code, why: String, hint: &'static str| {
+            Err(Refusal::new(Exception::Unauthorized, code, why).hint(hint))
+        };
         if self.protocol != Protocol::Default && self.protocol != protocol {
             return refuse(
                 "fleet.domain_configuration.protocol",

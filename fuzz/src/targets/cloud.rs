@@ -121,7 +121,7 @@ fn verified(request: &Incoming<'_>) {
         regions: Vec::new(),
     };
     let now = UnixMillis::from_seconds(1_440_938_160);
-    if let Ok(caller) = verify(request, |_| Some(&key), now) {
+    if let Ok(caller) = verify(request, |_, _| Ok(&key), now) {
         assert_eq!(caller.access_key(), key.id);
     }
 }

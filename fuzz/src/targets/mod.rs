@@ -9,6 +9,7 @@ mod mqtt;
 mod optiga;
 mod optiga_sim;
 mod pkcs11;
+mod search;
 
 /// What one target does with the bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -28,6 +29,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("mqtt-session", broker::session),
     ("policy", fleet::policy),
     ("template", fleet::template),
+    ("query", search::query),
     ("vi2c-request", bus::request),
     ("vi2c-serial", bus::serial),
     ("optiga-formats", optiga::formats),

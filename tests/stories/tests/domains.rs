@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use stories::{Certificates, Cloud, KeyKind, Python};
+use stories::{Certificates, Cloud, KeyKind, Python, tool};
 
 /// A server certificate `NAME.pem` for `*.factory.test`, signed by `authority`, valid for so many days from now.
 fn server_certificate(certificates: &Certificates, name: &str, days: &str) {
@@ -49,4 +49,25 @@ fn a_domain_of_its_own_leads_to_its_tenant() {
     cloud.kill_and_restart(&data_dir, &["--config", &config]);
     let Some(python) = Python::of(&cloud) else { return };
     let _ = python.with("FACTORY_CA", &authority).runs("domains_kept");
+}
+
+const ROLES: &str = r#"
+[roles.uploader]
+api = "read"
+policies = ["uploads"]
+"#;
+
+#[test]
+fn a_device_trades_its_certificate_for_an_access_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("birthmark.toml");
+    fs::write(&config, ROLES).unwrap();
+    let cloud = Cloud::start(
+        &folder.path().join("cloud"),
+        &["--config", config.to_str().unwrap()],
+    );
+    let (Some(python), Some(_)) = (Python::of(&cloud), tool("curl")) else {
+        return;
+    };
+    let _ = python.runs("credentials");
 }

@@ -80,6 +80,7 @@ impl Effective {
             tls,
             server_certificates,
             webhooks,
+            roles,
             ..
         } = &self.config;
         let profile = match profile {
@@ -181,6 +182,7 @@ impl Effective {
             ("clones", clones_words(clones)),
             ("drain", drain_words(*drain)),
             ("telemetry", telemetry_words(telemetry)),
+            ("roles", roles.keys().cloned().collect::<Vec<_>>().join(", ")),
             (
                 "webhooks",
                 webhooks

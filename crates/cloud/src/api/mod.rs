@@ -10,6 +10,7 @@ mod authorizers;
 mod billing_groups;
 mod certificates;
 mod claims;
+mod credentials;
 mod domain_configurations;
 mod dynamic_groups;
 mod encoding;
@@ -62,12 +63,13 @@ pub(crate) use render::object;
 pub(crate) use server::{Ways, serve};
 pub use sigv4::AccessKey;
 
-use self::operation::{bind, is_path, route};
+use self::operation::{Input, bind, is_path, route};
 use self::render::Answer;
-use self::sigv4::Incoming;
 pub(crate) use self::sigv4::hex;
+use self::sigv4::{Caller, Incoming};
 use crate::clock;
 use crate::control::Control;
+use crate::principal;
 
 /// One request whose caller is known.
 pub(crate) struct Request<'a> {
@@ -124,7 +126,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
     let found = route(table::TABLE, incoming.method, incoming.path)
         .or_else(|| route(&table::OWN, incoming.method, incoming.path));
     let name = found.as_ref().map(|(operation, _)| operation.name);
-    let caller = match sigv4::verify(&incoming, |id| control.keys.find(id), now) {
+    let caller = match sigv4::verify(&incoming, |id, token| control.access_key(id, token), now) {
         Ok(caller) => caller,
         Err(denied) => {
             let fault = ApiFault::from(denied);
@@ -140,10 +142,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
     let Some((operation, input)) = found else {
         return Err(unknown(&incoming, caller.service()));
     };
-    if !roles::allows(caller.role(), operation.name, operation.method) {
-        let fault = ApiFault::Denied(sigv4::Denied::Role {
-            operation: operation.name,
-        });
+    if let Err(fault) = admit(control, received, &caller, (operation.name, &input)).await {
         record(control, received, &tenant, name, now, &fault);
         return Err(fault);
     }
@@ -175,6 +174,41 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
     }
     .await;
     outcome.inspect_err(|fault| record(control, received, &tenant, name, now, fault))
+}
+
+/// Refuses what the role of the caller's access key does not allow. A device's temporary key may also do what the policies
+/// of its role allow on the data plane.
+async fn admit(
+    control: &Control,
+    received: &Received,
+    caller: &Caller,
+    (operation, input): (&'static str, &Input),
+) -> Result<(), ApiFault> {
+    let assumed = control.assumed(caller).await?;
+    if roles::allows(caller.role(), operation, received.method.as_str()) {
+        return Ok(());
+    }
+    let refused = ApiFault::Denied(sigv4::Denied::Role { operation });
+    let Some(assumed) = assumed else {
+        return Err(refused);
+    };
+    let retains = received
+        .uri
+        .query()
+        .is_some_and(|query| query.contains("retain=true"));
+    let actions = principal::actions(operation, retains);
+    if actions.is_empty() {
+        return Err(refused);
+    }
+    let clearance = principal::of_assumed(control, caller, &assumed).await?;
+    let topic = input.text("topic").unwrap_or_default();
+    match actions
+        .iter()
+        .all(|action| principal::allows(&clearance, *action, topic, received.peer.ip()))
+    {
+        true => Ok(()),
+        false => Err(refused),
+    }
 }
 
 /// Whether a request signed for this service is one of the control plane.

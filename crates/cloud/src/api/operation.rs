@@ -106,6 +106,11 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// A member that is a text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name)?.as_str()
+    }
+
     /// The members as the operation wants them.
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ApiFault> {
         serde_json::from_value(Value::Object(self.members))

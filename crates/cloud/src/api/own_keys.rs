@@ -72,6 +72,7 @@ fn shown(key: &Shown) -> Value {
             Role::Admin => "admin",
             Role::Read => "read",
             Role::Factory => "factory",
+            Role::None => "none",
         },
         "regions": key.regions,
         "disabled": key.disabled,

@@ -38,6 +38,18 @@ pub(super) fn fault(fault: &ApiFault, request_id: &str) -> Response<Full<Bytes>>
     )
 }
 
+/// A device that is given no credentials: why is not for it to know.
+pub(super) fn denied(fault: &ApiFault, request_id: &str) -> Response<Full<Bytes>> {
+    let (status, message) = match fault {
+        ApiFault::Refused(refusal) if refusal.exception() == Exception::ResourceNotFound => {
+            (StatusCode::NOT_FOUND, "Role alias does not exist")
+        }
+        ApiFault::Busy(_) | ApiFault::Failed(_) => (status_of(fault), "Service unavailable"),
+        _ => (StatusCode::FORBIDDEN, "Access Denied"),
+    };
+    respond(status, None, &json!({ "message": message }), request_id)
+}
+
 fn respond(
     status: StatusCode,
     exception: Option<&'static str>,

@@ -33,6 +33,7 @@ pub(super) fn allows(role: Role, operation: &str, method: &str) -> bool {
         Role::Admin => true,
         Role::Read => looks,
         Role::Factory => looks || PRODUCING.contains(&operation),
+        Role::None => false,
     }
 }
 
@@ -43,21 +44,22 @@ mod tests {
     #[test]
     fn roles_end_where_they_should() {
         let rows = [
-            ("DescribeThing", "GET", [true, true, true]),
-            ("TestAuthorization", "POST", [true, true, true]),
-            ("RegisterCACertificate", "POST", [true, false, true]),
-            ("CreateThing", "POST", [true, false, false]),
-            ("DeleteCACertificate", "DELETE", [true, false, false]),
-            ("Publish", "POST", [true, false, false]),
-            ("BirthmarkTakeManifest", "POST", [true, false, true]),
-            ("BirthmarkCloseGate", "PUT", [true, false, true]),
-            ("BirthmarkOpenGate", "DELETE", [true, false, false]),
-            ("BirthmarkEnrollSigner", "POST", [true, false, false]),
-            ("BirthmarkRotateKey", "POST", [true, false, false]),
-            ("BirthmarkImport", "POST", [true, false, false]),
+            ("DescribeThing", "GET", [true, true, true, false]),
+            ("TestAuthorization", "POST", [true, true, true, false]),
+            ("RegisterCACertificate", "POST", [true, false, true, false]),
+            ("CreateThing", "POST", [true, false, false, false]),
+            ("DeleteCACertificate", "DELETE", [true, false, false, false]),
+            ("Publish", "POST", [true, false, false, false]),
+            ("BirthmarkTakeManifest", "POST", [true, false, true, false]),
+            ("BirthmarkCloseGate", "PUT", [true, false, true, false]),
+            ("BirthmarkOpenGate", "DELETE", [true, false, false, false]),
+            ("BirthmarkEnrollSigner", "POST", [true, false, false, false]),
+            ("BirthmarkRotateKey", "POST", [true, false, false, false]),
+            ("BirthmarkImport", "POST", [true, false, false, false]),
         ];
         for (operation, method, expected) in rows {
-            let found = [Role::Admin, Role::Read, Role::Factory].map(|role| allows(role, operation, method));
+            let found = [Role::Admin, Role::Read, Role::Factory, Role::None]
+                .map(|role| allows(role, operation, method));
             assert_eq!(found, expected, "{operation}");
         }
     }

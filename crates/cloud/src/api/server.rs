@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_local;
 
+use super::credentials;
 use super::fault::ApiFault;
 use super::upgrade::upgrade;
 use super::{Received, operation_of, perform, render};
@@ -200,6 +201,11 @@ async fn converse(stream: Stream, conversation: Conversation, shutdown: Shutdown
 }
 
 async fn respond(conversation: &Conversation, request: http::Request<IncomingBody>) -> Response<Full<Bytes>> {
+    if let Some(alias) = credentials::alias_in(request.method(), request.uri().path())
+        && !conversation.is_crowded
+    {
+        return credentials::answer(conversation, alias, request.headers()).await;
+    }
     let (control, peer, is_crowded) = (&conversation.control, conversation.peer, conversation.is_crowded);
     let trace = control.traces.next();
     let id = fleet::record::Uuid(trace.0).to_string();

@@ -23,6 +23,7 @@ use super::sigv4::{self, Denied, Incoming};
 use super::{render, sigv4::Caller};
 use crate::arrival::Record;
 use crate::clock;
+use crate::control::Control;
 use crate::front_door::{self, Guest, Pass};
 use crate::limits::UPGRADE_DEADLINE;
 use crate::principal;
@@ -89,10 +90,11 @@ async fn admit(
     };
     let control = &conversation.control;
     let domain = conversation.domain.as_deref();
-    let verified = sigv4::verify_websocket(&incoming, |id| control.keys.find(id), clock::now());
+    let verified =
+        sigv4::verify_websocket(&incoming, |id, token| control.access_key(id, token), clock::now());
     let pass = match (verified, &conversation.certificate) {
         (Ok(caller), _) => {
-            let pass = signed(&caller, record)?;
+            let pass = signed(control, &caller, record).await?;
             front_door::admit(domain, Protocol::WebSocket, Authentication::SigV4)?;
             pass
         }
@@ -110,7 +112,7 @@ async fn admit(
 }
 
 /// Who signed, may do what his key's role allows.
-fn signed(caller: &Caller, record: &mut Record) -> Result<Pass, ApiFault> {
+async fn signed(control: &Control, caller: &Caller, record: &mut Record) -> Result<Pass, ApiFault> {
     let attempt = &mut record.attempt;
     attempt.standing = Standing::Known { ca: None };
     attempt.tenant.account = *caller.account();
@@ -122,7 +124,7 @@ fn signed(caller: &Caller, record: &mut Record) -> Result<Pass, ApiFault> {
         caller.region()
     );
     attempt.trail.passed("websocket.signature", who);
-    let clearance = principal::of_caller(caller);
+    let clearance = principal::of_caller(control, caller).await;
     match &clearance {
         Ok(clearance) => {
             let names = clearance.grant.policies().iter().map(|policy| policy.name());
@@ -234,6 +236,10 @@ fn hint_of(denied: &Denied) -> &'static str {
             "sign the request (Signature Version 4, service iotdevicegateway), or connect with a client certificate"
         }
         Denied::Time { .. } => "set the client's clock, or presign the address anew before each connection",
+        Denied::Expired => "let the device ask for new credentials before the old ones end",
+        Denied::Withdrawn(_) => {
+            "look at the device's certificate, its role alias and the role in the operator's file"
+        }
         Denied::UnknownKey => "use an access key of this server's credentials file",
         Denied::Role { .. } => "use an access key of the role admin, or of read to listen only",
         Denied::Mismatch => {

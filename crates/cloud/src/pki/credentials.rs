@@ -37,13 +37,18 @@ pub(crate) fn fresh_access_key(path: &Path, account: AccountId) -> Result<Access
     Ok(key)
 }
 
-fn make(account: AccountId) -> Result<AccessKey, identity::Error> {
+/// A random name of an access key that begins so.
+pub(crate) fn access_key_name(prefix: &str) -> Result<String, identity::Error> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let letters =
         clock::random::<16>()?.map(|byte| ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'A'));
-    let id = letters.iter().fold(PREFIX.to_owned(), |id, letter| {
+    Ok(letters.iter().fold(prefix.to_owned(), |id, letter| {
         id + &char::from(*letter).to_string()
-    });
+    }))
+}
+
+fn make(account: AccountId) -> Result<AccessKey, identity::Error> {
+    let id = access_key_name(PREFIX)?;
     let secret = Zeroizing::new(clock::random::<30>()?);
     Ok(AccessKey {
         id,

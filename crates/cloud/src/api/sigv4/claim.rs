@@ -45,7 +45,8 @@ pub(super) struct Claim {
     pub(super) timestamp: String,
     /// Presigned requests say how long they hold.
     pub(super) expires_seconds: Option<u64>,
-    pub(super) has_session_token: bool,
+    /// What a temporary access key comes with.
+    pub(super) session_token: Option<String>,
 }
 
 impl Claim {
@@ -102,7 +103,7 @@ fn read_header_claim(request: &Incoming<'_>, authorization: &str) -> Result<Clai
             .ok_or(Denied::Incomplete("the header X-Amz-Date is missing"))?
             .to_owned(),
         expires_seconds: None,
-        has_session_token: request.headers.contains_key("x-amz-security-token"),
+        session_token: header("x-amz-security-token").map(str::to_owned),
     })
 }
 
@@ -126,7 +127,7 @@ fn read_query_claim(request: &Incoming<'_>) -> Result<Claim, Denied> {
         expires_seconds: Some(
             expires.ok_or(Denied::Incomplete("X-Amz-Expires must be 1 to 604800 seconds"))?,
         ),
-        has_session_token: query_value(request.query, "X-Amz-Security-Token").is_some(),
+        session_token: query_value(request.query, "X-Amz-Security-Token"),
     })
 }
 

@@ -88,6 +88,7 @@ pub struct Caller {
     region: Region,
     service: String,
     signed_headers: String,
+    session_token: Option<String>,
 }
 
 impl Caller {
@@ -116,6 +117,11 @@ impl Caller {
         &self.service
     }
 
+    /// The token of a temporary access key; a permanent one has none.
+    pub(crate) fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+
     /// Whether the signature covers this header (lower case).
     pub fn signed(&self, header: &str) -> bool {
         self.signed_headers.split(';').any(|name| name == header)
@@ -131,6 +137,10 @@ pub enum Denied {
     Incomplete(&'static str),
     /// The access key is not known here.
     UnknownKey,
+    /// The time of a temporary access key is over.
+    Expired,
+    /// A temporary access key is taken no more, for this reason.
+    Withdrawn(&'static str),
     /// The credential scope names another service, day or end.
     Scope(&'static str),
     /// The clocks differ too much, or a presigned request has expired.
@@ -159,6 +169,8 @@ impl Denied {
             Self::Unsigned => "MissingAuthenticationTokenException",
             Self::Incomplete(_) => "IncompleteSignatureException",
             Self::UnknownKey => "UnrecognizedClientException",
+            Self::Expired => "ExpiredTokenException",
+            Self::Withdrawn(_) => "AccessDeniedException",
             Self::Scope(_) | Self::Mismatch => "SignatureDoesNotMatch",
             Self::Time { .. } => "InvalidSignatureException",
             Self::Role { .. } => "AccessDeniedException",
@@ -173,6 +185,8 @@ impl fmt::Display for Denied {
             Self::Unsigned => f.write_str("Missing Authentication Token"),
             Self::Incomplete(what) => write!(f, "the request signature is incomplete: {what}"),
             Self::UnknownKey => f.write_str("The security token included in the request is invalid."),
+            Self::Expired => f.write_str("The security token included in the request is expired"),
+            Self::Withdrawn(why) => write!(f, "the temporary access key is taken no more: {why}"),
             Self::Scope(what) => write!(f, "Credential should be scoped to {what}."),
             Self::Time { signed } => write!(
                 f,
@@ -228,19 +242,20 @@ impl Form {
 /// As [`verify`].
 pub fn verify_websocket<K: core::ops::Deref<Target = AccessKey>>(
     request: &Incoming<'_>,
-    key_of: impl FnOnce(&str) -> Option<K>,
+    key_of: impl FnOnce(&str, Option<&str>) -> Result<K, Denied>,
     now: UnixMillis,
 ) -> Result<Caller, Denied> {
     verify_form(request, key_of, now, &FORMS)
 }
 
-/// Checks the signature of `request`; `key_of` finds an access key by its id.
+/// Checks the signature of `request`; `key_of` finds an access key by its id and the token of its
+/// session, if it has one.
 ///
 /// # Errors
 /// The request is unsigned, malformed, signed by an unknown key, too old, or its signature is wrong.
 pub fn verify<K: core::ops::Deref<Target = AccessKey>>(
     request: &Incoming<'_>,
-    key_of: impl FnOnce(&str) -> Option<K>,
+    key_of: impl FnOnce(&str, Option<&str>) -> Result<K, Denied>,
     now: UnixMillis,
 ) -> Result<Caller, Denied> {
     verify_form(request, key_of, now, &[Form::default()])
@@ -249,15 +264,12 @@ pub fn verify<K: core::ops::Deref<Target = AccessKey>>(
 /// Whether the request was signed in one of these forms.
 fn verify_form<K: core::ops::Deref<Target = AccessKey>>(
     request: &Incoming<'_>,
-    key_of: impl FnOnce(&str) -> Option<K>,
+    key_of: impl FnOnce(&str, Option<&str>) -> Result<K, Denied>,
     now: UnixMillis,
     forms: &[Form],
 ) -> Result<Caller, Denied> {
     let claim = Claim::read(request)?;
-    let key = key_of(&claim.scope.access_key).ok_or(Denied::UnknownKey)?;
-    if claim.has_session_token {
-        return Err(Denied::UnknownKey);
-    }
+    let key = key_of(&claim.scope.access_key, claim.session_token.as_deref())?;
     if !SERVICES.contains(&claim.scope.service.as_str()) {
         return Err(Denied::Scope("a correct service: iot, iotdata, iot-jobs-data"));
     }
@@ -289,6 +301,7 @@ fn verify_form<K: core::ops::Deref<Target = AccessKey>>(
         region,
         service: claim.scope.service,
         signed_headers: claim.signed_headers,
+        session_token: claim.session_token,
     })
 }
 
