@@ -12,7 +12,8 @@ use identity::key::{KeyKind, PublicKey, SignatureAlgorithm};
 use crate::batch::Key;
 use crate::call::{Call, Decided, Decision};
 use crate::limits::{
-    AUTHORIZER_FUNCTION_BYTES_MAX, AUTHORIZER_KEYS_MAX, AUTHORIZER_NAME_BYTES_MAX, TOKEN_KEY_PEM_BYTES_MAX,
+    AUTHORIZER_FUNCTION_BYTES_MAX, AUTHORIZER_KEYS_MAX, AUTHORIZER_NAME_BYTES_MAX, AUTHORIZERS_MAX,
+    TOKEN_KEY_PEM_BYTES_MAX,
 };
 use crate::names::AuthorizerName;
 use crate::plain::shaped;
@@ -163,12 +164,13 @@ fn read_key(pem: &str) -> Option<PublicKey> {
     matches!(key.kind(), KeyKind::Rsa { bits } if bits >= crate::limits::RSA_BITS_MIN).then_some(key)
 }
 
-/// CreateAuthorizer.
+/// CreateAuthorizer. `count` is how many there are.
 pub fn create(
     call: &Call,
     name: &AuthorizerName,
     request: Request,
     existing: Option<&Versioned<Authorizer>>,
+    count: usize,
 ) -> Decided<Authorizer> {
     tags::check(&request.tags)?;
     let mut authorizer = Authorizer {
@@ -187,6 +189,14 @@ pub fn create(
     if let Some(Versioned { record, .. }) = existing {
         let arn = arn::named(&call.tenant, "authorizer", &record.name);
         return Err(resource::exists(record, &record.name, arn));
+    }
+    if count >= AUTHORIZERS_MAX {
+        return Err(Refusal::new(
+            Exception::LimitExceeded,
+            "fleet.authorizer.limit",
+            format!("there are {AUTHORIZERS_MAX} authorizers already"),
+        )
+        .hint("delete one first (DeleteAuthorizer)"));
     }
     Ok(resource::insert(call, "authorizer.create", authorizer))
 }

@@ -23,6 +23,8 @@ pub const REQUEST_PEM_BYTES_MAX: usize = 4096;
 pub const TEMPLATE_BYTES_MAX: usize = 10_240;
 /// Provisioning templates of one account in one region (AWS IoT quotas, fleet provisioning).
 pub const TEMPLATES_MAX: u32 = 256;
+/// Custom authorizers of one account in one region (AWS IoT quotas, custom authentication).
+pub const AUTHORIZERS_MAX: usize = 10;
 /// How long a thing type has been deprecated before it may be deleted (AWS IoT API reference, DeleteThingType).
 pub const DEPRECATION_MILLIS: i64 = 5 * 60 * 1000;
 /// Versions of one provisioning template (AWS IoT API reference, CreateProvisioningTemplateVersion).

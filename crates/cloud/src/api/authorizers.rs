@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use fleet::attempt::Trail;
 use fleet::authorizer::{self, Authorizer, DefaultAuthorizer};
 use fleet::names::AuthorizerName;
+use fleet::page::PageRequest;
 use fleet::record::{Tag, Versioned};
 use fleet::{arn, resource};
 use serde::Deserialize;
@@ -67,11 +68,16 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     let (name, wanted) = Wanted::read(request, input)?;
     let made = request.decide(async || {
         let existing = looked_up(request, name.as_str()).await?;
+        let others = request
+            .store()
+            .list_resources::<Authorizer>(&request.call.tenant, "", PageRequest::first())
+            .await?;
         Ok(authorizer::create(
             &request.call,
             &name,
             wanted.clone(),
             existing.as_ref(),
+            others.items.len(),
         )?)
     });
     Ok(named(request, &made.await?.name))
