@@ -88,7 +88,7 @@ pub(crate) async fn of_assumed(
     let mut clearance = signed(caller, policies, Some(assumed.expires));
     if let Some(thing) = assumed.thing.as_ref().and_then(|thing| thing.parse().ok()) {
         let found = control.records.thing(tenant, &thing).await?;
-        clearance.things.extend(found.map(|found| found.record));
+        clearance.things = found.map(|found| found.record).into_iter().collect();
     }
     Ok(clearance)
 }
