@@ -5,21 +5,26 @@
 //! are those of the AWS IoT developer guide ("Custom authentication"). A token without a good signature asks nobody
 //! anything, and a program that does not answer has said no.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fleet::attempt::Trail;
-use fleet::authorizer::{Authorizer, DefaultAuthorizer, no_default};
+use fleet::authorizer::{Authorizer, DefaultAuthorizer};
 use fleet::authorizer_answer::{Admitted, Answer, unfit};
 use fleet::record::Versioned;
 use fleet::{Exception, Refusal, resource};
 use http::HeaderMap;
 use identity::Tenant;
+use policy::Grant;
 use serde_json::{Map, Value, json};
 use store::Records as _;
 
 use crate::api::{ApiFault, decode_text, object, query_pairs};
 use crate::clock;
 use crate::control::Control;
+use crate::principal::{named, stand_in};
+use crate::shard::{Clearance, Lease};
 use crate::webhook::Fault;
 
 const NAME: &str = "x-amz-customauthorizer-name";
@@ -113,31 +118,37 @@ fn in_query(query: &str, name: &str) -> Option<String> {
     decode_text(value)
 }
 
-/// Asks the authorizer about a client.
+/// Asks the authorizer about a client: what it may do, and until when.
 ///
 /// # Errors
 /// The client is not let in, with the reason; the steps are in the trail.
-#[expect(
-    dead_code,
-    reason = "for listeners that take clients without a certificate, which come next"
-)]
 pub(crate) async fn authorize(
     control: &Control,
     tenant: &Tenant,
     credentials: &Credentials<'_>,
     trail: &mut Trail,
-) -> Result<Admitted, ApiFault> {
+) -> Result<Clearance, ApiFault> {
     let authorizer = find(control, tenant, credentials).await;
     let authorizer = authorizer.inspect_err(|fault| trail.failed("authorizer.found", fault.to_string()))?;
     trail.passed("authorizer.found", authorizer.name.as_str());
     let shown = credentials.shown(&authorizer);
     let answer = ask(control, tenant, &authorizer, &shown, trail).await?;
-    // Read before the grant is made: a change of trust after this counts.
-    let epoch = control.records.trust_epoch(tenant).await?;
-    let admitted = answer.admit(*tenant, &authorizer.name, epoch);
+    let admitted = answer.admit(&authorizer.name);
     let admitted = admitted.inspect_err(|refusal| trail.failed("authorizer.answer", refusal.reason()))?;
     trail.passed("authorizer.answer", format!("lets {} in", admitted.principal));
-    Ok(admitted)
+    Ok(cleared(tenant, &authorizer.name, admitted))
+}
+
+/// What the authorizer says rests on no record, so no change of trust makes it old; it ends when the authorizer says.
+fn cleared(tenant: &Tenant, authorizer: &str, admitted: Admitted) -> Clearance {
+    let principal = stand_in(&format!("authorizer {authorizer}: {}", admitted.principal));
+    let grant = Grant::new(*tenant, principal, u64::MAX, admitted.policies).without_certificate();
+    let mut clearance = named(Arc::new(grant), &admitted.principal);
+    clearance.lease = Some(Lease {
+        until: clock::now().plus_millis(i64::from(admitted.disconnect_after_seconds) * 1000),
+        kind: broker::Lease::Authorizer,
+    });
+    clearance
 }
 
 async fn find(
@@ -150,11 +161,8 @@ async fn find(
     let name = match named {
         Some(name) => name,
         None => {
-            default(control, tenant)
-                .await?
-                .ok_or_else(no_default)?
-                .record
-                .authorizer
+            let default = default(control, tenant).await?;
+            default.ok_or_else(nobody)?.record.authorizer
         }
     };
     let found: Option<Versioned<Authorizer>> = control.records.resource(tenant, &name).await?;
@@ -169,6 +177,16 @@ async fn find(
         .hint("activate it (UpdateAuthorizer --status ACTIVE)")
         .into()),
     }
+}
+
+/// Nobody decides about the client.
+fn nobody() -> Refusal {
+    Refusal::new(
+        Exception::Unauthorized,
+        "cloud.authorizer.none",
+        "the client came without a certificate and names no custom authorizer, and none is the default",
+    )
+    .hint("name one (x-amz-customauthorizer-name), set a default (SetDefaultAuthorizer), or connect with a client certificate (protocol x-amzn-mqtt-ca, or port 8883)")
 }
 
 /// The authorizer of clients that name none.

@@ -3,10 +3,7 @@
 //! It stands between that program and a grant (AWS IoT developer guide, "Defining your Lambda function"). An answer that is
 //! not exactly of that form lets nobody in.
 
-use std::sync::Arc;
-
-use identity::{CertificateId, Tenant};
-use policy::{Grant, NamedPolicy, Policy};
+use policy::{NamedPolicy, Policy};
 
 use crate::limits::{
     AUTHORIZER_POLICIES_MAX, AUTHORIZER_PRINCIPAL_BYTES_MAX, AUTHORIZER_SECONDS_MAX, AUTHORIZER_SECONDS_MIN,
@@ -34,7 +31,7 @@ pub struct Admitted {
     /// Who, as the authorizer says.
     pub principal: String,
     /// What he may do.
-    pub grant: Arc<Grant>,
+    pub policies: Vec<NamedPolicy>,
     /// When the connection ends at the latest.
     pub disconnect_after_seconds: u32,
     /// When the authorizer is to be asked again.
@@ -70,8 +67,8 @@ impl Answer {
         self.policies.iter().map(parse).collect()
     }
 
-    /// What follows for a client of this tenant. `authorizer` is who answered, `epoch` the tenant's trust epoch.
-    pub fn admit(self, tenant: Tenant, authorizer: &str, epoch: u64) -> Result<Admitted, Refusal> {
+    /// What follows for a client; `authorizer` is who answered.
+    pub fn admit(self, authorizer: &str) -> Result<Admitted, Refusal> {
         let policies = self.check()?;
         if !self.is_authenticated {
             return Err(Refusal::new(
@@ -82,22 +79,13 @@ impl Answer {
             .hint("look at the log of the authorizer's program"));
         }
         let named = |(index, policy)| NamedPolicy::new(format!("{authorizer}[{index}]"), policy);
-        let policies: Vec<NamedPolicy> = policies.into_iter().enumerate().map(named).collect();
-        let id = principal_id(authorizer, &self.principal);
         Ok(Admitted {
-            grant: Arc::new(Grant::new(tenant, id, epoch, policies)),
+            policies: policies.into_iter().enumerate().map(named).collect(),
             principal: self.principal,
             disconnect_after_seconds: seconds(self.disconnect_after_seconds),
             refresh_after_seconds: seconds(self.refresh_after_seconds),
         })
     }
-}
-
-/// The id under which a principal without a certificate stands where certificates stand; it can be none of a certificate.
-fn principal_id(authorizer: &str, principal: &str) -> CertificateId {
-    CertificateId(identity::crypto::sha256(
-        format!("custom authorizer {authorizer}: {principal}").as_bytes(),
-    ))
 }
 
 fn seconds(value: i64) -> u32 {
@@ -135,22 +123,18 @@ mod tests {
     fn admitted(change: impl FnOnce(&mut Answer)) -> Result<Admitted, &'static str> {
         let mut answer = answer();
         change(&mut answer);
-        answer
-            .admit(Tenant::default(), "a", 3)
-            .map_err(|refusal| refusal.code())
+        answer.admit("a").map_err(|refusal| refusal.code())
     }
 
     #[test]
     fn an_answer_of_the_right_form_lets_in() {
         let who = admitted(|_| {}).unwrap();
-        assert_eq!((who.principal.as_str(), who.grant.epoch), ("unit7", 3));
+        assert_eq!(who.principal, "unit7");
         assert_eq!(
             (who.disconnect_after_seconds, who.refresh_after_seconds),
             (86_400, 300)
         );
-        assert_eq!(who.grant.policies().len(), 1);
-        let other = admitted(|answer| answer.principal = "unit8".to_owned()).unwrap();
-        assert_ne!(who.grant.certificate, other.grant.certificate);
+        assert_eq!(who.policies.len(), 1);
         assert!(
             admitted(|answer| answer.policies.clear()).is_ok(),
             "and then it may do nothing"

@@ -4,6 +4,7 @@ request of the device's own; a hook that says no; then the device connects with 
 Prints one line for each device that was provisioned.
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -22,14 +23,32 @@ iot = client()
 HOOK = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:check"
 
 
+def who(question):
+    """What a custom authorizer answers about a client."""
+    login = question["protocolData"]["mqtt"]
+    known = question["token"] == "ticket" and base64.b64decode(login["password"]) == b"word"
+    return {
+        "isAuthenticated": known,
+        "principalId": "guest7",
+        "policyDocuments": [OPEN_POLICY],
+        "disconnectAfterInSeconds": 3600,
+        "refreshAfterInSeconds": 3600,
+    }
+
+
 class Hook(BaseHTTPRequestHandler):
     asked = []
 
     def do_POST(self):
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
         Hook.asked.append(question)
+        if "protocolData" in question:
+            return self.say(who(question))
         allowed = not question["parameters"]["Serial"].startswith("stolen")
-        answer = json.dumps({"allowProvisioning": allowed, "parameterOverrides": {"Site": "plant-7"}}).encode()
+        self.say({"allowProvisioning": allowed, "parameterOverrides": {"Site": "plant-7"}})
+
+    def say(self, answer):
+        answer = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -205,3 +224,66 @@ done = identity.register_thing(request).result(20)
 print(done.thing_name, done.device_configuration["site"])
 client5.stop()
 unit.disconnect().result(20)
+
+# A client without a certificate, on the port for everything: user name, password, and a signed ticket.
+key = str(folder / "ticket.key")
+subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+public = subprocess.run(["openssl", "rsa", "-in", key, "-pubout"], check=True, capture_output=True, text=True).stdout
+iot.create_authorizer(
+    authorizerName="gate",
+    authorizerFunctionArn=HOOK,
+    tokenKeyName="ticket",
+    tokenSigningPublicKeys={"first": public},
+    status="ACTIVE",
+)
+
+
+def sign(token):
+    signed = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=token.encode(), check=True, capture_output=True)
+    return base64.b64encode(signed.stdout).decode()
+
+
+def come_in(client_id, token, signature, password="word"):
+    connection = mqtt_connection_builder.direct_with_custom_authorizer(
+        auth_username="me",
+        auth_authorizer_name="gate",
+        auth_authorizer_signature=signature,
+        auth_token_key_name="ticket",
+        auth_token_value=token,
+        auth_password=password,
+        endpoint="localhost",
+        ca_filepath=os.environ["CLOUD_CA"],
+        client_id=client_id,
+        clean_session=True,
+    )
+    # The builder knows port 443 alone.
+    connection.port = int(os.environ["CLOUD_MUX"].rsplit(":", 1)[1])
+    connection.connect().result(20)
+    return connection
+
+
+guest = come_in("me-1", "ticket", sign("ticket"))
+heard = Future()
+guest.subscribe("dt/me-1", mqtt.QoS.AT_LEAST_ONCE, lambda topic, payload, **_: heard.set_result(payload))[0].result(20)
+guest.publish("dt/me-1", b"hello", mqtt.QoS.AT_LEAST_ONCE)[0].result(20)
+assert heard.result(20) == b"hello"
+guest.disconnect().result(20)
+tested = iot.test_invoke_authorizer(
+    authorizerName="gate",
+    token="ticket",
+    tokenSignature=sign("ticket"),
+    mqttContext={"username": "me", "password": b"word", "clientId": "me-1"},
+)
+assert tested["isAuthenticated"] and tested["principalId"] == "guest7", tested
+refused("UnauthorizedException", iot.test_invoke_authorizer, authorizerName="gate", token="ticket", tokenSignature=sign("other"))
+for token, signature, password in [
+    ("forged", sign("forged"), "word"),
+    ("ticket", sign("ticket"), "guessed"),
+    ("ticket", sign("forged"), "word"),
+]:
+    try:
+        come_in("me-2", token, signature, password)
+    except Exception:
+        continue
+    raise AssertionError(f"{token} with {password} was let in")
+print("me-1 was let in")

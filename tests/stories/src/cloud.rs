@@ -66,6 +66,12 @@ impl Cloud {
         self.text("mqtt")
     }
 
+    /// HOST:PORT of the port for everything; only with `--listen-mux`.
+    #[must_use]
+    pub fn mux(&self) -> &str {
+        self.text("mux")
+    }
+
     /// The port of MQTT.
     #[must_use]
     pub fn mqtt_port(&self) -> &str {

@@ -219,7 +219,7 @@ fn is_control(service: &str) -> bool {
 /// Why no operation was found: the data plane tells a wrong method apart.
 fn unknown(incoming: &Incoming<'_>, service: &str) -> ApiFault {
     let asked = format!("{} {}", incoming.method, incoming.path);
-    let has_another_method = || is_path(&table::TABLE, incoming.path);
+    let has_another_method = || is_path(table::TABLE, incoming.path);
     if !is_control(service) && has_another_method() {
         return ApiFault::WrongMethod { asked };
     }

@@ -11,13 +11,16 @@ use core::future::poll_fn;
 use fleet::attempt::Verdict;
 use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::text::Text;
-use fleet::{Exception, Refusal};
 use mqtt::Version;
 use mqtt::server::{First as Packet, NotFirst, first};
 use tokio::time::timeout;
 
 use super::{FrontDoor, admit, check_address};
+use crate::api::ApiFault;
 use crate::arrival::Record;
+use crate::authorizer::{self, Credentials, Login};
+use crate::control::Control;
+use crate::deciding::ShownOut;
 use crate::domains::Domain;
 use crate::limits::{CONNECT_BYTES_MAX, CONNECT_DEADLINE, PACKET_BYTES_MAX};
 use crate::shard::{Arrival, Clearance};
@@ -60,10 +63,10 @@ pub(super) async fn await_connect(
     match first {
         First::Connect(client_id) => {
             record.attempt.client_id = Some(Text::short(client_id.as_str()));
-            match authorize(&mut record, credential) {
+            match authorize(&door.control, &mut record, credential, &received).await {
                 Ok(clearance) => hand_over(door, wire, clearance, record, received, &client_id).await,
-                Err(refusal) => {
-                    record.attempt.refuse(&refusal);
+                Err(fault) => {
+                    ShownOut::from(fault).tell(&mut record.attempt);
                     record.keep(&door.control);
                     say(&mut wire, not_authorized(&received));
                     door.control.beside(linger(wire));
@@ -85,21 +88,38 @@ pub(super) async fn await_connect(
 }
 
 /// What the credential allows this client.
-fn authorize(record: &mut Record, credential: Credential) -> Result<Clearance, Refusal> {
-    match credential {
-        Credential::Cleared(clearance) => Ok(clearance),
-        Credential::Authorizer(addressed, domain) => {
-            check_address(addressed)?;
-            admit(domain.as_deref(), Protocol::Mqtt, Authentication::Custom)?;
-            let refusal = Refusal::new(
-                Exception::Unauthorized,
-                "cloud.authorizer.none",
-                "the client came with user name and password, and no custom authorizer decides on them",
-            );
-            record.attempt.trail.failed("authorizer.decide", refusal.reason());
-            Err(refusal.hint("connect with a client certificate (protocol x-amzn-mqtt-ca, or port 8883)"))
-        }
-    }
+async fn authorize(
+    control: &Control,
+    record: &mut Record,
+    credential: Credential,
+    received: &[u8],
+) -> Result<Clearance, ApiFault> {
+    let (addressed, domain) = match credential {
+        Credential::Cleared(clearance) => return Ok(clearance),
+        Credential::Authorizer(addressed, domain) => (addressed, domain),
+    };
+    check_address(addressed)?;
+    admit(domain.as_deref(), Protocol::Mqtt, Authentication::Custom)?;
+    let Ok(Packet::Connect { connect, .. }) = first(received, PACKET_BYTES_MAX) else {
+        return Err(ApiFault::failed("a CONNECT could not be read again"));
+    };
+    let named = domain
+        .as_ref()
+        .and_then(|domain| domain.configuration.authorizer.as_ref());
+    let server_name = record.attempt.tls.sni.clone();
+    let credentials = Credentials {
+        authorizer: named.and_then(|named| named.default.as_deref()),
+        is_fixed: named.is_some_and(|named| named.default.is_some() && !named.overridable),
+        server_name: server_name.as_ref().map(Text::as_str),
+        http: None,
+        mqtt: Some(Login {
+            user_name: connect.user_name,
+            password: connect.password.map(|password| password.0),
+            client_id: connect.client_id,
+        }),
+    };
+    let trail = &mut record.attempt.trail;
+    authorizer::authorize(control, &addressed.tenant, &credentials, trail).await
 }
 
 /// The CONNACK that says no, in the version of the CONNECT.
