@@ -3,12 +3,15 @@
 //! The first eight bytes of each payload say when it was sent, so that the subscriber knows how long it was on its way. Nothing
 //! may be lost: a connection that ends before the load does is an error.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
@@ -29,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// When publishers send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As soon as fewer than so many are unacknowledged.
+    /// As soon as fewer than so many are on their way: neither acknowledged nor, from one to one, heard.
     Window(usize),
     /// All publishers together so many in a second.
     PerSecond(u32),
@@ -62,6 +65,13 @@ struct Shared {
 pub(crate) struct Traffic {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What the two ends of a pair know of each other: a closed loop must not become a queue in the server.
+#[derive(Default)]
+struct Pair {
+    heard: Cell<u64>,
+    more: Notify,
 }
 
 /// How much went through between two moments.
@@ -174,6 +184,8 @@ struct Part {
     pace: Pace,
     /// All publishers of the load.
     publishers_total: usize,
+    /// Whether each publisher has a subscriber of its own.
+    one_to_one: bool,
     /// A publisher and the topic that it publishes to.
     publishers: Vec<(usize, Device, String)>,
     /// A subscriber and its filter.
@@ -199,6 +211,7 @@ impl Part {
             road: plan.road.clone(),
             pace: plan.pace,
             publishers_total: plan.publishers.len(),
+            one_to_one,
             publishers: mine(plan.publishers, 0),
             subscribers: mine(plan.subscribers, plan.publishers.len()),
             wanted: (plan.publishers.len() + plan.subscribers.len()) as u64,
@@ -217,14 +230,16 @@ impl Part {
     }
 
     async fn carry(self) -> Outcome<()> {
-        let micros = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let micros = Rc::new(RefCell::new(Vec::new()));
+        let mut pairs: HashMap<usize, Rc<Pair>> = HashMap::new();
         for (number, device, filter) in &self.subscribers {
+            let pair = Rc::clone(pairs.entry(number - self.publishers_total).or_default());
             let mut client = Client::open(&self.road, device, *number).await?;
             client.subscribe(filter).await?;
             let (shared, micros) = (Arc::clone(&self.shared), Rc::clone(&micros));
             self.shared.ready.fetch_add(1, Ordering::AcqRel);
             spawn_local(async move {
-                let ended = hear(client, &shared, &micros).await;
+                let ended = hear(client, &shared, &micros, &pair).await;
                 shared.ended(ended);
             });
         }
@@ -242,9 +257,10 @@ impl Part {
         }
         for (number, client, topic) in clients {
             let (shared, pace, total) = (Arc::clone(&self.shared), self.pace, self.publishers_total);
+            let pair = pairs.get(&number).filter(|_| self.one_to_one).cloned();
             spawn_local(async move {
                 let ended = match pace {
-                    Pace::Window(window) => tell(client, &topic, window, &shared).await,
+                    Pace::Window(window) => tell(client, &topic, window, pair.as_deref(), &shared).await,
                     Pace::PerSecond(count) => {
                         let every = Duration::from_secs(1) * total as u32 / count;
                         tell_paced(
@@ -300,7 +316,7 @@ impl Shared {
 }
 
 /// A subscriber: acknowledges what it hears.
-async fn hear(mut client: Client, shared: &Shared, micros: &std::cell::RefCell<Vec<u32>>) -> Outcome<()> {
+async fn hear(mut client: Client, shared: &Shared, micros: &RefCell<Vec<u32>>, pair: &Pair) -> Outcome<()> {
     loop {
         let measuring = shared.measuring.load(Ordering::Relaxed);
         let mut heard = 0;
@@ -322,19 +338,35 @@ async fn hear(mut client: Client, shared: &Shared, micros: &std::cell::RefCell<V
             })
             .await?;
         shared.delivered.fetch_add(heard, Ordering::Relaxed);
+        pair.heard.set(pair.heard.get() + heard);
+        pair.more.notify_one();
         client.send().await?;
     }
 }
 
 /// A publisher that always has so many messages on their way.
-async fn tell(mut client: Client, topic: &str, window: usize, shared: &Shared) -> Outcome<()> {
+async fn tell(
+    mut client: Client,
+    topic: &str,
+    window: usize,
+    pair: Option<&Pair>,
+    shared: &Shared,
+) -> Outcome<()> {
     let mut sender = Sender::new(topic);
     loop {
-        while sender.unacknowledged < window {
+        let unheard = || pair.map_or(0, |pair| sender.sent - pair.heard.get() as usize);
+        let room = window.saturating_sub(sender.unacknowledged.max(unheard()));
+        for _ in 0..room {
             sender.put(&mut client.output, shared);
         }
         client.send().await?;
-        sender.take(&mut client, shared).await?;
+        match pair {
+            None => sender.take(&mut client, shared).await?,
+            Some(pair) => tokio::select! {
+                taken = sender.take(&mut client, shared) => taken?,
+                () = pair.more.notified() => {}
+            },
+        }
     }
 }
 
@@ -365,6 +397,7 @@ struct Sender {
     topic: String,
     payload: [u8; PAYLOAD_BYTES],
     id: u16,
+    sent: usize,
     unacknowledged: usize,
 }
 
@@ -374,6 +407,7 @@ impl Sender {
             topic: topic.to_owned(),
             payload: [0x5A; PAYLOAD_BYTES],
             id: 0,
+            sent: 0,
             unacknowledged: 0,
         }
     }
@@ -382,6 +416,7 @@ impl Sender {
         self.id = self.id.checked_add(1).unwrap_or(1);
         self.payload[..8].copy_from_slice(&shared.nanoseconds().to_be_bytes());
         wire::publish(output, &self.topic, self.id, &self.payload);
+        self.sent += 1;
         self.unacknowledged += 1;
     }
 

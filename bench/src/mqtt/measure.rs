@@ -100,20 +100,18 @@ impl Broker<'_> {
             ("window_1", PAIRS, Pace::Window(1)),
             ("window_10", PAIRS, Pace::Window(10)),
         ];
-        let mut settled = None;
         for (name, pairs, pace) in one_to_one {
             told.insert(name.into(), self.load(pairs, pairs, pace)?);
-            if settled.is_none() && self.pid.is_some() {
-                settled = Some(self.resident()?.anonymous);
-            }
         }
         told.insert("fan_out".into(), self.load(1, FAN, Pace::Window(10))?);
+        // What comes now was asked of it before.
+        let settled = self.pid.is_some().then(|| self.resident()).transpose()?;
         told.insert(
             "window_10_again".into(),
             self.load(PAIRS, PAIRS, Pace::Window(10))?,
         );
         if let Some(settled) = settled {
-            let grown = self.resident()?.anonymous as f64 - settled as f64;
+            let grown = self.resident()?.anonymous as f64 - settled.anonymous as f64;
             told.insert("grown_megabytes".into(), json!(grown / 1e6));
         }
         Ok(told)
