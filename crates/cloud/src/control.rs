@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use fleet::attempt::{Attempt, TraceId};
 use fleet::event_switches::EventSwitches;
+use fleet::record::Versioned;
 use fleet::registry_event::RegistryEvent;
 use fleet::{Decision, Event};
 use identity::crypto::SoftwareKey;
@@ -78,6 +79,14 @@ pub(crate) struct Control {
 pub(crate) struct Told {
     pub(crate) events: Vec<Event>,
     pub(crate) epoch: u64,
+}
+
+impl Told {
+    /// What has to be told of a further decision, kept later than this one.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.epoch = self.epoch.max(other.epoch);
+    }
 }
 
 impl Control {
@@ -194,6 +203,7 @@ impl Control {
             None
         };
         let mut affected: Vec<CertificateId> = Vec::new();
+        let mut switches: Option<Option<Versioned<EventSwitches>>> = None;
         for event in &told.events {
             match event {
                 Event::CertificateTrust(certificate) => {
@@ -235,7 +245,13 @@ impl Control {
                         .map(|event| self.shards.announce(tenant, event))
                         .unwrap_or(());
                 }
-                Event::Registry(event) => self.announce(tenant, event).await?,
+                Event::Registry(event) => {
+                    // Looked up once, however much there is to tell.
+                    if switches.is_none() {
+                        switches = Some(self.records.resource(tenant, "").await?);
+                    }
+                    self.announce(tenant, event, switches.as_ref().and_then(Option::as_ref))?;
+                }
             }
         }
         if affected.is_empty() {
@@ -252,8 +268,12 @@ impl Control {
     }
 
     /// Publishes a change of the registry, if the tenant turned that on.
-    async fn announce(&self, tenant: &Tenant, event: &RegistryEvent) -> Result<(), ApiFault> {
-        let switches = self.records.resource::<EventSwitches>(tenant, "").await?;
+    fn announce(
+        &self,
+        tenant: &Tenant,
+        event: &RegistryEvent,
+        switches: Option<&Versioned<EventSwitches>>,
+    ) -> Result<(), ApiFault> {
         if switches.is_some_and(|switches| switches.record.is_on(event.event_type())) {
             let id = crate::clock::uuid().map_err(ApiFault::failed)?;
             let told = registry_events::announcement(tenant, event, id, crate::clock::now());

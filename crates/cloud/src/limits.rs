@@ -191,8 +191,10 @@ pub const SERVER_CERTIFICATE_RENEWAL_DAYS: i64 = 30;
 pub const SERVER_ROOT_BYTES_MAX: usize = 1024;
 /// Bytes of one line of the file of a registration task (AWS IoT quotas).
 pub const TASK_LINE_BYTES_MAX: usize = 256 * 1024;
-/// Lines of a registration task that are carried out at once.
-pub const TASK_LINES_AT_ONCE: usize = 32;
+/// Lines of a registration task that are carried out at once; while they are, as many more are prepared.
+pub const TASK_LINES_AT_ONCE: usize = 512;
+/// How often a registration task writes down how far it has come.
+pub const TASK_PROGRESS_REST: Duration = Duration::from_secs(1);
 /// Items of a manifest of Microchip's that one call takes.
 pub const MANIFEST_ITEMS_MAX: usize = 100;
 /// Pages of signers, of orders and of CAs that one call reads.

@@ -24,7 +24,7 @@ use crate::{arn, certificate};
 /// A template with every parameter in its place.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    template: Template,
+    template: Arc<Template>,
     plan: Plan,
 }
 
@@ -55,6 +55,11 @@ pub struct Made {
 impl Asked {
     /// Reads the template and puts the parameters in.
     pub fn read(body: &str, parameters: BTreeMap<String, String>) -> Result<Self, Refusal> {
+        Self::fill(&Arc::new(Template::parse(body)?), parameters)
+    }
+
+    /// Puts the parameters into a template that was read before, for one of many things.
+    pub fn fill(template: &Arc<Template>, parameters: BTreeMap<String, String>) -> Result<Self, Refusal> {
         let is_long = |(name, value): (&String, &String)| name.len() + value.len() > PARAMETER_BYTES_MAX;
         if parameters.len() > TEMPLATE_PARAMETERS_MAX || parameters.iter().any(is_long) {
             return Err(Refusal::new(
@@ -65,13 +70,13 @@ impl Asked {
                 ),
             ));
         }
-        let template = Template::parse(body)?;
         let plan = template.evaluate(&Parameters::given(parameters))?;
         if plan.certificate.is_none() && !plan.policies.is_empty() {
             return Err(failed(
                 "the template has policies, but no certificate to attach them to".to_owned(),
             ));
         }
+        let template = Arc::clone(template);
         Ok(Self { template, plan })
     }
 
@@ -101,6 +106,7 @@ pub fn decide(
     trail: &mut Trail,
 ) -> Decided<Made> {
     let plan = &asked.plan;
+    let is_known = matches!(bearing, Bearing::Registered(_));
     let (mut batch, certificate) = match bearing {
         Bearing::Nothing => (call.batch(), None),
         Bearing::Registered(id) => {
@@ -130,7 +136,10 @@ pub fn decide(
         if let Some(thing) = &plan.thing {
             bearer.attach_thing(call, facts, &thing.name, &mut batch)?;
         }
-        events.push(Event::CertificateTrust(certificate.id));
+        // Nobody can be connected with a certificate that was not registered until now.
+        if is_known {
+            events.push(Event::CertificateTrust(certificate.id));
+        }
     }
     let subject = plan.thing.as_ref().map_or("", |thing| thing.name.as_str());
     let detail = certificate

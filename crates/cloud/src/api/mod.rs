@@ -8,6 +8,7 @@ mod authorities;
 mod authorization;
 mod authorizers;
 mod billing_groups;
+mod bulk;
 mod certificates;
 mod claims;
 mod credentials;

@@ -14,6 +14,7 @@ use fleet::record::{ProvisioningTemplate, Tag, Versioned};
 use fleet::register_thing::{self, Asked, Bearing, Made};
 use fleet::template::CertificatePlan;
 use fleet::{arn, provisioning_template_versions as template_versions};
+use identity::UnixMillis;
 use identity::certificate::Certificate;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
 use crate::clock;
+use crate::control::{Control, Told};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -343,7 +345,7 @@ struct RegisterThing {
 }
 
 /// The certificate of a template, before it is looked up.
-enum Brought {
+pub(super) enum Brought {
     Nothing,
     Registered(identity::CertificateId),
     Issued(Box<Certificate>),
@@ -368,29 +370,39 @@ pub(super) async fn register_thing(request: &Request<'_>, input: Input) -> Resul
     Ok(made(carry_out(request, &asked).await?))
 }
 
-/// Does what a template asks for.
-pub(super) async fn carry_out(request: &Request<'_>, asked: &Asked) -> Result<Made, ApiFault> {
-    let brought = bring(request, asked)?;
+/// Does what a template asks for, and tells everybody.
+async fn carry_out(request: &Request<'_>, asked: &Asked) -> Result<Made, ApiFault> {
+    let brought = bring(request.control, asked, request.call.now)?;
+    let (made, told) = keep(request, asked, &brought).await?;
+    request.control.tell(&request.call.tenant, told).await?;
+    Ok(made)
+}
+
+/// Keeps what a template asks for; what there is to tell of it, the caller tells.
+pub(super) async fn keep(
+    request: &Request<'_>,
+    asked: &Asked,
+    brought: &Brought,
+) -> Result<(Made, Told), ApiFault> {
     let thing_id = clock::uuid().map_err(ApiFault::failed)?;
     let tenant = &request.call.tenant;
-    request
-        .decide(async || {
-            let id = brought.id().unwrap_or(identity::CertificateId([0; 32]));
-            let facts = request
-                .store()
-                .onboarding_facts(tenant, &id, &asked.needs())
-                .await?;
-            let bearing = bearing(request, &brought, &facts, asked.activates()).await?;
-            Ok(register_thing::decide(
-                &request.call,
-                asked,
-                bearing,
-                &facts,
-                thing_id,
-                &mut Trail::default(),
-            )?)
-        })
-        .await
+    let decide = async || {
+        let id = brought.id().unwrap_or(identity::CertificateId([0; 32]));
+        let facts = request
+            .store()
+            .onboarding_facts(tenant, &id, &asked.needs())
+            .await?;
+        let bearing = bearing(request, brought, &facts, asked.activates()).await?;
+        Ok(register_thing::decide(
+            &request.call,
+            asked,
+            bearing,
+            &facts,
+            thing_id,
+            &mut Trail::default(),
+        )?)
+    };
+    request.control.keep(decide).await
 }
 
 /// What RegisterThing answers.
@@ -401,18 +413,19 @@ pub(super) fn made(made: Made) -> Answer {
     object(json!({ "certificatePem": pem, "resourceArns": made.arns }))
 }
 
-fn bring(request: &Request<'_>, asked: &Asked) -> Result<Brought, ApiFault> {
+/// Reads the certificate that the parameters bring, or issues one for the request that they bring.
+pub(super) fn bring(control: &Control, asked: &Asked, now: UnixMillis) -> Result<Brought, ApiFault> {
     Ok(match asked.certificate() {
         None => Brought::Nothing,
         Some(CertificatePlan::Id(id)) => Brought::Registered(parse_id(id)?),
         Some(CertificatePlan::Request(pem)) => {
             let proven = certificate::examine_request(pem)?;
-            let issued = request.control.issuer.issue(proven, request.call.now);
+            let issued = control.issuer.issue(proven, now);
             Brought::Issued(Box::new(issued.map_err(ApiFault::failed)?))
         }
         Some(CertificatePlan::Pem { certificate, ca }) => {
             let registration = Registration::parse(certificate, ca.as_deref(), None, asked.activates())?;
-            let allowed = request.control.plan.allow_simulated;
+            let allowed = control.plan.allow_simulated;
             Brought::Foreign(Box::new(registration.allow_simulated(allowed)))
         }
     })
