@@ -37,7 +37,7 @@ impl Unpacked {
         if which("apt-get").is_none() || which("dpkg").is_none() {
             return Ok(Err(format!("there is no apt-get here to fetch {wanted} with")));
         }
-        println!("    unpacking {wanted} into {}", folder.display());
+        eprintln!("    unpacking {wanted} into {}", folder.display());
         if let Err(reason) = fetch(&folder, packages)? {
             return Ok(Err(reason));
         }
