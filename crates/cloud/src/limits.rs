@@ -65,8 +65,9 @@ pub const CONFLICT_RETRIES_MAX: usize = 8;
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Closed connections that are waited for at the same time; beyond it they are cut off.
 pub const LINGERING_MAX: usize = 1024;
-/// Certificates whose records the front door remembers: about a kilobyte each.
-pub const ACQUAINTANCES_MAX: usize = 128 * 1024;
+/// Certificates whose records the front door remembers, of devices that come back soon: about 700 bytes each, so that few of them cost
+/// no connection its memory.
+pub const ACQUAINTANCES_MAX: usize = 1024;
 /// Policy documents that are kept compiled.
 pub const COMPILED_POLICIES_MAX: usize = 4096;
 /// CA subjects whose registered CAs the front door remembers.
