@@ -13,11 +13,12 @@ use crate::process::{self, Run, which};
 /// The AWS command line that the stories are checked with.
 const AWSCLI: &[&str] = &["awscli==1.45.11"];
 
-/// What Python programs of the stories import: the cloud's API, and three ways to PKCS #11.
+/// What Python programs of the stories import: the cloud's API, a store that speaks S3, and three ways to PKCS #11.
 const PYTHON: &[&str] = &[
     "awsiotsdk==1.31.0",
     "boto3==1.44.5",
     "cbor2==6.3.0",
+    "moto[s3,server]==5.2.5",
     "PyKCS11==1.5.20",
     "python-pkcs11==0.10.1",
 ];

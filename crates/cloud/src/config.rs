@@ -15,6 +15,7 @@ use fleet::names::PolicyName;
 use identity::{AccountId, CertificateId, Region, Tenant};
 use serde::Deserialize;
 
+use crate::bucket::{self, BucketConfig, BucketPlan};
 use crate::error::Error;
 use crate::limits::{RECORD_CONTENT_BYTES_MAX, SMALL_RECORD_BYTES_MIN};
 use crate::tls::Terms;
@@ -102,8 +103,8 @@ pub struct Config {
     pub drain: DrainConfig,
     /// Traces for OpenTelemetry.
     pub telemetry: TelemetryConfig,
-    /// Directories that callers of the API name as buckets.
-    pub buckets: BTreeMap<String, PathBuf>,
+    /// What callers of the API name as buckets: directories, and stores that speak S3.
+    pub buckets: BTreeMap<String, BucketConfig>,
     /// How long a thing type has to be deprecated before it can be deleted; unset: as the profile has it, five minutes for
     /// `aws` and no time for `self-host`.
     pub deprecation_seconds: Option<u32>,
@@ -360,7 +361,7 @@ pub(crate) struct Plan {
     pub(crate) shards: usize,
     pub(crate) endpoint: String,
     pub(crate) access_keys: Vec<KeyPlan>,
-    pub(crate) buckets: BTreeMap<String, PathBuf>,
+    pub(crate) buckets: BTreeMap<String, BucketPlan>,
     pub(crate) deprecation_millis: i64,
     pub(crate) emulate_quotas: bool,
     pub(crate) quotas: BTreeMap<String, u32>,
@@ -531,7 +532,7 @@ impl Config {
                 .iter()
                 .map(AccessKeyConfig::plan)
                 .collect::<Result<_, _>>()?,
-            buckets: self.buckets.clone(),
+            buckets: bucket::plan(&self.buckets)?,
             deprecation_millis: self.deprecation_millis(),
             emulate_quotas: self.emulate_quotas,
             quotas: self.quotas()?,

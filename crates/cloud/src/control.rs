@@ -5,6 +5,7 @@
 
 use core::future::Future;
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet::attempt::{Attempt, TraceId};
@@ -20,6 +21,7 @@ use tokio::task::spawn_local;
 
 use crate::acquaintances::Acquaintances;
 use crate::api::{ApiFault, Quotas};
+use crate::bucket::Bucket;
 use crate::clones::Clones;
 use crate::config::Plan;
 use crate::desk::{Desk, Errand};
@@ -63,6 +65,7 @@ pub(crate) struct Control {
     pub(crate) telemetry: Telemetry,
     /// The key under the temporary access keys of devices.
     pub(crate) temporary_keys: TemporaryKeys,
+    pub(crate) buckets: BTreeMap<String, Bucket>,
     /// How many calls each account may make.
     pub(crate) quotas: Quotas,
     /// Registration tasks under way.
@@ -95,7 +98,7 @@ impl Control {
         records: LocalRecords,
         attempts: LocalAttempts,
         (issuer, domains): (DeviceIssuer, Arc<Domains>),
-        (keys, temporary_keys): (Keys, TemporaryKeys),
+        (keys, temporary_keys, buckets): (Keys, TemporaryKeys, BTreeMap<String, Bucket>),
         shards: Shards,
         (webhooks, desk): (Webhooks, Desk),
     ) -> Result<Self, identity::Error> {
@@ -118,6 +121,7 @@ impl Control {
             rsa_turns: Semaphore::new(RSA_GENERATIONS_MAX),
             keys,
             temporary_keys,
+            buckets,
             quotas,
             tasks: Tasks::default(),
             lingering: Arc::new(Semaphore::new(LINGERING_MAX)),

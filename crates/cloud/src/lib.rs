@@ -58,6 +58,7 @@ pub mod websocket;
 mod wire;
 
 pub use broker::{SwitchLine, Switches};
+pub use bucket::{BucketConfig, StoreConfig};
 pub use config::{
     AccessKeyConfig, AssumableRole, CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect,
     Profile, Role, ServerCertificateConfig, TelemetryConfig, TlsConfig,

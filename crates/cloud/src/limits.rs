@@ -208,6 +208,16 @@ pub const IMPORT_BATCH_ITEMS: usize = 240;
 pub const IMPORT_REFUSALS_TOLD_MAX: usize = 100;
 /// Certificates that one call of the replay looks at.
 pub const REPROVISION_DEVICES_MAX: u16 = 100;
+/// How long a store may take until it speaks TLS.
+pub const STORE_CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a store may say nothing in the middle of an object.
+pub const STORE_IDLE: Duration = Duration::from_secs(30);
+/// Bytes of an object that a registration task reads.
+pub const STORE_OBJECT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes of a report that is sent to a store; a longer one stays here.
+pub const STORE_REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long the link to a report holds.
+pub const STORE_LINK_SECONDS: u64 = 3_600;
 /// Attempts that one call tells.
 pub const ATTEMPTS_TOLD_MAX: usize = 250;
 

@@ -27,7 +27,7 @@ use crate::shutdown::{Hurry, Shutdown, Trigger, signal};
 use crate::temporary_keys::TemporaryKeys;
 use crate::tls::{Settings, Shown};
 use crate::webhook::Webhooks;
-use crate::{api, clock, desk, files, front_door, metrics, mux, telemetry};
+use crate::{api, bucket, clock, desk, files, front_door, metrics, mux, telemetry};
 
 /// The cloud.
 #[derive(Debug)]
@@ -92,6 +92,7 @@ impl Server {
             keys.push((key.limited(further.role, further.regions.clone()), path));
         }
         let keys = Keys::open(&plan.data_dir, keys)?;
+        let buckets = bucket::open_all(&plan.buckets, &plan.data_dir)?;
         let (desk, tray) = desk::open();
         let webhooks = Webhooks::open(&plan.webhooks, &plan.data_dir)?;
         let (shards, slots) = Shards::new(plan.shards);
@@ -114,7 +115,7 @@ impl Server {
             records,
             attempts,
             (pki.issuer, domains),
-            (keys, temporary_keys),
+            (keys, temporary_keys, buckets),
             shards,
             (webhooks, desk),
         )

@@ -56,7 +56,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("tokio", &["cloud", "birthmark", "bench"]),
     ("hyper", &["cloud", "birthmark", "bench"]),
     ("rusqlite", &["store", "factory"]),
-    ("aws-sigv4", &["birthmark"]),
+    ("aws-sigv4", &["birthmark", "cloud"]),
     ("clap", &["birthmark"]),
     ("cryptoki", &["device", "stories"]),
 ];

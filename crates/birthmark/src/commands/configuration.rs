@@ -154,7 +154,7 @@ impl Effective {
                 "buckets",
                 buckets
                     .iter()
-                    .map(|(name, path)| format!("{name} is {}", path.display()))
+                    .map(|(name, bucket)| format!("{name} is {bucket}"))
                     .collect::<Vec<_>>()
                     .join(", "),
             ),

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::templates::{self, Brought};
 use super::{Request, fault::ApiFault};
+use crate::bucket::Source;
 use crate::clock;
 use crate::control::{Control, Told};
 use crate::limits::{TASK_LINE_BYTES_MAX, TASK_LINES_AT_ONCE, TASK_PROGRESS_REST};
@@ -45,8 +46,8 @@ type Done = (u64, Result<Value, Value>);
 
 impl Run {
     /// Carries the task out, and writes down how it ended.
-    pub(super) async fn finish(mut self, file: File) {
-        let (status, message) = match self.carry_out(file).await {
+    pub(super) async fn finish(mut self, source: Source) {
+        let (status, message) = match self.read(source).await {
             Ok(true) => (Status::Completed, String::new()),
             Ok(false) => (Status::Cancelled, "it was stopped".to_owned()),
             Err(why) => (Status::Failed, why),
@@ -55,6 +56,22 @@ impl Run {
         self.task.message = message;
         let _ = self.keep().await;
         self.control.tasks.end(&self.call.tenant, &self.task.id);
+    }
+
+    /// Brings the file, carries its lines out, and takes the reports back to where it came from.
+    async fn read(&mut self, source: Source) -> Result<bool, String> {
+        let (store, key) = match source {
+            Source::File(file) => return self.carry_out(file).await,
+            Source::Object(store, key) => (store, key),
+        };
+        let folder = self.control.plan.data_dir.join("registration-tasks");
+        let file = store.fetch(&key, &folder).await?;
+        let ended = self.carry_out(file).await?;
+        for kind in ["RESULTS", "ERRORS"] {
+            let report = report_path(&self.control, &self.task.id, kind);
+            store.keep(&report_key(&self.task.id, kind), &report).await?;
+        }
+        Ok(ended)
     }
 
     /// Whether every line was tried; or why that cannot be.
@@ -258,6 +275,11 @@ fn refused(fault: &ApiFault) -> Value {
 
 fn broken(error: std::io::Error) -> String {
     format!("the file or a report cannot be used: {error}")
+}
+
+/// Where a report of a task is in a store.
+pub(super) fn report_key(id: &str, kind: &str) -> String {
+    format!("birthmark-reports/{id}-{}.ndjson", kind.to_ascii_lowercase())
 }
 
 /// Where a report of a task is.

@@ -3,7 +3,6 @@
 //! They stand between the wire, `fleet::registration_task` and [`crate::bucket`]. A task runs beside the requests (see
 //! [`super::bulk`]); what each line gave goes into two reports under the data directory.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -15,12 +14,13 @@ use serde_json::{Value, json};
 use store::Records as _;
 use tokio::task::spawn_local;
 
-use super::bulk::{Run, report_path};
+use super::bulk::{Run, report_key, report_path};
 use super::listing::{Pages, by_token, part};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, fault::ApiFault, timestamp};
-use crate::{bucket, clock};
+use crate::bucket::{Bucket, Source};
+use crate::clock;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +38,7 @@ struct Start {
 /// StartThingRegistrationTask.
 pub(super) async fn start(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Start = input.read()?;
-    let file = open(request, &input.input_file_bucket, &input.input_file_key)?;
+    let source = find(request, &input.input_file_bucket, &input.input_file_key)?;
     let wanted = StartRequest {
         template: input.template_body,
         bucket: input.input_file_bucket,
@@ -75,16 +75,21 @@ pub(super) async fn start(request: &Request<'_>, input: Input) -> Result<Answer,
         task,
         stop,
     };
-    spawn_local(run.finish(file));
+    spawn_local(run.finish(source));
     Ok(answer)
 }
 
-fn open(request: &Request<'_>, bucket: &str, key: &str) -> Result<File, ApiFault> {
+fn find(request: &Request<'_>, bucket: &str, key: &str) -> Result<Source, ApiFault> {
     let wrong = |why: String| ApiFault::invalid("cloud.api.bucket", why);
-    let directory = request.control.plan.buckets.get(bucket).ok_or_else(|| {
-        wrong("there is no such inputFileBucket; the operator names directories under [buckets]".into())
+    let bucket = request.control.buckets.get(bucket).ok_or_else(|| {
+        wrong(
+            "there is no such inputFileBucket; the operator names directories and stores under [buckets]"
+                .into(),
+        )
     })?;
-    bucket::open(directory, key).map_err(|error| wrong(format!("the inputFileKey cannot be read: {error}")))
+    bucket
+        .find(key)
+        .map_err(|error| wrong(format!("the inputFileKey cannot be read: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -195,7 +200,14 @@ pub(super) async fn reports(request: &Request<'_>, input: Input) -> Result<Answe
     };
     let path = report_path(request.control, &task.id, &input.report_type);
     let path = std::path::absolute(path).map_err(ApiFault::failed)?;
-    let links = path.exists().then(|| format!("file://{}", path.display()));
+    let links = match request.control.buckets.get(&task.bucket) {
+        _ if !path.exists() => None,
+        Some(Bucket::Store(store)) => {
+            let link = store.link(&report_key(&task.id, &input.report_type));
+            Some(link.map_err(ApiFault::failed)?)
+        }
+        _ => Some(format!("file://{}", path.display())),
+    };
     let page = part(links.into_iter().collect(), input.pages.tokens()?);
     let mut answer = by_token("resourceLinks", &page, |link: &String| link.as_str().into());
     if let Value::Object(answer) = &mut answer {

@@ -30,6 +30,17 @@ pub(crate) fn access_key(path: &Path, account: AccountId) -> Result<AccessKey, E
     }
 }
 
+/// The profile `default` of somebody else's file: the id of its access key, and the secret.
+pub(crate) fn read_credentials(path: &Path) -> Result<(String, Zeroizing<String>), Error> {
+    let wrong = || Error::Identity {
+        path: path.to_owned(),
+        what: "its profile [default] has no aws_access_key_id and aws_secret_access_key".into(),
+    };
+    let text = files::read_text(path)?.map(Zeroizing::new).ok_or_else(wrong)?;
+    let key = parse(&text, AccountId::default()).ok_or_else(wrong)?;
+    Ok((key.id, key.secret))
+}
+
 /// A new access key, in the file at `path` whatever was there.
 pub(crate) fn fresh_access_key(path: &Path, account: AccountId) -> Result<AccessKey, Error> {
     let key = make(account).map_err(Error::Issue)?;

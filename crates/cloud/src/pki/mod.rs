@@ -24,7 +24,7 @@ use identity::{Civil, UnixMillis};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-pub(crate) use credentials::{access_key, access_key_name, fresh_access_key};
+pub(crate) use credentials::{access_key, access_key_name, fresh_access_key, read_credentials};
 pub(crate) use ready::Ready;
 
 use crate::clock;

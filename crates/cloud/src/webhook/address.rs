@@ -35,7 +35,7 @@ const SPECIAL_V6: &[(Ipv6Addr, u32)] = &[
 ];
 
 /// Whether an address may be called.
-pub(super) fn may_call(address: IpAddr, allowed: &[Network]) -> bool {
+pub(crate) fn may_call(address: IpAddr, allowed: &[Network]) -> bool {
     let address = address.to_canonical();
     is_public(address) || allowed.iter().any(|network| network.contains(address))
 }

@@ -28,6 +28,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use self::address::may_call;
 pub use self::config::WebhookConfig;
 use self::config::{Target, read, read_header, read_secret, wrong};
 pub(crate) use self::config::{WebhookPlan, plan};
@@ -180,7 +181,7 @@ impl Webhook {
 }
 
 /// Who may be on the other side: servers with a certificate of these authorities, or of the system's.
-fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in authorities(ca)? {
         // The system may hold some that nobody can use any more.
