@@ -178,6 +178,29 @@ class World:
             self.authorizer_named(f"authorizer-{number}", iot=there)
         return FULL_REGION
 
+    # The index of things.
+    def index(self, iot=None):
+        fields = [{"name": "attributes.temp", "type": "Number"}]
+        (iot or self.iot).update_indexing_configuration(thingIndexingConfiguration={"thingIndexingMode": "REGISTRY", "customFields": fields})
+
+    def query(self):
+        self.index()
+        return "*"
+
+    def bad_query(self):
+        self.get("query")
+        return "("
+
+    def dynamic(self):
+        return self.iot.create_dynamic_thing_group(thingGroupName="dynamic", queryString=self.get("query"))["thingGroupName"]
+
+    def dynamic_full_region(self):
+        there = client(region=FULL_REGION)
+        self.index(there)
+        for number in range(100):
+            there.create_dynamic_thing_group(thingGroupName=f"dynamic-{number}", queryString="*")
+        return FULL_REGION
+
     # Policies.
     def policy(self):
         return self.iot.create_policy(policyName="policy", policyDocument=OPEN_POLICY)["policyName"]
