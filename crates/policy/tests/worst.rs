@@ -43,6 +43,16 @@ fn many(unit: &str) -> String {
     ))
 }
 
+/// An action of as many stars as there is room for.
+fn starred_action() -> String {
+    let with = |stars: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"iot:{stars}z","Resource":"*"}}]}}"#
+        )
+    };
+    with(&"*".repeat(CHARACTERS - with("").len()))
+}
+
 /// As many conditions as there is room for.
 fn conditional(operator: &str, unit: &str) -> String {
     let with = |values: &str| {
@@ -75,6 +85,7 @@ fn check(what: &str, document: &str) {
 
 #[test]
 fn the_longest_comparisons_end_soon() {
+    check("stars in actions", &starred_action());
     check("stars", &long("", "*a", "b"));
     check("stars alone", &long("", "*", "b"));
     check("one star and questions", &long("*", "?", "b"));
