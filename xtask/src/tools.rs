@@ -19,9 +19,13 @@ const PYTHON: &[&str] = &[
     "boto3==1.44.5",
     "cbor2==6.3.0",
     "moto[s3,server]==5.2.5",
+    "paho-mqtt==2.2.0",
     "PyKCS11==1.5.20",
     "python-pkcs11==0.10.1",
 ];
+
+/// What JavaScript programs of the stories import.
+const JAVASCRIPT: &str = "mqtt@5.16.0";
 
 /// How a tool of this name is found.
 type Find = fn(&str) -> Option<PathBuf>;
@@ -36,6 +40,8 @@ const PACKAGES: &[(&str, &str, Find)] = &[
     ("nginx-light", "nginx", program),
     ("default-jdk-headless", "java", compiler),
     ("opensc", "pkcs11-tool", program),
+    ("nodejs", "node", program),
+    ("npm", "npm", program),
     ("openssh-client", "ssh-keygen", program),
     ("openssl", "openssl", program),
     ("p11-kit", "p11-kit", program),
@@ -76,6 +82,11 @@ pub(crate) fn prepare() -> Outcome<Vec<Tool>> {
         environment("aws", AWSCLI, "aws")?.or_else(|| which("aws")),
     ));
     tools.push(python("python", environment("python", PYTHON, "python")?));
+    tools.push(Tool {
+        name: "MQTT.js",
+        file: javascript()?,
+        remedy: remedy("npm"),
+    });
     for tool in &tools {
         match &tool.file {
             Some(file) => println!("    {:<14} {}", tool.name, file.display()),
@@ -154,6 +165,35 @@ fn environments(name: &str) -> Option<PathBuf> {
 
 fn answers(program: &Path, args: &[&str]) -> bool {
     Run::new(program).args(args).caught().is_ok_and(|run| run.success)
+}
+
+/// The packages for JavaScript, in a folder of our own.
+fn javascript() -> Outcome<Option<PathBuf>> {
+    let folder = process::target().join("tools").join("javascript");
+    let package = folder.join("node_modules").join("mqtt");
+    let marker = folder.join("packages");
+    if package.is_dir() && fs::read_to_string(&marker).is_ok_and(|there| there == JAVASCRIPT) {
+        return Ok(Some(package));
+    }
+    if which("npm").is_none() {
+        return Ok(None);
+    }
+    println!("    putting {JAVASCRIPT} into {}", folder.display());
+    fs::create_dir_all(&folder).trying(|| format!("make {}", folder.display()))?;
+    let install = [
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--no-save",
+        "--silent",
+        "--prefix",
+    ];
+    let npm = Run::new("npm").args(install).args([&folder]).args([JAVASCRIPT]);
+    if npm.shown()? != Ending::Passed {
+        return Ok(None);
+    }
+    fs::write(&marker, JAVASCRIPT).trying(|| format!("write {}", marker.display()))?;
+    Ok(Some(package))
 }
 
 /// A program of a Python environment of our own, made with these packages when it is not there or has others.

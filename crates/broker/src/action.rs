@@ -380,6 +380,11 @@ pub enum CloseReason {
     TimeIsUp(Lease),
     /// Its certificate is in two places at once.
     CloneSuspected,
+    /// The operator ended it.
+    ByOperator {
+        /// Whether its will is forgotten.
+        forget_will: bool,
+    },
 }
 
 impl CloseReason {
@@ -400,6 +405,7 @@ impl CloseReason {
             Self::ServerFault => "SERVER_ERROR",
             Self::TimeIsUp(Lease::WebSocket) => "WEBSOCKET_TTL_EXPIRATION",
             Self::TimeIsUp(Lease::Authorizer) => "CUSTOMAUTH_TTL_EXPIRATION",
+            Self::ByOperator { .. } => "API_INITIATED_DISCONNECT",
         }
     }
 
@@ -422,6 +428,7 @@ impl CloseReason {
             Self::ServerFault => "fault",
             Self::TimeIsUp(_) => "time_is_up",
             Self::CloneSuspected => "clone",
+            Self::ByOperator { .. } => "by_operator",
         }
     }
 
@@ -434,7 +441,10 @@ impl CloseReason {
     /// Only an ordinary goodbye makes the will forgotten (`[MQTT-3.14.4-3]`).
     #[must_use]
     pub const fn forgets_will(self) -> bool {
-        matches!(self, Self::ClientInitiated)
+        matches!(
+            self,
+            Self::ClientInitiated | Self::ByOperator { forget_will: true }
+        )
     }
 
     /// What a client that speaks MQTT 5.0 is told; `None`: it knows, or cannot be told (AWS IoT developer guide, "MQTT 5 reason
@@ -454,6 +464,7 @@ impl CloseReason {
             Self::ServerShutdown => Some(Reason::ServerShuttingDown),
             Self::ServerFault => Some(Reason::UnspecifiedError),
             Self::TimeIsUp(_) => Some(Reason::MaximumConnectTime),
+            Self::ByOperator { .. } => Some(Reason::AdministrativeAction),
         }
     }
 }
@@ -476,6 +487,7 @@ impl fmt::Display for CloseReason {
             Self::ServerFault => "what the client was promised cannot be made durable",
             Self::TimeIsUp(_) => "the time is up for which it was let in",
             Self::CloneSuspected => "its certificate is in two places at once",
+            Self::ByOperator { .. } => "the operator ended it",
         };
         f.write_str(words)
     }

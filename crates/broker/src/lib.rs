@@ -45,7 +45,9 @@ pub use counters::{Counters, Dropped, Holdings, Traffic};
 pub use event::{Attach, ConnectionId, Departure, Event, Lease, SessionId, ThingChange, Trust};
 pub use limits::Limits;
 pub use message::{Message, Parts, Stamp};
-pub use node::{Checkpoint, Config, Node, Restoring, RetainedMessage, Unfit, client_id};
+pub use node::{
+    Checkpoint, ClientState, Config, ConnectionState, Node, Restoring, RetainedMessage, Unfit, client_id,
+};
 pub use record::{Identifiers, KeptWill, NodeIndex, Record, SessionKey, Wanted};
 pub use refusal::{Attempt, Reason, Refusal};
 pub use switches::{SwitchLine, Switches};

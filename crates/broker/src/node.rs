@@ -6,6 +6,7 @@ mod acknowledging;
 mod asking;
 mod connecting;
 mod delivering;
+mod inspecting;
 mod journal;
 mod keeping;
 mod leaving;
@@ -37,6 +38,7 @@ use crate::tenant::TenantState;
 use self::journal::Journal;
 
 pub use connecting::client_id;
+pub use inspecting::{ClientState, ConnectionState};
 pub use keeping::Checkpoint;
 pub use restoring::{Restoring, Unfit};
 pub use retaining::RetainedMessage;

@@ -128,6 +128,8 @@ pub const VISITORS_MAX: usize = 512;
 pub const CROSSINGS_MAX: usize = 64;
 /// How long a client may take to read that it may speak WebSocket now.
 pub const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of the properties of a message that an API caller publishes.
+pub const PROPERTIES_BYTES_MAX: usize = 8 * 1024;
 /// Connections of the API listener that are open at the same time.
 pub const API_CONNECTIONS_MAX: usize = 512;
 /// … of these, connections whose requests are carried out; whoever comes later is answered `ServiceUnavailableException` at

@@ -13,10 +13,10 @@ const mqtt = createRequire(process.env.NODE_PACKAGES + "/")("mqtt");
 const [folder, root, mqttAddress, muxAddress, accessKey, secret] = process.argv.slice(2);
 const ca = readFileSync(root);
 const certified = { ca, cert: readFileSync(`${folder}/device.pem`), key: readFileSync(`${folder}/device.key`) };
-const once_only = { reconnectPeriod: 0, connectTimeout: 20_000, keepalive: 30 };
+const onceOnly = { reconnectPeriod: 0, connectTimeout: 20_000, keepalive: 30 };
 const named = (address) => address.replace("127.0.0.1:", "localhost:");
 
-function presigned(host, secret, token) {
+function presigned(host, secret) {
   const hmac = (key, text) => createHmac("sha256", key).update(text).digest();
   const hash = (text) => createHash("sha256").update(text).digest("hex");
   const at = new Date().toISOString().replace(/[:-]|\.\d{3}/g, "");
@@ -28,11 +28,11 @@ function presigned(host, secret, token) {
   const canonical = `GET\n/mqtt\n${query}\nhost:${host.split(":")[0]}\n\nhost\n${hash("")}`;
   const key = scope.split("/").reduce(hmac, `AWS4${secret}`);
   const signature = createHmac("sha256", key).update(`AWS4-HMAC-SHA256\n${at}\n${scope}\n${hash(canonical)}`).digest("hex");
-  return `wss://${host}/mqtt?${query}&X-Amz-Signature=${signature}` + (token ? `&X-Amz-Security-Token=${token}` : "");
+  return `wss://${host}/mqtt?${query}&X-Amz-Signature=${signature}`;
 }
 
 async function speaks(url, clientId, options, prefix) {
-  const client = await mqtt.connectAsync(url, { ...once_only, ...options, clientId });
+  const client = await mqtt.connectAsync(url, { ...onceOnly, ...options, clientId });
   const heard = [];
   client.on("message", (topic, payload) => heard.push([topic, payload.toString()]));
   const [granted] = await client.subscribeAsync(`${prefix}/${clientId}/#`, { qos: 1 });
@@ -52,7 +52,7 @@ async function speaks(url, clientId, options, prefix) {
 }
 
 async function refused(url, clientId, options) {
-  const error = await mqtt.connectAsync(url, { ...once_only, ...options, clientId }, false).then(
+  const error = await mqtt.connectAsync(url, { ...onceOnly, ...options, clientId }, false).then(
     () => assert.fail(`${clientId} was taken`),
     (error) => error,
   );
@@ -61,11 +61,11 @@ async function refused(url, clientId, options) {
 
 const mux = named(muxAddress);
 for (const protocolVersion of [4, 5]) {
-  const with_version = { ...certified, protocolVersion };
-  await speaks(`mqtts://${named(mqttAddress)}`, `js-tls-${protocolVersion}`, with_version, "dt");
-  const alpn = { ...with_version, ALPNProtocols: ["x-amzn-mqtt-ca"] };
+  const versioned = { ...certified, protocolVersion };
+  await speaks(`mqtts://${named(mqttAddress)}`, `js-tls-${protocolVersion}`, versioned, "dt");
+  const alpn = { ...versioned, ALPNProtocols: ["x-amzn-mqtt-ca"] };
   await speaks(`mqtts://${mux}`, `js-443-${protocolVersion}`, alpn, "dt");
-  await speaks(`wss://${mux}/mqtt`, `js-wss-${protocolVersion}`, with_version, "dt");
+  await speaks(`wss://${mux}/mqtt`, `js-wss-${protocolVersion}`, versioned, "dt");
 }
 await speaks(presigned(mux, secret), "js-signed", { ca, protocolVersion: 5 }, "any");
 await refused(presigned(mux, "wrong"), "js-wrong", { ca });

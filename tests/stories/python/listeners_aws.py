@@ -61,16 +61,17 @@ def speaks_v5(name, build, prefix="dt"):
     subscriptions = [mqtt5.Subscription(f"{prefix}/{name}/#", mqtt5.QoS.AT_LEAST_ONCE)]
     client.subscribe(mqtt5.SubscribePacket(subscriptions)).result(TIMEOUT)
     properties = [mqtt5.UserProperty("from", name)]
-    client.publish(
-        mqtt5.PublishPacket(f"{prefix}/{name}/1", mqtt5.QoS.AT_LEAST_ONCE, "five", user_properties=properties)
-    ).result(TIMEOUT)
+    packet = mqtt5.PublishPacket(
+        topic=f"{prefix}/{name}/1", qos=mqtt5.QoS.AT_LEAST_ONCE, payload="five", user_properties=properties
+    )
+    client.publish(packet).result(TIMEOUT)
     message = heard.get(timeout=TIMEOUT)
     assert (message.payload, message.user_properties[0].value) == (b"five", name)
     if prefix == "dt":
         refused = [mqtt5.Subscription("secret/#", mqtt5.QoS.AT_LEAST_ONCE)]
         answer = client.subscribe(mqtt5.SubscribePacket(refused)).result(TIMEOUT)
         assert answer.reason_codes == [mqtt5.SubackReasonCode.NOT_AUTHORIZED], answer.reason_codes
-        forbidden = mqtt5.PublishPacket("secret/x", mqtt5.QoS.AT_LEAST_ONCE, "no")
+        forbidden = mqtt5.PublishPacket(topic="secret/x", qos=mqtt5.QoS.AT_LEAST_ONCE, payload="no")
         answer = client.publish(forbidden).result(TIMEOUT)
         assert answer.puback.reason_code == mqtt5.PubackReasonCode.NOT_AUTHORIZED, answer.puback
     client.stop()

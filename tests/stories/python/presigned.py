@@ -11,7 +11,7 @@ import botocore.credentials
 import botocore.session
 
 
-def presigned(address, path="/mqtt", secret=None, token=None, minutes_ago=0, seconds=86400):
+def presigned(address, path="/mqtt", secret=None, minutes_ago=0, seconds=86400):
     """`/mqtt?X-Amz-...`, signed with the first key of the credentials file."""
     found = botocore.session.Session().get_credentials()
     key = botocore.credentials.Credentials(found.access_key, secret or found.secret_key)
@@ -22,5 +22,4 @@ def presigned(address, path="/mqtt", secret=None, token=None, minutes_ago=0, sec
     with unittest.mock.patch.object(botocore.auth, "get_current_datetime", return_value=at.replace(tzinfo=None), create=True):
         signer.add_auth(request)
     signed = urllib.parse.urlsplit(request.url)
-    added = f"&X-Amz-Security-Token={urllib.parse.quote(token, safe='')}" if token else ""
-    return f"{signed.path}?{signed.query}{added}"
+    return f"{signed.path}?{signed.query}"

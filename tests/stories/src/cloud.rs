@@ -90,6 +90,12 @@ impl Cloud {
         self.text("metrics")
     }
 
+    /// HOST:PORT of MQTT without TLS.
+    #[must_use]
+    pub fn plain(&self) -> &str {
+        self.text("plain")
+    }
+
     /// The certificate that the server's certificates end in.
     #[must_use]
     pub fn server_ca(&self) -> &Path {
@@ -152,6 +158,21 @@ impl Cloud {
     #[must_use]
     pub fn said(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// The first access key, and its secret.
+    #[must_use]
+    pub fn access_key(&self) -> (String, String) {
+        let file = fs::read_to_string(self.credentials()).unwrap();
+        let value = |name: &str| {
+            let lines = file.lines().filter_map(|line| line.split_once('='));
+            let mut named = lines.filter(|(key, _)| key.trim() == name);
+            named
+                .next()
+                .map(|(_, value)| value.trim().to_owned())
+                .unwrap_or_default()
+        };
+        (value("aws_access_key_id"), value("aws_secret_access_key"))
     }
 
     fn text(&self, key: &str) -> &str {

@@ -34,5 +34,5 @@ pub use python::Python;
 pub use random::Random;
 pub use story::Story;
 pub use tokens::Tokens;
-pub use tools::{board, skip, tool};
+pub use tools::{board, node_packages, skip, tool};
 pub use waiting::wait_until;

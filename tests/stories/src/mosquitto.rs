@@ -12,6 +12,7 @@ const SECONDS_MAX: &str = "60";
 /// A client with one certificate.
 #[derive(Clone, Debug)]
 pub struct Mosquitto {
+    host: String,
     port: String,
     server_ca: PathBuf,
     certificate: PathBuf,
@@ -26,6 +27,7 @@ impl Mosquitto {
     #[must_use]
     pub fn new(cloud: &Cloud, certificates: &Certificates, name: &str, client_id: &str) -> Self {
         Self {
+            host: "localhost".to_owned(),
             port: cloud.mqtt_port().to_owned(),
             server_ca: cloud.server_ca().to_path_buf(),
             certificate: certificates.path(name, "pem"),
@@ -34,6 +36,13 @@ impl Mosquitto {
             tls: "tlsv1.2",
             version: "mqttv311",
         }
+    }
+
+    /// The same client at another listener.
+    #[must_use]
+    pub fn at(mut self, host: &str, port: &str) -> Self {
+        (self.host, self.port) = (host.to_owned(), port.to_owned());
+        self
     }
 
     /// The same client with TLS 1.3.
@@ -174,7 +183,7 @@ impl Mosquitto {
             .arg(tool(program).expect("the caller has asked for mosquitto"));
         command.args([
             "-h",
-            "localhost",
+            &self.host,
             "-p",
             &self.port,
             "-i",

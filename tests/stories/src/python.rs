@@ -49,6 +49,12 @@ impl Python {
     /// Runs `python/NAME.py` to its end; it must end well. Gives what it printed.
     #[track_caller]
     pub fn runs(&self, name: &str) -> String {
+        self.runs_with(name, &[])
+    }
+
+    /// The same with arguments.
+    #[track_caller]
+    pub fn runs_with(&self, name: &str, arguments: &[&str]) -> String {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
         let mut command = Command::new(&self.program);
         for key in [
@@ -62,6 +68,7 @@ impl Python {
         command
             .arg("-B")
             .arg(folder.join(name).with_extension("py"))
+            .args(arguments)
             .envs(self.settings.iter().map(|(key, value)| (key, value.as_str())));
         run(&mut command).well().stdout
     }

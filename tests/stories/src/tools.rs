@@ -15,6 +15,17 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// The folder of the packages that JavaScript programs of the stories use, or `None` after the test was counted as skipped.
+#[must_use]
+pub fn node_packages() -> Option<PathBuf> {
+    let folder = target()?.join("tools/javascript/node_modules");
+    let found = Some(folder).filter(|folder| folder.join("mqtt").is_dir());
+    if found.is_none() {
+        skip("MQTT.js", "apt-get install nodejs npm && cargo xtask test");
+    }
+    found
+}
+
 /// An image for the emulated board and the emulator, or `None` after the test was counted as skipped. Both come with the
 /// compiler for that board, the one tool that may be missing everywhere.
 #[must_use]
@@ -55,6 +66,7 @@ fn remedy(name: &str) -> &'static str {
         "curl" => "apt-get install curl",
         "prometheus" | "promtool" => "apt-get install prometheus",
         "java" | "javac" | "keytool" => "apt-get install default-jdk-headless",
+        "node" => "apt-get install nodejs",
         "nginx" => "apt-get install nginx-light",
         "openssl engine" => "apt-get install libengine-pkcs11-openssl",
         "p11-kit" => "apt-get install p11-kit",

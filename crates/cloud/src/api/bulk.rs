@@ -142,6 +142,7 @@ impl Run {
                         call,
                         body: &[],
                         peer,
+                        device: None,
                     };
                     templates::keep(&request, &asked, &brought).await
                 };

@@ -34,6 +34,11 @@ pub(crate) enum ApiFault {
         /// Whether it is an operation of the control plane, whose status differs.
         is_control: bool,
     },
+    /// What the client's policies do not allow. Why is in the attempt record, not in the answer.
+    Forbidden {
+        /// The decision in words.
+        explanation: String,
+    },
     /// The body is longer than any operation takes.
     TooLarge {
         /// How many bytes it may have.
@@ -86,6 +91,7 @@ impl fmt::Display for ApiFault {
                 f,
                 "Rate exceeded: the quota of {operation} is {rate} calls per second; call again later, or raise it in [quotas]"
             ),
+            Self::Forbidden { .. } => f.write_str("Forbidden"),
             Self::TooLarge { bytes_max } => write!(f, "the request body is longer than {bytes_max} bytes"),
             Self::Busy(what) => write!(f, "{what}; try again in a moment"),
             Self::Failed(_) => {

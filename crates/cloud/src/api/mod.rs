@@ -9,8 +9,10 @@ mod authorization;
 mod authorizers;
 mod billing_groups;
 mod bulk;
+mod by_device;
 mod certificates;
 mod claims;
+mod connections;
 mod credentials;
 mod domain_configurations;
 mod dynamic_groups;
@@ -28,6 +30,7 @@ mod policies;
 mod publish;
 mod quotas;
 mod render;
+mod retained;
 mod role_aliases;
 mod roles;
 mod search;
@@ -66,11 +69,13 @@ pub use sigv4::AccessKey;
 
 use self::operation::{Input, bind, is_path, route};
 use self::render::Answer;
+use self::server::Conversation;
 pub(crate) use self::sigv4::hex;
 use self::sigv4::{Caller, Incoming};
 use crate::clock;
 use crate::control::Control;
 use crate::principal;
+use crate::shard::Clearance;
 
 /// One request whose caller is known.
 pub(crate) struct Request<'a> {
@@ -78,6 +83,8 @@ pub(crate) struct Request<'a> {
     pub(crate) call: Call,
     body: &'a [u8],
     peer: SocketAddr,
+    /// The device that calls, if it is one and no access key, and the name of its request.
+    device: Option<(&'a Clearance, TraceId)>,
 }
 
 impl Request<'_> {
@@ -115,7 +122,8 @@ fn operation_of(method: &str, path: &str) -> Option<&'static str> {
 }
 
 /// Does what the request asks for. A refusal that matters for trust leaves an attempt record.
-pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Result<Answer, ApiFault> {
+pub(crate) async fn perform(conversation: &Conversation, received: &Received) -> Result<Answer, ApiFault> {
+    let control = &conversation.control;
     let now = clock::now();
     let incoming = Incoming {
         method: received.method.as_str(),
@@ -130,6 +138,11 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
     let caller = match sigv4::verify(&incoming, |id, token| control.access_key(id, token), now) {
         Ok(caller) => caller,
         Err(denied) => {
+            if let (sigv4::Denied::Unsigned, Some(certificate), Some(found)) =
+                (&denied, &conversation.certificate, found)
+            {
+                return by_device::perform(conversation, certificate, received, found).await;
+            }
             let fault = ApiFault::from(denied);
             record(control, received, &control.plan.tenant, name, now, &fault);
             return Err(fault);
@@ -170,6 +183,7 @@ pub(crate) async fn perform(control: &Arc<Control>, received: &Received) -> Resu
             call,
             body: &received.body,
             peer: received.peer,
+            device: None,
         };
         (operation.handler)(&request, input).await
     }

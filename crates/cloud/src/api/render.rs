@@ -80,6 +80,7 @@ pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
         ApiFault::UnknownOperation { .. } => "InvalidRequestException",
         ApiFault::WrongMethod { .. } => "MethodNotAllowedException",
         ApiFault::Throttled { .. } => "ThrottlingException",
+        ApiFault::Forbidden { .. } => "ForbiddenException",
         ApiFault::TooLarge { .. } => "RequestEntityTooLargeException",
         ApiFault::Busy(_) => "ServiceUnavailableException",
         ApiFault::Failed(_) => "InternalFailureException",
@@ -99,6 +100,7 @@ fn status_of(fault: &ApiFault) -> StatusCode {
         ApiFault::Throttled {
             is_control: false, ..
         } => StatusCode::TOO_MANY_REQUESTS,
+        ApiFault::Forbidden { .. } => StatusCode::FORBIDDEN,
         ApiFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ApiFault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiFault::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

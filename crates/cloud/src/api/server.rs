@@ -3,6 +3,7 @@
 //! It stands between sockets and [`super::perform`]. Connections, heads, bodies and times are bounded; a body is read
 //! whole before anything is done with it. Failed handshakes are recorded like those of devices.
 
+use core::cell::Cell;
 use core::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -128,7 +129,7 @@ async fn receive_visitors(
 }
 
 /// What all requests of one connection have in common.
-pub(super) struct Conversation {
+pub(crate) struct Conversation {
     pub(super) control: Arc<Control>,
     pub(super) peer: SocketAddr,
     /// The certificate whose key the client holds, if it showed one.
@@ -141,6 +142,8 @@ pub(super) struct Conversation {
     pub(super) guests: mpsc::Sender<Guest>,
     /// Whether it may only be told that there is no room.
     is_crowded: bool,
+    /// Whether a device was granted something over it already.
+    pub(super) granted: Cell<bool>,
 }
 
 impl Conversation {
@@ -167,6 +170,7 @@ impl Conversation {
             record,
             guests,
             is_crowded: false,
+            granted: Cell::new(false),
         };
         (stream, conversation)
     }
@@ -216,7 +220,7 @@ async fn respond(conversation: &Conversation, request: http::Request<IncomingBod
             return Err(ApiFault::Busy("every connection of the API is in use"));
         }
         let received = receive(request, peer, trace).await?;
-        perform(control, &received).await
+        perform(conversation, &received).await
     });
     let outcome = outcome
         .await

@@ -10,9 +10,10 @@ use super::fault::ApiFault;
 use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, query};
 use super::render::Answer;
 use super::{
-    Request, authorities, authorization, authorizers, billing_groups, certificates, claims,
+    Request, authorities, authorization, authorizers, billing_groups, certificates, claims, connections,
     domain_configurations, dynamic_groups, event_configurations, groups, manifests, moving, own, own_keys,
-    policies, publish, role_aliases, search, tagging, tasks, templates, thing_types, things, transfers,
+    policies, publish, retained, role_aliases, search, tagging, tasks, templates, thing_types, things,
+    transfers,
 };
 
 /// What an operation's row calls.
@@ -37,6 +38,9 @@ const RESULTS: [Member; 2] = [number("maxResults"), query("nextToken")];
 const PRINCIPAL: Member = header("x-amzn-principal", "principal");
 const IOT_PRINCIPAL: Member = header("x-amzn-iot-principal", "principal");
 const POLICY: Member = header("x-amzn-iot-policy", "policyName");
+const USER_PROPERTIES: Member = header("x-amz-mqtt5-user-properties", "userProperties");
+const PAYLOAD_FORMAT: Member = header("x-amz-mqtt5-payload-format-indicator", "payloadFormatIndicator");
+const CORRELATION: Member = header("x-amz-mqtt5-correlation-data", "correlationData");
 const PRINCIPAL_TYPE: Member = query("thingPrincipalType");
 
 /// The table.
@@ -169,7 +173,12 @@ pub(super) static TABLE: &[Operation<Handler>] = &[
     row!("StopThingRegistrationTask", "PUT" "/thing-registration-tasks/{taskId}/cancel", NONE, tasks::stop),
     row!("ListThingRegistrationTasks", "GET" "/thing-registration-tasks", [number("maxResults"), query("nextToken"), query("status")], tasks::list),
     row!("ListThingRegistrationTaskReports", "GET" "/thing-registration-tasks/{taskId}/reports", [number("maxResults"), query("nextToken"), query("reportType")], tasks::reports),
-    row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), PAYLOAD], publish::publish),
+    row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), USER_PROPERTIES, PAYLOAD_FORMAT, CORRELATION, PAYLOAD], publish::publish),
+    row!("GetRetainedMessage", "GET" "/retainedMessage/{topic+}", NONE, retained::fetch),
+    row!("ListRetainedMessages", "GET" "/retainedMessage", RESULTS, retained::list),
+    row!("GetConnection", "GET" "/connections/{clientId}", [flag("includeSocketInformation")], connections::fetch),
+    row!("ListSubscriptions", "GET" "/connections/{clientId}/subscriptions", RESULTS, connections::subscriptions),
+    row!("DeleteConnection", "DELETE" "/connections/{clientId}", [flag("cleanSession"), flag("preventWillMessage")], connections::delete),
 ];
 
 /// What is ours alone: no operation of AWS IoT has a path that begins like these.

@@ -1,9 +1,11 @@
 //! What a shard is told from outside: new connections, messages of other shards, and changes of trust.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker::{ConnectionId, Forward, Message, RetainedMessage, Share, Trust};
+use broker::{ClientState, ConnectionId, Forward, Message, RetainedMessage, Share, Trust};
 use identity::{CertificateId, Tenant, ThingName};
+use mqtt::QoS;
 use policy::ThingFacts;
 use tokio::sync::oneshot;
 
@@ -83,6 +85,28 @@ pub(crate) enum Mail {
         /// Which.
         connection: ConnectionId,
     },
+    /// Asks how a client stands, and what it listens to.
+    Client {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        client_id: Box<str>,
+        /// Answered at once.
+        answer: oneshot::Sender<Option<ClientNews>>,
+    },
+    /// Ends a client's connection.
+    Disconnect {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        client_id: Box<str>,
+        /// Whether its session ends, too.
+        clean: bool,
+        /// Whether its will is forgotten.
+        forget_will: bool,
+        /// Answered with whether there is such a client, when that is kept.
+        answer: oneshot::Sender<bool>,
+    },
     /// Certificates may do something else from now on.
     Trust {
         /// What changed.
@@ -108,6 +132,16 @@ pub(crate) enum Mail {
         /// Answered with the certificates of live connections that have it.
         answer: oneshot::Sender<Vec<CertificateId>>,
     },
+}
+
+/// What a shard knows of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientNews {
+    pub(crate) state: ClientState,
+    /// Where it comes from, with the port.
+    pub(crate) peer: Option<SocketAddr>,
+    /// The filters of its subscriptions, in order.
+    pub(crate) subscriptions: Vec<(Arc<str>, QoS)>,
 }
 
 /// What one shard sends another.

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub(crate) use log::{Restored, open_all};
-pub(crate) use mail::{Mail, ThingNews};
+pub(crate) use mail::{ClientNews, Mail, ThingNews};
 pub(crate) use run::start;
 
 use crate::api::ApiFault;
@@ -167,7 +167,6 @@ impl Shards {
     }
 
     /// The message that stays on a topic.
-    #[expect(dead_code, reason = "for GetRetainedMessage, which comes next")]
     pub(crate) async fn retained(
         &self,
         tenant: &Tenant,
@@ -183,7 +182,6 @@ impl Shards {
     }
 
     /// One page of the messages that stay on topics, in the order of the topics, beginning after one.
-    #[expect(dead_code, reason = "for ListRetainedMessages, which comes next")]
     pub(crate) async fn list_retained(
         &self,
         tenant: &Tenant,
@@ -200,9 +198,56 @@ impl Shards {
         .await
     }
 
+    /// How a client stands, and what it listens to.
+    pub(crate) async fn client(
+        &self,
+        tenant: &Tenant,
+        client_id: &str,
+    ) -> Result<Option<ClientNews>, ApiFault> {
+        let (tenant, name) = (*tenant, client_id.into());
+        let index = self.index_of(&tenant, client_id);
+        self.ask(index, |answer| Mail::Client {
+            tenant,
+            client_id: name,
+            answer,
+        })
+        .await
+    }
+
+    /// Ends a client's connection, and its session if it is to end clean; false if there is no such client.
+    pub(crate) async fn disconnect(
+        &self,
+        tenant: &Tenant,
+        client_id: &str,
+        (clean, forget_will): (bool, bool),
+    ) -> Result<bool, ApiFault> {
+        let (tenant, name) = (*tenant, client_id.into());
+        let index = self.index_of(&tenant, client_id);
+        self.ask(index, |answer| Mail::Disconnect {
+            tenant,
+            client_id: name,
+            clean,
+            forget_will,
+            answer,
+        })
+        .await
+    }
+
+    fn index_of(&self, tenant: &Tenant, client_id: &str) -> usize {
+        log::shard_of(&tenant.account, client_id, self.mailboxes.len())
+    }
+
     /// Asks one shard what all of them know.
     async fn ask_first<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Mail) -> Result<T, ApiFault> {
-        let mailbox = self.mailboxes.first().ok_or_else(stopped)?;
+        self.ask(0, question).await
+    }
+
+    async fn ask<T>(
+        &self,
+        index: usize,
+        question: impl FnOnce(oneshot::Sender<T>) -> Mail,
+    ) -> Result<T, ApiFault> {
+        let mailbox = self.mailboxes.get(index).ok_or_else(stopped)?;
         let (sender, receiver) = oneshot::channel();
         mailbox.send(question(sender)).await.map_err(|_| stopped())?;
         let answer = timeout(TRUST_DEADLINE, receiver).await;

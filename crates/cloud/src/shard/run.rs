@@ -199,6 +199,20 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
         Mail::Measure { answer } => {
             let _ = answer.send(Box::new(state.reading()));
         }
+        Mail::Client {
+            tenant,
+            client_id,
+            answer,
+        } => {
+            let _ = answer.send(state.client(&tenant, &client_id));
+        }
+        Mail::Disconnect {
+            tenant,
+            client_id,
+            clean,
+            forget_will,
+            answer,
+        } => state.disconnect(&tenant, &client_id, (clean, forget_will), answer),
         Mail::Trust { changes, answer } => {
             state.change_trust(&changes);
             let _ = answer.send(());

@@ -25,12 +25,14 @@ use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::server::{First, first};
 use mqtt::{Decoded, Malformed, Packet, Version, decode, v5};
 use policy::Context as PolicyContext;
+use tokio::sync::oneshot;
 
 use self::peers::{Outbox, Receipt};
 use super::changes::Changes;
 use super::connection::Connection;
 use super::gates::Gates;
 use super::log::{Restored, ShardLog};
+use super::mail::ClientNews;
 use super::{Arrival, Clearance, Lease};
 use crate::clock;
 use crate::control::Control;
@@ -523,6 +525,36 @@ impl State {
         count: usize,
     ) -> Vec<RetainedMessage> {
         self.node.list_retained(tenant, after, count, clock::now())
+    }
+
+    /// How a client stands, and what it listens to.
+    pub(super) fn client(&self, tenant: &Tenant, client_id: &str) -> Option<ClientNews> {
+        let state = self.node.client(tenant, client_id)?;
+        let id = state.connection.as_ref().map(|connection| connection.connection);
+        let connection = id.and_then(|id| self.connections.get(&id));
+        let peer = connection.and_then(|connection| connection.client.peer);
+        Some(ClientNews {
+            state,
+            peer,
+            subscriptions: self.node.subscriptions(tenant, client_id).unwrap_or_default(),
+        })
+    }
+
+    /// Ends a client's connection; the answer waits until that is kept.
+    pub(super) fn disconnect(
+        &mut self,
+        tenant: &Tenant,
+        client_id: &str,
+        how: (bool, bool),
+        answer: oneshot::Sender<bool>,
+    ) {
+        let (node, actions) = (&mut self.node, &mut self.actions);
+        let found = node.disconnect(tenant, client_id, how, clock::now(), actions);
+        self.carry_out();
+        match found {
+            true => self.answer_when_kept(answer),
+            false => drop(answer.send(false)),
+        }
     }
 
     /// When time matters next.
