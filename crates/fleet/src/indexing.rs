@@ -106,7 +106,7 @@ pub fn update(
 ) -> Decided<Indexing> {
     let beyond = request
         .beyond
-        .or((request.mode == Mode::RegistryAndShadow).then_some("thingIndexingMode"));
+        .or_else(|| (request.mode == Mode::RegistryAndShadow).then_some("thingIndexingMode"));
     if let Some(member) = beyond {
         return Err(
             invalid(format!("{member} asks for what this server does not index"))

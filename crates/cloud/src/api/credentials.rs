@@ -102,10 +102,8 @@ async fn give(
         .resource::<RoleAlias>(&tenant, name.as_str())
         .await?;
     let found = found.map(|found| found.record);
-    let thing = match headers.get(THING_NAME) {
-        Some(value) => Some(value.to_str().unwrap_or_default()),
-        None => None,
-    };
+    let thing = headers.get(THING_NAME);
+    let thing = thing.map(|value| value.to_str().unwrap_or_default());
     record.attempt.thing = thing.and_then(|thing| thing.parse().ok());
     let denied = denied(&clearance, &name, thing, conversation.peer.ip());
     let things: Vec<ThingName> = clearance.things.iter().map(|thing| thing.name.clone()).collect();

@@ -28,11 +28,11 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Node {
     /// All of them.
-    And(Vec<Node>),
+    And(Vec<Self>),
     /// One of them.
-    Or(Vec<Node>),
+    Or(Vec<Self>),
     /// Not that.
-    Not(Box<Node>),
+    Not(Box<Self>),
     /// A condition on one field, or on any of them.
     Term(Option<String>, Test),
     /// Everything.

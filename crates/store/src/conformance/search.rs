@@ -14,7 +14,7 @@ use super::steps::{keep, pages};
 use crate::{Records, wait};
 
 fn numbered(number: u64) -> Thing {
-    let kind = if number % 2 == 0 { "even" } else { "Odd" };
+    let kind = if number.is_multiple_of(2) { "even" } else { "Odd" };
     Thing {
         attributes: BTreeMap::from([
             ("kind".to_owned(), kind.to_owned()),
