@@ -19,6 +19,7 @@ const PYTHON: &[&str] = &[
     "boto3==1.44.5",
     "cbor2==6.3.0",
     "moto[s3,server]==5.2.5",
+    "opentelemetry-proto==1.45.2",
     "paho-mqtt==2.2.0",
     "PyKCS11==1.5.20",
     "python-pkcs11==0.10.1",

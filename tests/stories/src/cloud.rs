@@ -21,11 +21,18 @@ impl Cloud {
     #[track_caller]
     #[must_use]
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_as(Self::command(data_dir, arguments), data_dir)
+    }
+
+    /// The same by a command that runs it.
+    #[track_caller]
+    #[must_use]
+    pub fn start_as(mut command: Command, data_dir: &Path) -> Self {
         let ready = data_dir.join("ready.json");
         // Of an earlier run: its ports mean nothing now.
         let _ = fs::remove_file(&ready);
         let stderr = data_dir.with_extension("stderr");
-        let mut child = Self::command(data_dir, arguments)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&stderr).unwrap())

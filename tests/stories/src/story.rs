@@ -1,5 +1,8 @@
 //! The beginning that stories about mosquitto share: a cloud, an authority, and devices that it certified.
 
+use std::path::Path;
+use std::process::Command;
+
 use tempfile::TempDir;
 
 use crate::registration::{open_policy, register, template};
@@ -24,10 +27,20 @@ impl Story {
     /// At the first surprise.
     #[must_use]
     pub fn begin(arguments: &[&str]) -> Option<Self> {
+        Self::begin_as(|data_dir| Cloud::command(data_dir, arguments))
+    }
+
+    /// The same with a cloud that is run by a command.
+    ///
+    /// # Panics
+    /// At the first surprise.
+    #[must_use]
+    pub fn begin_as(command: impl FnOnce(&Path) -> Command) -> Option<Self> {
         let _ = (tool("mosquitto_pub")?, tool("mosquitto_sub")?);
         let folder = tempfile::tempdir().unwrap();
         let certificates = Certificates::in_folder(folder.path())?;
-        let cloud = Cloud::start(&folder.path().join("cloud"), arguments);
+        let data_dir = folder.path().join("cloud");
+        let cloud = Cloud::start_as(command(&data_dir), &data_dir);
         let aws = cloud.aws()?;
         certificates.authority("signer", KeyKind::P256);
         let _ = register(&aws, &certificates, "signer", &template());

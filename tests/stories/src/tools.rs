@@ -72,6 +72,7 @@ fn remedy(name: &str) -> &'static str {
         "p11-kit" => "apt-get install p11-kit",
         "softhsm2-util" => "apt-get install softhsm2",
         "valgrind" => "apt-get install valgrind",
+        "prlimit" => "apt-get install util-linux",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "pkcs11-tool" => "apt-get install opensc",
         "p11tool" => "apt-get install gnutls-bin",

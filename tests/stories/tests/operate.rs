@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use stories::{Story, run, tool, wait_until};
+use stories::{Cloud, Story, run, tool, wait_until};
 
 fn metrics(story: &Story) -> String {
     format!("http://{}/metrics", story.cloud.metrics())
@@ -122,4 +124,111 @@ fn one_certificate_under_two_client_ids_or_networks_raises_the_alarm() {
         watcher.line_with("Received DISCONNECT (139)").is_some(),
         "the end is told before it comes"
     );
+}
+
+/// Messages while the disk fills up, each of so many bytes; and how long a file may be meanwhile.
+const MESSAGES: usize = 60;
+const MESSAGE_BYTES: usize = 100_000;
+const FILE_BYTES_MAX: &str = "1200000";
+
+#[test]
+fn a_log_that_cannot_grow_acknowledges_nothing_and_goes_on_by_itself() {
+    let (Some(prlimit), Some(curl)) = (tool("prlimit"), tool("curl")) else {
+        return;
+    };
+    let arguments = ["--listen-metrics", "127.0.0.1:0"];
+    // A write beyond the limit is to fail, and not to end the program.
+    let begun = Story::begin_as(|data_dir| {
+        let serve = Cloud::command(data_dir, &arguments);
+        let mut command = Command::new("env");
+        command.arg("--ignore-signal=XFSZ").arg(serve.get_program());
+        command.args(serve.get_args());
+        command
+    });
+    let Some(story) = begun else { return };
+    let limit = |bytes: &str| {
+        let set = [
+            format!("--pid={}", story.cloud.pid()),
+            format!("--fsize={bytes}:"),
+        ];
+        let _ = run(Command::new(&prlimit).args(set)).well();
+    };
+    let operator = story.operator();
+    let _listener = operator
+        .clone()
+        .named("listener")
+        .subscribe_with("dt/big", 1, MESSAGES, "%p", &["-c"]);
+    limit(FILE_BYTES_MAX);
+    let message = "x".repeat(MESSAGE_BYTES);
+    let mut is_acknowledged = (0..MESSAGES).map(|_| operator.publish("dt/big", 1, &message).code == Some(0));
+    assert!(
+        is_acknowledged.any(|is| !is),
+        "what cannot be kept is not acknowledged"
+    );
+    let page = run(Command::new(&curl).args(["--silent", &metrics(&story)])).stdout;
+    assert!(
+        page.contains("birthmark_disconnects_total{reason=\"fault\"}"),
+        "{page}"
+    );
+    limit("unlimited");
+    wait_until("the server to go on by itself", || {
+        (operator.publish("dt/big", 1, "small").code == Some(0)).then_some(())
+    });
+}
+
+#[test]
+fn a_collector_of_opentelemetry_understands_what_it_is_sent() {
+    let Some(python) = tool("python") else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/spans.py");
+    let mut collector = Command::new(python)
+        .arg("-B")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(collector.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().expect("the collector ended").unwrap();
+    let port = next();
+    let port = port.strip_prefix("port ").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("birthmark.toml");
+    let telemetry = format!("[telemetry]\notlp = \"http://127.0.0.1:{port}\"\naccepted_one_in = 1\n");
+    fs::write(&config, telemetry).unwrap();
+    let Some(story) = Story::begin(&["--config", config.to_str().unwrap()]) else {
+        return;
+    };
+    let device = story.device("lamp-1");
+    let _ = device.publish("dt/lamp-1/hello", 1, "x").well();
+    let _ = device.publish("dt/lamp-2/hello", 1, "not mine").refused(&[]);
+    let mut spans: Vec<Vec<String>> = Vec::new();
+    let wanted = [
+        ["api RegisterCACertificate", "whole", "-", "well"],
+        ["first connection", "part", "provisioned", "well"],
+        [
+            "mqtt connect",
+            "whole",
+            "cloud.first_connection.provisioned",
+            "well",
+        ],
+        ["mqtt publish", "whole", "broker.policy", "failed"],
+    ];
+    let is = |span: &Vec<String>, row: &[&str; 4]| span[2..6].iter().eq(row.iter());
+    while !wanted.iter().all(|row| spans.iter().any(|span| is(span, row))) {
+        spans.push(next().split('\t').map(str::to_owned).collect());
+    }
+    let of = |row: &[&str; 4]| spans.iter().find(|span| is(span, row)).unwrap();
+    assert_eq!(
+        of(&wanted[1])[1],
+        of(&wanted[2])[1],
+        "the part has the trace of the whole"
+    );
+    assert!(
+        of(&wanted[2])[6].contains("tls.possession"),
+        "{:?}",
+        of(&wanted[2])
+    );
+    drop(story);
+    drop(collector.stdin.take());
+    collector.wait().unwrap();
 }

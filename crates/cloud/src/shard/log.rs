@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{Actions, Checkpoint, Config, Message, Node, NodeIndex, Record, Restoring, SessionKey};
+use broker::{
+    Action, Actions, Checkpoint, Config, Event, Message, Node, NodeIndex, Record, Restoring, SessionKey,
+};
 use identity::AccountId;
 use store::measure::Commits;
 use store::{Durability, Frame, SessionLog};
@@ -111,7 +113,7 @@ impl ShardLog {
         let checkpoint = self.checkpoint.get_or_insert_default();
         let more = node.checkpoint(checkpoint, CHECKPOINT_SESSIONS_PER_TURN, clock::now(), actions);
         for action in actions.drain() {
-            if let broker::Action::Keep(record) = action {
+            if let Action::Keep(record) = action {
                 self.keep(&record);
             }
         }
@@ -150,6 +152,7 @@ pub(crate) fn open_all(
         restored.push(open(&folder, config, durability, Arc::default())?);
     }
     share_retained(&mut restored);
+    introduce(&mut restored);
     Ok(restored)
 }
 
@@ -197,6 +200,26 @@ fn share_retained(restored: &mut [Restored]) {
         .flat_map(|restored| restored.node.retained_messages())
         .collect();
     restored.iter_mut().for_each(|restored| restored.node.adopt(&all));
+}
+
+/// Every shard knows the members of shared subscriptions of all others before the first client is here.
+fn introduce(restored: &mut [Restored]) {
+    let mut shares = Vec::new();
+    for (from, one) in restored.iter().enumerate() {
+        let told = one.actions.iter().filter_map(|action| match action {
+            Action::Share(share) => Some((from, share.clone())),
+            _ => None,
+        });
+        shares.extend(told);
+    }
+    for (index, one) in restored.iter_mut().enumerate() {
+        for (from, share) in shares.iter().filter(|(from, _)| *from != index) {
+            let from = NodeIndex(u16::try_from(*from).unwrap_or(u16::MAX));
+            let share = share.clone();
+            let event = Event::Shared { from, share };
+            one.node.step(event, clock::now(), &mut one.actions);
+        }
+    }
 }
 
 /// Sees to it that there are logs of exactly so many shards. A crash at any moment leaves the old ones or the new ones whole.
@@ -297,7 +320,7 @@ fn write_whole(folder: &Path, node: &mut Node) -> Result<(), Error> {
         );
         let mut frame = Frame::default();
         for action in actions.drain() {
-            if let broker::Action::Keep(record) = action {
+            if let Action::Keep(record) = action {
                 frame.push(&record);
                 records += 1;
             }

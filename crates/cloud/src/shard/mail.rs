@@ -24,7 +24,7 @@ pub(crate) enum Mail {
         parcels: Vec<Parcel>,
         /// Confirm under this number when what had to be kept of it is durable; 0: nothing had to.
         receipt: u64,
-        /// How often that shard has begun anew.
+        /// In which life of all shards.
         life: u32,
     },
     /// Another shard has made durable what it was sent.
@@ -33,13 +33,13 @@ pub(crate) enum Mail {
         from: usize,
         /// Up to this number.
         number: u64,
-        /// In this life of the receiver.
+        /// In this life of all shards.
         life: u32,
     },
-    /// Another shard lost what it has not confirmed.
-    Lost {
-        /// Which.
-        from: usize,
+    /// A shard lost what its log did not take: all begin anew.
+    Fallen {
+        /// In this life.
+        life: u32,
     },
     /// A message of the server or its API.
     Publish {

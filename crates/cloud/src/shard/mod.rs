@@ -13,7 +13,7 @@ mod run;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use broker::{ConnectionId, Message, RetainedMessage, Trust};
 use fleet::record::Thing;
@@ -72,6 +72,15 @@ pub(crate) struct TrustChange {
     pub(crate) grant: Option<Arc<Grant>>,
 }
 
+/// How far one shard is with beginning anew.
+#[derive(Debug, Default)]
+struct Lives {
+    /// Everything of earlier lives is given up.
+    fallen: AtomicU32,
+    /// It is made of its log again.
+    rebuilt: AtomicU32,
+}
+
 /// The way to all shards.
 #[derive(Clone, Debug)]
 pub(crate) struct Shards {
@@ -80,6 +89,8 @@ pub(crate) struct Shards {
     listened: Arc<AtomicBool>,
     /// By shard, the subscriptions of sessions that outlive their connection.
     kept: Arc<[AtomicUsize]>,
+    /// By shard, how far it is with beginning anew.
+    lives: Arc<[Lives]>,
     /// By shard, the connections that a drain has not ended yet.
     left: Arc<[AtomicUsize]>,
 }
@@ -94,6 +105,7 @@ impl Shards {
                 mailboxes: mailboxes.into(),
                 listened: Arc::default(),
                 kept: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+                lives: (0..count).map(|_| Lives::default()).collect(),
                 left: (0..count).map(|_| AtomicUsize::new(usize::MAX)).collect(),
             },
             slots,
@@ -284,6 +296,43 @@ impl Shards {
         self.kept
             .get(index)
             .map_or(0, |kept| kept.load(Ordering::Acquire))
+    }
+
+    /// Notes that a shard has given up everything of earlier lives.
+    pub(crate) fn note_fallen(&self, index: usize, life: u32) {
+        if let Some(lives) = self.lives.get(index) {
+            lives.fallen.store(life, Ordering::Release);
+        }
+    }
+
+    /// The latest life that any shard has fallen into.
+    pub(crate) fn latest_life(&self) -> u32 {
+        let fallen = self
+            .lives
+            .iter()
+            .map(|lives| lives.fallen.load(Ordering::Acquire));
+        fallen.max().unwrap_or(0)
+    }
+
+    /// Whether no shard works in an earlier life any more.
+    pub(crate) fn all_fallen(&self, life: u32) -> bool {
+        self.lives
+            .iter()
+            .all(|lives| lives.fallen.load(Ordering::Acquire) >= life)
+    }
+
+    /// Notes that a shard is made of its log again.
+    pub(crate) fn note_rebuilt(&self, index: usize, life: u32) {
+        if let Some(lives) = self.lives.get(index) {
+            lives.rebuilt.store(life, Ordering::Release);
+        }
+    }
+
+    /// Whether all are.
+    pub(crate) fn all_rebuilt(&self, life: u32) -> bool {
+        self.lives
+            .iter()
+            .all(|lives| lives.rebuilt.load(Ordering::Acquire) >= life)
     }
 
     /// Notes how many connections a drain has left on a shard; false when there is none on any.

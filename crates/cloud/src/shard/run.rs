@@ -177,7 +177,7 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
             life,
         } => state.parcels(from, parcels, receipt, life),
         Mail::Confirmed { from, number, life } => state.confirm(from, number, life),
-        Mail::Lost { from } => state.lost(from),
+        Mail::Fallen { life } => state.fall(life),
         Mail::Publish { message, answer } => state.publish(message, answer),
         Mail::Answer { connection, message } => state.answer(connection, message),
         Mail::Retained {

@@ -8,6 +8,7 @@ mod asking;
 mod measuring;
 mod notes;
 mod peers;
+mod reviving;
 mod suspecting;
 mod trusting;
 
@@ -36,9 +37,7 @@ use super::mail::ClientNews;
 use super::{Arrival, Clearance, Lease};
 use crate::clock;
 use crate::control::Control;
-use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, LOG_REST, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX,
-};
+use crate::limits::{CONNECTIONS_PER_SHARD_MAX, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX};
 use crate::metrics::ShardCounts;
 use crate::trust::thing_facts;
 use crate::wire::Wire;
@@ -49,10 +48,12 @@ pub(super) struct State {
     index: usize,
     node: Node,
     log: ShardLog,
-    /// Counts how often this shard began anew from its log.
+    /// Counts how often the shards began anew from their logs, all together.
     life: u32,
-    /// When the log failed.
+    /// When a log failed.
     failed_at: Option<UnixMillis>,
+    /// What the node that was made of the log wants done, until all shards have one.
+    rebuilt: Option<Actions>,
     /// Boxed, so that a growing table moves only pointers.
     connections: HashMap<ConnectionId, Box<Connection>>,
     last_connection: u64,
@@ -93,6 +94,7 @@ impl State {
             log: restored.log,
             life: 0,
             failed_at: None,
+            rebuilt: None,
             connections: HashMap::new(),
             last_connection: 0,
             actions: restored.actions,
@@ -440,8 +442,10 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let mail = self.outboxes.iter().any(|outbox| !outbox.parcels.is_empty()) && !self.is_congested();
-        let records = self.log.has_unsubmitted() && self.failed_at.is_none();
+        let speaks = self.failed_at.is_none();
+        let mail =
+            speaks && self.outboxes.iter().any(|outbox| !outbox.parcels.is_empty()) && !self.is_congested();
+        let records = speaks && self.log.has_unsubmitted();
         mail || records || !self.touched.is_empty() || !self.closing.is_empty() || !self.outdated.is_empty()
     }
 
@@ -459,6 +463,8 @@ impl State {
         self.end_leases(self.now);
         self.node.step(Event::Tick, self.now, &mut self.actions);
         self.carry_out();
+        let latest = self.control.shards.latest_life();
+        self.fall(latest);
         if self.failed_at.is_none() {
             self.log.tidy(&mut self.node, &mut self.actions);
         } else {
@@ -479,32 +485,6 @@ impl State {
                 self.departed.push((id, Departure::TimeIsUp(lease)));
             }
         }
-    }
-
-    /// After the log failed: makes the node of its log again, once that can be opened.
-    fn begin_anew(&mut self) {
-        let rested = |failed_at: UnixMillis| clock::now().since(failed_at) >= LOG_REST.as_millis() as i64;
-        if !self.failed_at.is_some_and(rested) {
-            return;
-        }
-        self.failed_at = Some(clock::now());
-        let measured = self.log.commits();
-        let Ok(restored) = self.log.open_again() else {
-            return;
-        };
-        let retained = self.node.retained_messages();
-        self.counts.begin_anew(self.node.counters(), measured.as_ref());
-        self.node = restored.node;
-        self.log = restored.log;
-        self.actions = restored.actions;
-        self.node.adopt(&retained);
-        self.life += 1;
-        self.forwards = 0;
-        self.receipts.clear();
-        let others: Vec<usize> = self.outboxes.iter().map(|outbox| outbox.shard).collect();
-        self.outboxes = others.into_iter().map(Outbox::to).collect();
-        self.failed_at = None;
-        self.carry_out();
     }
 
     /// Whether it has work for its next tick already.

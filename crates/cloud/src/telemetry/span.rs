@@ -151,7 +151,9 @@ impl Span {
         }
         if let Some(error) = &self.error {
             message.inner(15, |status| {
-                status.text(2, error);
+                if !error.is_empty() {
+                    status.text(2, error);
+                }
                 status.number(3, STATUS_ERROR);
             });
         }

@@ -169,21 +169,6 @@ impl State {
         }
     }
 
-    /// The log cannot be written: nothing that waits for it will ever be promised, and no client stays that believes otherwise.
-    fn fail(&mut self) {
-        if self.failed_at.is_some() {
-            return;
-        }
-        self.failed_at = Some(clock::now());
-        self.gates.abandon();
-        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        for connection in ids {
-            self.departed.push((connection, Departure::ServerFault));
-        }
-        self.carry_out();
-        self.tell_lost();
-    }
-
     /// Notes the end of a connection, once.
     pub(super) fn note_end(&mut self, id: ConnectionId, reason: CloseReason) {
         if let Some(connection) = self.connections.get(&id) {

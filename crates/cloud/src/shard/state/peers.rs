@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use broker::mqtt::QoS;
-use broker::{Departure, Event, Forward, Message, NodeIndex, Share};
+use broker::{Event, Forward, Message, NodeIndex, Share};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
@@ -83,6 +83,10 @@ impl State {
     }
 
     pub(super) fn send_mail(&mut self) {
+        if self.failed_at.is_some() {
+            // What an old node still says is for nobody.
+            return;
+        }
         let from = self.index;
         for outbox in self
             .outboxes
@@ -121,6 +125,12 @@ impl State {
 
     /// Parcels of another shard.
     pub(in crate::shard) fn parcels(&mut self, from: usize, parcels: Vec<Parcel>, receipt: u64, life: u32) {
+        if life < self.life {
+            // Its sender has given it up.
+            return;
+        }
+        // Who sends knows that all shards are there again.
+        self.go_live();
         let now = clock::now();
         (self.now, self.turn) = (now, Instant::now());
         let node = NodeIndex(u16::try_from(from).unwrap_or(u16::MAX));
@@ -170,27 +180,6 @@ impl State {
             outbox.confirmation.confirm(number);
         }
         self.progressed();
-    }
-
-    /// Another shard lost what it did not confirm: whoever waits for that is not promised anything.
-    pub(in crate::shard) fn lost(&mut self, from: usize) {
-        let outbox = self.outboxes.iter_mut().find(|outbox| outbox.shard == from);
-        let Some(outbox) = outbox.filter(|outbox| outbox.confirmation.number() != u64::MAX) else {
-            return;
-        };
-        outbox.confirmation.confirm(u64::MAX);
-        for connection in self.gates.abandon() {
-            self.departed.push((connection, Departure::ServerFault));
-        }
-        self.carry_out();
-    }
-
-    pub(super) fn tell_lost(&mut self) {
-        for outbox in &self.outboxes {
-            if let Some(mailbox) = self.control.shards.mailbox(outbox.shard) {
-                let _ = mailbox.try_send(Mail::Lost { from: self.index });
-            }
-        }
     }
 
     /// A message of the server or its API; answered when it is kept.
