@@ -74,7 +74,7 @@ fn clients(address: SocketAddr) -> Outcome<()> {
 /// Serves until it is killed, on one thread (`stay`) or on the next one (`go`).
 pub(crate) fn serve(how: &str) -> Outcome<()> {
     let runtime = runtime()?;
-    let (sender, mut mailbox) = mpsc::channel::<std::net::TcpStream>(MAILBOX);
+    let (sender, mut mailbox) = mpsc::channel::<TcpStream>(MAILBOX);
     thread::spawn(move || {
         let Ok(runtime) = self::runtime() else { return };
         LocalSet::new().block_on(&runtime, async {

@@ -18,12 +18,15 @@ use crate::api::ApiFault;
 use crate::clock;
 use crate::limits::{COMPILED_POLICIES_MAX, OTHERS_REMEMBERED_MAX};
 
+/// The policies of each client without a certificate.
+type Others = HashMap<(Tenant, CertificateId), Arc<[PolicyName]>>;
+
 /// Makes grants, and remembers compiled documents.
 #[derive(Default)]
 pub(crate) struct Grants {
     compiled: Mutex<HashMap<(Tenant, Arc<str>), Compiled>>,
     /// The policies of clients without a certificate, by what stands in the place of its id.
-    others: Mutex<HashMap<(Tenant, CertificateId), Arc<[PolicyName]>>>,
+    others: Mutex<Others>,
 }
 
 struct Compiled {

@@ -1,7 +1,6 @@
 //! An operator's day: Prometheus reads the metrics and finds nothing wrong with them, two clients with one certificate raise the
 //! alarm, and the end comes gently.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -196,6 +195,8 @@ fn a_collector_of_opentelemetry_understands_what_it_is_sent() {
     let telemetry = format!("[telemetry]\notlp = \"http://127.0.0.1:{port}\"\naccepted_one_in = 1\n");
     fs::write(&config, telemetry).unwrap();
     let Some(story) = Story::begin(&["--config", config.to_str().unwrap()]) else {
+        drop(collector.stdin.take());
+        collector.wait().unwrap();
         return;
     };
     let device = story.device("lamp-1");

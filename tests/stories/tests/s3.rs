@@ -1,7 +1,6 @@
 //! A registration task reads its file from a store that speaks S3 and leaves its reports there; nobody is called who was not
 //! named by the operator.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 use std::process::Command;
 

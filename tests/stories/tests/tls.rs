@@ -1,6 +1,7 @@
 //! TLS as OpenSSL sees it: versions by policy, the certificate that it can verify, sessions that are taken up again, small records,
 //! and certificates that are replaced while connections go on.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
 
 use std::fs;
 use std::path::Path;

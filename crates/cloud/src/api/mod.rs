@@ -275,7 +275,7 @@ fn record(
 /// # Errors
 /// The exception: there is no such operation, or the request is malformed.
 pub fn read(incoming: &Incoming<'_>) -> Result<(&'static str, Value), &'static str> {
-    let found = route(&table::TABLE, incoming.method, incoming.path);
+    let found = route(table::TABLE, incoming.method, incoming.path);
     found
         .ok_or_else(|| unknown(incoming, "iot"))
         .and_then(|(operation, input)| {

@@ -104,7 +104,11 @@ impl Telemetry {
 
     fn wants(&self, went_well: bool) -> bool {
         self.queue.is_some()
-            && (!went_well || self.accepted.fetch_add(1, Ordering::Relaxed) % self.accepted_one_in == 0)
+            && (!went_well
+                || self
+                    .accepted
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(self.accepted_one_in))
     }
 
     fn offer(&self, span: Span) {

@@ -134,10 +134,10 @@ fn with_its_token_a_certificate_goes_that_nobody_made_use_of() {
         deleted(Some(&waiting), &alone),
         [Key::Certificate(issued.id()), token_key.clone()]
     );
-    assert_eq!(deleted(None, &alone), [token_key.clone()]);
+    assert_eq!(deleted(None, &alone), std::slice::from_ref(&token_key));
     let mut active = waiting.clone();
     active.record.status = CertificateStatus::Active;
-    assert_eq!(deleted(Some(&active), &alone), [token_key.clone()]);
+    assert_eq!(deleted(Some(&active), &alone), std::slice::from_ref(&token_key));
     let attached = DeleteFacts {
         policies: vec![Versioned {
             version: 1,
@@ -148,7 +148,10 @@ fn with_its_token_a_certificate_goes_that_nobody_made_use_of() {
         }],
         things: Vec::new(),
     };
-    assert_eq!(deleted(Some(&waiting), &attached), [token_key.clone()]);
+    assert_eq!(
+        deleted(Some(&waiting), &attached),
+        std::slice::from_ref(&token_key)
+    );
     let held = DeleteFacts {
         policies: Vec::new(),
         things: vec![Versioned {
