@@ -210,8 +210,7 @@ fn refuse(record: &mut Record, fault: Fault) {
             "check the client's WebSocket library",
         ),
         Fault::Caller(ApiFault::Denied(denied)) => {
-            let hint = hint_of(&denied);
-            end("cloud.websocket.signature", denied.to_string(), hint);
+            end(code_of(&denied), denied.to_string(), hint_of(&denied));
         }
         Fault::Caller(ApiFault::Refused(refusal)) => attempt.refuse(&refusal),
         Fault::Caller(fault) => {
@@ -226,6 +225,22 @@ fn refuse(record: &mut Record, fault: Fault) {
                 "look at the server's disk and log",
             );
         }
+    }
+}
+
+/// What is wrong with a signature, in a word: attempts that were refused for different reasons are not told as one.
+fn code_of(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::Unsigned => "cloud.websocket.unsigned",
+        Denied::Incomplete(_) => "cloud.websocket.incomplete",
+        Denied::UnknownKey => "cloud.websocket.key",
+        Denied::Expired => "cloud.websocket.expired",
+        Denied::Withdrawn(_) => "cloud.websocket.withdrawn",
+        Denied::Scope(_) => "cloud.websocket.scope",
+        Denied::Time { .. } => "cloud.websocket.time",
+        Denied::Mismatch => "cloud.websocket.signature",
+        Denied::Role { .. } => "cloud.websocket.role",
+        Denied::Region { .. } => "cloud.websocket.region",
     }
 }
 
