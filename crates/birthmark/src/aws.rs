@@ -8,7 +8,7 @@ use std::{
     fmt,
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aws_credential_types::Credentials;
@@ -32,6 +32,8 @@ use crate::exit::{Context, Failure};
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest time from sending a request to the end of its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an idle connection is used again; servers close it sooner or later (this cloud after 75 s).
+const KEPT_FOR: Duration = Duration::from_secs(20);
 /// Domain of the real AWS, where every call counts.
 const REAL_AWS_DOMAIN: &str = ".amazonaws.com";
 
@@ -159,7 +161,21 @@ pub(crate) struct Client {
     region: String,
     key: AccessKey,
     tls: TlsConnector,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<Kept>,
+}
+
+/// A connection that may serve again.
+struct Kept {
+    sender: SendRequest<Full<Bytes>>,
+    /// When it last did.
+    served: Instant,
+}
+
+impl Kept {
+    /// Whether the server has surely not given it up: between calls nobody looks at the socket.
+    fn is_fresh(&self) -> bool {
+        !self.sender.is_closed() && self.served.elapsed() < KEPT_FOR
+    }
 }
 
 impl Client {
@@ -289,19 +305,19 @@ impl Client {
 
 /// One request and its answer, on the kept connection or on a new one.
 async fn exchange(
-    kept: Option<SendRequest<Full<Bytes>>>,
+    kept: Option<Kept>,
     request: Request<Full<Bytes>>,
     host: &str,
     port: u16,
     tls: &TlsConnector,
-) -> Result<(SendRequest<Full<Bytes>>, u16, Option<String>, Bytes), Failure> {
-    let mut connection = match kept {
-        Some(connection) if !connection.is_closed() => connection,
+) -> Result<(Kept, u16, Option<String>, Bytes), Failure> {
+    let mut sender = match kept {
+        Some(kept) if kept.is_fresh() => kept.sender,
         _ => connect(host, port, tls).await?,
     };
     let what = || format!("the request to https://{host}:{port} failed");
-    connection.ready().await.fault(what)?;
-    let response = connection.send_request(request).await.fault(what)?;
+    sender.ready().await.fault(what)?;
+    let response = sender.send_request(request).await.fault(what)?;
     let status = response.status().as_u16();
     let code = response
         .headers()
@@ -313,7 +329,8 @@ async fn exchange(
         .await
         .fault(what)?
         .to_bytes();
-    Ok((connection, status, code, body))
+    let served = Instant::now();
+    Ok((Kept { sender, served }, status, code, body))
 }
 
 async fn connect(host: &str, port: u16, tls: &TlsConnector) -> Result<SendRequest<Full<Bytes>>, Failure> {

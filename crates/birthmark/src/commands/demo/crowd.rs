@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Threads that drive devices: enough that the cloud can keep many first connections with one write to the disk.
-const THREADS: usize = 48;
+const THREADS: usize = 96;
 /// Devices that are connected at the same time, at most.
 const WAVE_DEVICES_MAX: usize = 400;
 /// Files that everything else in this process needs.
