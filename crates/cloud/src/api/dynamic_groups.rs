@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use store::Records as _;
 
-use super::groups::{Properties, attributes_of};
+use super::groups::{Properties, attributes_of, wanted_update};
 use super::operation::Input;
 use super::render::{Answer, nothing};
 use super::search::{check_ready, read_query};
@@ -139,19 +139,7 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
         Some(_) => Some(input.query()?),
         None => None,
     };
-    let properties = input
-        .thing_group_properties
-        .ok_or_else(|| super::missing("thingGroupProperties"))?;
-    let merge = properties
-        .attribute_payload
-        .as_ref()
-        .is_some_and(|payload| payload.merge);
-    let wanted = thing_group::UpdateRequest {
-        description: properties.thing_group_description,
-        attributes: attributes_of(properties.attribute_payload),
-        merge,
-        expected_version: input.expected_version,
-    };
+    let wanted = wanted_update(input.thing_group_properties, input.expected_version)?;
     let version = request
         .decide(async || {
             let facts = facts(request, &name).await?;

@@ -98,6 +98,21 @@ pub(super) fn attributes_of(payload: Option<AttributePayload>) -> Option<BTreeMa
     payload.and_then(|payload| payload.attributes)
 }
 
+/// What an update wants of a group, static or dynamic.
+pub(super) fn wanted_update(
+    properties: Option<Properties>,
+    expected_version: Option<u64>,
+) -> Result<thing_group::UpdateRequest, ApiFault> {
+    let properties = properties.ok_or_else(|| super::missing("thingGroupProperties"))?;
+    let payload = properties.attribute_payload;
+    Ok(thing_group::UpdateRequest {
+        description: properties.thing_group_description,
+        merge: payload.as_ref().is_some_and(|payload| payload.merge),
+        attributes: attributes_of(payload),
+        expected_version,
+    })
+}
+
 /// DescribeThingGroup.
 pub(super) async fn describe(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let name = input.read::<Named>()?.name()?;
@@ -145,19 +160,7 @@ async fn looked_up(
 pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Named = input.read()?;
     let name = input.name()?;
-    let properties = input
-        .thing_group_properties
-        .ok_or_else(|| super::missing("thingGroupProperties"))?;
-    let merge = properties
-        .attribute_payload
-        .as_ref()
-        .is_some_and(|payload| payload.merge);
-    let wanted = thing_group::UpdateRequest {
-        description: properties.thing_group_description,
-        attributes: attributes_of(properties.attribute_payload),
-        merge,
-        expected_version: input.expected_version,
-    };
+    let wanted = wanted_update(input.thing_group_properties, input.expected_version)?;
     dynamic_groups::check_static(request, &name).await?;
     let version = request
         .decide(async || {

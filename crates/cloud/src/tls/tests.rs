@@ -48,7 +48,7 @@ impl Client {
         let mut config = match self.trusting {
             true => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Credulous))
+                .with_custom_certificate_verifier(Arc::new(Credulous::of_all()))
                 .with_no_client_auth(),
             false => builder
                 .with_root_certificates(rustls::RootCertStore::empty())
@@ -70,9 +70,15 @@ impl Client {
     }
 }
 
-/// Takes every server.
+/// Takes every server that signs with one of these schemes.
 #[derive(Debug)]
-struct Credulous;
+struct Credulous(Vec<SignatureScheme>);
+
+impl Credulous {
+    fn of_all() -> Self {
+        Self(provider().signature_verification_algorithms.supported_schemes())
+    }
+}
 
 impl ServerCertVerifier for Credulous {
     fn verify_server_cert(
@@ -105,7 +111,7 @@ impl ServerCertVerifier for Credulous {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        self.0.clone()
     }
 }
 

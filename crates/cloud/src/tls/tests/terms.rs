@@ -182,7 +182,11 @@ async fn who_verifies_no_ecdsa_is_shown_rsa_and_new_certificates_are_seen_at_onc
         let usual = Client::of(version);
         assert_eq!(shown_to(&settings, usual.config()).await, first.chain[0]);
         let mut narrow = Client::of(version).config();
-        narrow.dangerous().set_certificate_verifier(Arc::new(OnlyRsa));
+        let only_rsa = Credulous(vec![
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA256,
+        ]);
+        narrow.dangerous().set_certificate_verifier(Arc::new(only_rsa));
         assert_eq!(shown_to(&settings, narrow).await, second.chain[0]);
     }
     shown.replace(vec![third.certify().unwrap()]);
@@ -215,43 +219,4 @@ async fn shown_to(settings: &Settings, config: ClientConfig) -> CertificateDer<'
     let mut stream = Stream::new(socket, settings.choose(Some(&hello), None)).unwrap();
     stream.handshake(&bytes).await.unwrap();
     far.await.unwrap()
-}
-
-/// Takes every server with an RSA key.
-#[derive(Debug)]
-struct OnlyRsa;
-
-impl ServerCertVerifier for OnlyRsa {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256]
-    }
 }
