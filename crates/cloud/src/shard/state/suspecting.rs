@@ -30,7 +30,7 @@ impl State {
         let connection = self.connections.get(&id)?;
         let (client, peer) = (&connection.client, connection.client.peer?);
         let answer = self.clone_answer(client);
-        if answer == Answer::Off || client.certificate.is_none() {
+        if answer == Answer::Off || !shows_what_it_is(connection) {
             return None;
         }
         let client_id = record
@@ -97,7 +97,7 @@ impl State {
     pub(super) fn unwatch(&self, id: ConnectionId, connection: &Connection, reason: CloseReason) {
         let client = &connection.client;
         let was_watched =
-            connection.opening.is_none() && client.certificate.is_some() && client.peer.is_some();
+            connection.opening.is_none() && shows_what_it_is(connection) && client.peer.is_some();
         if was_watched && self.clone_answer(client) != Answer::Off {
             let (tenant, certificate) = (&connection.grant.tenant, connection.grant.certificate);
             let taken_over = reason == CloseReason::DuplicateClientId;
@@ -106,4 +106,10 @@ impl State {
                 .leave(tenant, certificate, self.place(id), taken_over, self.now);
         }
     }
+}
+
+/// A certificate is what lets it in. Behind a signature or a custom authorizer many clients may be the same principal, whatever
+/// certificate they show beside it.
+fn shows_what_it_is(connection: &Connection) -> bool {
+    connection.client.certificate.is_some() && connection.grant.by_certificate
 }
