@@ -12,7 +12,7 @@ import string
 
 import botocore.exceptions
 
-from cloud import ACCOUNT, OPEN_POLICY, REGION, arn, client
+from cloud import ACCOUNT, OPEN_POLICY, REGION, arn, client, refused
 
 SEED = int(os.environ.get("SEED", "1"))
 COUNT = int(os.environ.get("REQUESTS", "2000"))
@@ -99,6 +99,8 @@ def resident_kilobytes():
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
+# The principal stands in a header, in which this character cannot be.
+refused("InvalidRequestException", iot.list_principal_policies, principal="\0")
 operations = [(service, name) for service in (iot, data) for name in service.meta.service_model.operation_names]
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../docs/reference/api-coverage.md")) as page:
     served = {line.split(" | ")[0][2:] for line in page if line.startswith("| ") and " | not |" not in line}
@@ -122,6 +124,7 @@ for number in range(COUNT):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         assert status < 500, f"seed {SEED}, request {number}: {name} {members}: {error}"
         code = error.response["Error"]["Code"]
+        assert not code.isdigit(), f"seed {SEED}, request {number}: {name} {members}: {error} has no name"
         outcomes[code] += 1
         if name in served and code not in ALWAYS and all(shape.name != code for shape in model.error_shapes):
             undeclared[f"{name} {code}"] += 1

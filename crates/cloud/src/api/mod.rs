@@ -20,6 +20,7 @@ mod encoding;
 mod event_configurations;
 mod fault;
 mod groups;
+mod heads;
 mod listing;
 mod manifests;
 mod moving;

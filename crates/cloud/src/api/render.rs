@@ -12,6 +12,11 @@ use serde_json::{Map, Value, json};
 use super::fault::ApiFault;
 use super::sigv4::Denied;
 
+/// The exception of a request that cannot be understood.
+pub(super) const INVALID: &str = "InvalidRequestException";
+/// The exception of a request that is too long.
+pub(super) const TOO_LARGE: &str = "RequestEntityTooLargeException";
+
 /// What an operation answers.
 pub(super) type Answer = Value;
 
@@ -77,11 +82,11 @@ pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
     match fault {
         ApiFault::Denied(denied) => denied.exception(),
         ApiFault::Refused(refusal) => refusal.exception().name(),
-        ApiFault::UnknownOperation { .. } => "InvalidRequestException",
+        ApiFault::UnknownOperation { .. } => INVALID,
         ApiFault::WrongMethod { .. } => "MethodNotAllowedException",
         ApiFault::Throttled { .. } => "ThrottlingException",
         ApiFault::Forbidden { .. } => "ForbiddenException",
-        ApiFault::TooLarge { .. } => "RequestEntityTooLargeException",
+        ApiFault::TooLarge { .. } => TOO_LARGE,
         ApiFault::Busy(_) => "ServiceUnavailableException",
         ApiFault::Failed(_) => "InternalFailureException",
     }

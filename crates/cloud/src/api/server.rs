@@ -24,7 +24,7 @@ use tokio::task::spawn_local;
 use super::credentials;
 use super::fault::ApiFault;
 use super::upgrade::upgrade;
-use super::{Received, operation_of, perform, render};
+use super::{Received, heads, operation_of, perform, render};
 use crate::arrival::{self, Handshaken, Record, Visitor};
 use crate::clock;
 use crate::control::Control;
@@ -178,8 +178,10 @@ impl Conversation {
 
 async fn converse(stream: Stream, conversation: Conversation, shutdown: Shutdown) {
     let conversation = Rc::new(conversation);
+    let stream = heads::around(stream, &conversation);
+    let speaker = conversation.clone();
     let service = service_fn(move |request: http::Request<IncomingBody>| {
-        let conversation = conversation.clone();
+        let conversation = speaker.clone();
         async move {
             Ok::<_, Infallible>(match websocket::is_asked(request.headers()) {
                 true => upgrade(&conversation, request).await,
@@ -196,7 +198,11 @@ async fn converse(stream: Stream, conversation: Conversation, shutdown: Shutdown
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = core::pin::pin!(connection.with_upgrades());
     tokio::select! {
-        _ = connection.as_mut() => {}
+        ended = connection.as_mut() => {
+            if let Err(error) = ended {
+                heads::note(&conversation, &error);
+            }
+        }
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;

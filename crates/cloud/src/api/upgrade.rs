@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::fault::ApiFault;
+use super::heads::Outspoken;
 use super::server::Conversation;
 use super::sigv4::{self, Denied, Incoming};
 use super::{render, sigv4::Caller};
@@ -163,8 +164,8 @@ async fn leave(conversation: &Conversation, upgrading: OnUpgrade, pass: Pass, re
 
 /// The stream underneath, and what was read of it already.
 fn into_parts(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    let parts = upgraded.downcast::<TokioIo<Outspoken<Stream>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 fn answer(fault: &Fault, id: &str) -> Response<Full<Bytes>> {
