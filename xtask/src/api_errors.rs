@@ -18,10 +18,11 @@ const DECLARED: &str = "crates/cloud/src/api/documented-errors.tsv";
 const PROVOKED: &str = "tests/stories/api-errors.tsv";
 
 /// What is done to provoke an error that every operation declares.
-const WAYS: [(&str, &str); 6] = [
+const WAYS: [(&str, &str); 7] = [
     ("@malformed", "a body that is not JSON"),
     ("@throttled", "a second call where the quota is one per second"),
     ("@elsewhere", "a key that may be used in another region only"),
+    ("@forbidden", "a key whose role allows nothing"),
     ("@crowded", "every connection of the API in use"),
     ("@broken", "tables of the database taken away"),
     ("@another_method", "another HTTP method"),

@@ -89,6 +89,7 @@ class World:
     # Names that mean nothing.
     nobody = staticmethod(lambda: "0" * 64)
     nobody_arn = staticmethod(lambda: arn("cert", "0" * 64))
+    reserved_client = staticmethod(lambda: "$aws")
     missing_arn = staticmethod(lambda: arn("policy", "none"))
     other_account = staticmethod(lambda: OTHER)
     role = staticmethod(lambda: ROLE)

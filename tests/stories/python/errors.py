@@ -195,6 +195,12 @@ def elsewhere(pairs):
         demand(service, name, error, minimal(service, name), many[service], "by a key of another region")
 
 
+def forbidden(pairs):
+    many = clients(key=os.environ["FORBIDDEN_KEY"])
+    for service, name, error in pairs:
+        demand(service, name, error, minimal(service, name), many[service], "by a key that may do nothing")
+
+
 def throttled(pairs):
     """A second server has quotas of one call per second."""
     many = {service: quota_client(service) for service in models}
@@ -247,7 +253,7 @@ def broken(pairs):
 
 
 found, pending = ways()
-for way, provoke in {"request": by_request, "@malformed": malformed, "@another_method": another_method, "@elsewhere": elsewhere, "@throttled": throttled, "@crowded": crowded, "@broken": broken}.items():
+for way, provoke in {"request": by_request, "@malformed": malformed, "@another_method": another_method, "@elsewhere": elsewhere, "@forbidden": forbidden, "@throttled": throttled, "@crowded": crowded, "@broken": broken}.items():
     provoke(found[way])
 counts = {"operations": len(served), "pairs": sum(len(declared[pair]) for pair in served), "reasons": len(found["!"]), "pending": len(pending)}
 print(json.dumps({**counts, "provoked": outcomes, "wrong": wrong}))

@@ -58,6 +58,11 @@ account = "210987654321"
 file = "elsewhere.credentials"
 account = "123456789012"
 regions = ["eu-west-1"]
+
+[[access_keys]]
+file = "forbidden.credentials"
+account = "123456789012"
+role = "none"
 "#;
 
 #[test]
@@ -83,6 +88,7 @@ fn every_documented_error_comes_as_its_exception_class() {
     let said = python
         .with("OTHER_KEY", &file("cloud", "other.credentials"))
         .with("ELSEWHERE_KEY", &file("cloud", "elsewhere.credentials"))
+        .with("FORBIDDEN_KEY", &file("cloud", "forbidden.credentials"))
         .with("HOOK_PORT", &hook.port().to_string())
         .with("RECORDS", &file("cloud", "records.sqlite"))
         .with("QUOTA_API", &format!("https://{}", narrow.api()))

@@ -204,7 +204,14 @@ async fn admit(
     if roles::allows(caller.role(), operation, received.method.as_str()) {
         return Ok(());
     }
-    let refused = ApiFault::Denied(sigv4::Denied::Role { operation });
+    let denied = sigv4::Denied::Role { operation };
+    let refused = match is_control(caller.service()) {
+        true => ApiFault::Denied(denied),
+        // The data plane says no more than that (AWS IoT Core API reference, "ForbiddenException").
+        false => ApiFault::Forbidden {
+            explanation: denied.to_string(),
+        },
+    };
     let Some(assumed) = assumed else {
         return Err(refused);
     };
@@ -260,6 +267,15 @@ fn record(
         ApiFault::Denied(denied) => {
             let hint = "check access key, secret and clock of the caller";
             attempt.end(Verdict::Refused, "cloud.api.signature", denied.to_string(), hint);
+        }
+        ApiFault::Forbidden { explanation } => {
+            let hint = "use an access key of a role that allows it, or let the role's policies allow it";
+            attempt.end(
+                Verdict::Refused,
+                "cloud.api.forbidden",
+                explanation.as_str(),
+                hint,
+            );
         }
         ApiFault::Failed(cause) => attempt.end(Verdict::Faulted, "cloud.api.fault", cause.as_str(), ""),
         _ => return,
