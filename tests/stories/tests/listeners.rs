@@ -233,3 +233,38 @@ fn clients_of_others_speak_at_every_listener() {
         assert!(explained.contains(words), "`{words}` is not in\n{explained}");
     }
 }
+
+#[test]
+fn a_custom_authorizer_decides_at_every_listener() {
+    let folder = tempfile::tempdir().unwrap();
+    // The program behind the authorizers listens there once this has let go of it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port.local_addr().unwrap().port().to_string();
+    let config = folder.path().join("birthmark.toml");
+    let webhook =
+        format!("[webhooks.who]\nurl = \"http://127.0.0.1:{port}/\"\nallow_addresses = [\"127.0.0.1\"]\n");
+    std::fs::write(&config, webhook).unwrap();
+    let data_dir = folder.path().join("cloud");
+    let config = config.to_str().unwrap();
+    let cloud = Cloud::start(
+        &data_dir,
+        &["--config", config, "--listen-mux", "127.0.0.1:0", "--hostname", "iot.cloud.test"],
+    );
+    let (Some(python), Some(_)) = (Python::of(&cloud), tool("curl")) else {
+        return;
+    };
+    let python = python.with("HOOK_PORT", &port).with("CLOUD_MUX", cloud.mux());
+    assert_eq!(python.runs("authorizers"), "done\n");
+    let mut explain = birthmark();
+    explain.arg("explain").arg("--data-dir").arg(&data_dir);
+    let explained = run(explain.args(["last", "--count", "1000"])).stderr;
+    for words in [
+        "not signed by a key of the authorizer",
+        "does not know the client",
+        "there is no authorizer named none",
+        "is not for clients of custom authorizers",
+        "is INACTIVE",
+    ] {
+        assert!(explained.contains(words), "`{words}` is not in\n{explained}");
+    }
+}

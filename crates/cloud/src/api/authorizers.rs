@@ -18,7 +18,7 @@ use super::listing::{Pages, by_marker};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
-use crate::authorizer::{Shown, ask, default};
+use crate::authorizer::{Question, Shown, default};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -241,14 +241,10 @@ pub(super) async fn test(request: &Request<'_>, input: Input) -> Result<Answer, 
         signature: input.token_signature,
         protocols: contexts.collect::<Map<_, _>>(),
     };
-    let answer = ask(
-        request.control,
-        &request.call.tenant,
-        found,
-        &shown,
-        &mut Trail::default(),
-    )
-    .await?;
+    let question = Question::new(&request.call.tenant, found, shown)?;
+    let answer = question
+        .ask(request.control, found, &mut Trail::default())
+        .await?;
     answer.check()?;
     Ok(json!({
         "isAuthenticated": answer.is_authenticated,

@@ -1,12 +1,12 @@
-//! Requests of devices: the data plane over HTTPS with a client certificate.
+//! Requests of devices: the data plane over HTTPS with a client certificate, or with what a custom authorizer knows.
 //!
 //! It stands beside the check of signatures, for requests that carry none. Who calls is looked up as for MQTT, and each
-//! operation asks the policies of the certificate; what they do not allow is answered "Forbidden", as AWS does, and
-//! explained in the attempt record. It must never let a device do what only access keys may.
+//! operation asks the policies of the certificate or of the authorizer's answer; what they do not allow is answered
+//! "Forbidden", as AWS does, and explained in the attempt record. It must never let a device do what only access keys may.
 
 use std::sync::Arc;
 
-use fleet::attempt::{Kind, Verdict};
+use fleet::attempt::{Kind, Standing, Verdict};
 use fleet::audit::Actor;
 use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::text::Text;
@@ -18,21 +18,51 @@ use super::fault::ApiFault;
 use super::operation::{Input, Operation, bind};
 use super::render::Answer;
 use super::server::Conversation;
-use super::sigv4::Incoming;
+use super::sigv4::{Denied, Incoming};
 use super::table::Handler;
 use super::{Received, Request};
 use crate::arrival::Record;
+use crate::authorizer::{self, Credentials};
 use crate::clock;
 use crate::front_door;
 use crate::shard::Clearance;
 
 /// What devices may ask for, if their policies say so.
 const OPERATIONS: [&str; 3] = ["Publish", "GetRetainedMessage", "ListRetainedMessages"];
+/// What those may ask for whom an authorizer lets in (AWS IoT developer guide, "Connecting to AWS IoT Core by using custom
+/// authentication", HTTPS).
+const OPERATION_OF_AUTHORIZERS: &str = "Publish";
+
+/// Who vouches for a request that carries no signature.
+#[derive(Clone, Copy)]
+pub(super) enum Voucher<'a> {
+    /// The certificate of its connection.
+    Certificate(&'a Certificate),
+    /// The custom authorizer that it names, or that of those who name none.
+    Authorizer,
+}
+
+/// Who vouches for a request of this operation, if anybody can.
+pub(super) fn voucher<'a>(
+    conversation: &'a Conversation,
+    received: &Received,
+    operation: &str,
+) -> Option<Voucher<'a>> {
+    let names_authorizer = authorizer::is_asked(&received.headers, received.uri.query().unwrap_or_default());
+    let certificate = conversation.certificate.as_ref();
+    let domain = conversation.domain.as_deref();
+    match front_door::authentication_of(domain, certificate.is_some(), names_authorizer) {
+        Authentication::Custom => {
+            (names_authorizer || operation == OPERATION_OF_AUTHORIZERS).then_some(Voucher::Authorizer)
+        }
+        _ => certificate.map(Voucher::Certificate),
+    }
+}
 
 /// Does what a device asks for. Its first request over a connection that is granted is recorded, and every one that is not.
 pub(super) async fn perform(
     conversation: &Conversation,
-    certificate: &Certificate,
+    voucher: Voucher<'_>,
     received: &Received,
     (operation, input): (&Operation<Handler>, Input),
 ) -> Result<Answer, ApiFault> {
@@ -44,14 +74,7 @@ pub(super) async fn perform(
         _ => Kind::Api,
     };
     record.attempt.operation = Some(Text::short(operation.name));
-    let outcome = admitted(
-        conversation,
-        certificate,
-        received,
-        (operation, input),
-        &mut record,
-    )
-    .await;
+    let outcome = admitted(conversation, voucher, received, (operation, input), &mut record).await;
     match &outcome {
         Ok(_) if conversation.granted.replace(true) => {}
         Ok(_) => {
@@ -68,20 +91,29 @@ pub(super) async fn perform(
 
 async fn admitted(
     conversation: &Conversation,
-    certificate: &Certificate,
+    voucher: Voucher<'_>,
     received: &Received,
     (operation, input): (&Operation<Handler>, Input),
     record: &mut Record,
 ) -> Result<Answer, ApiFault> {
-    if !OPERATIONS.contains(&operation.name) {
-        return Err(not_for_devices(operation.name).into());
-    }
     let (control, addressed) = (&conversation.control, conversation.addressed);
     front_door::check_address(addressed)?;
-    let domain = conversation.domain.as_deref();
-    front_door::admit(domain, Protocol::Https, Authentication::X509)?;
-    let looked = front_door::look_up(control, certificate, addressed, record).await?;
-    let clearance = looked.ok_or_else(unknown)?;
+    let (who, clearance) = match voucher {
+        Voucher::Certificate(certificate) => {
+            if !OPERATIONS.contains(&operation.name) {
+                return Err(not_for_devices(operation.name).into());
+            }
+            let clearance = certified(conversation, certificate, record).await?;
+            (certificate.id().to_string(), Arc::new(clearance))
+        }
+        Voucher::Authorizer => {
+            if operation.name != OPERATION_OF_AUTHORIZERS {
+                return Err(not_for_authorizers(operation.name).into());
+            }
+            let clearance = authorized(conversation, received, record).await?;
+            ("a custom authorizer's client".to_owned(), clearance)
+        }
+    };
     let incoming = Incoming {
         method: received.method.as_str(),
         path: received.uri.path(),
@@ -90,7 +122,7 @@ async fn admitted(
         body: &received.body,
     };
     let input = bind(operation.members, &incoming, input, |_| true)?;
-    let who = format!("{} from {}", certificate.id(), received.peer.ip());
+    let who = format!("{who} from {}", received.peer.ip());
     let request = Request {
         control,
         call: Call {
@@ -104,6 +136,47 @@ async fn admitted(
         device: Some((&clearance, received.trace)),
     };
     (operation.handler)(&request, input).await
+}
+
+/// What a certificate may do.
+async fn certified(
+    conversation: &Conversation,
+    certificate: &Certificate,
+    record: &mut Record,
+) -> Result<Clearance, ApiFault> {
+    let (control, addressed) = (&conversation.control, conversation.addressed);
+    let domain = conversation.domain.as_deref();
+    front_door::admit(domain, Protocol::Https, Authentication::X509)?;
+    let looked = front_door::look_up(control, certificate, addressed, record).await?;
+    Ok(looked.ok_or_else(unknown)?)
+}
+
+/// What an authorizer says that the caller may do. Whom it does not know is told no more than that.
+async fn authorized(
+    conversation: &Conversation,
+    received: &Received,
+    record: &mut Record,
+) -> Result<Arc<Clearance>, ApiFault> {
+    let (control, tenant) = (&conversation.control, &conversation.addressed.tenant);
+    let domain = conversation.domain.as_deref();
+    front_door::admit(domain, Protocol::Https, Authentication::Custom)?;
+    let attempt = &mut record.attempt;
+    let server_name = attempt.tls.sni.clone();
+    let query = received.uri.query().unwrap_or_default();
+    let credentials =
+        Credentials::at(domain, server_name.as_ref().map(Text::as_str)).with_http(&received.headers, query);
+    let (said, trail) = (&conversation.said, &mut attempt.trail);
+    let clearance = authorizer::authorize_request(control, tenant, &credentials, said, trail).await;
+    let clearance = clearance.map_err(ApiFault::unauthenticated)?;
+    let clearance = clearance.ok_or(Denied::Unsigned)?;
+    attempt.standing = Standing::Known { ca: None };
+    Ok(clearance)
+}
+
+fn not_for_authorizers(operation: &str) -> Refusal {
+    let reason = format!("{operation} is not for clients of custom authorizers: they may publish");
+    Refusal::new(Exception::Unauthorized, "cloud.api.authorizer", reason)
+        .hint("publish (POST /topics/TOPIC), or use a client certificate or an access key")
 }
 
 fn not_for_devices(operation: &str) -> Refusal {
@@ -121,7 +194,7 @@ fn unknown() -> Refusal {
 fn note(record: &mut Record, fault: &ApiFault) {
     let attempt = &mut record.attempt;
     match fault {
-        ApiFault::Refused(refusal) => attempt.refuse(refusal),
+        ApiFault::Refused(refusal) | ApiFault::Unauthenticated(refusal) => attempt.refuse(refusal),
         ApiFault::Forbidden { explanation } => {
             attempt.trail.failed("policy.decide", explanation.as_str());
             attempt.end(

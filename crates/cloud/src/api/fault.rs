@@ -34,6 +34,8 @@ pub(crate) enum ApiFault {
         /// Whether it is an operation of the control plane, whose status differs.
         is_control: bool,
     },
+    /// Nobody vouches for the client. Why is in the attempt record, not in the answer.
+    Unauthenticated(Refusal),
     /// What the client's policies do not allow. Why is in the attempt record, not in the answer.
     Forbidden {
         /// The decision in words.
@@ -54,6 +56,14 @@ impl ApiFault {
     /// Something of ours failed.
     pub(crate) fn failed(cause: impl fmt::Display) -> Self {
         Self::Failed(cause.to_string())
+    }
+
+    /// The same without the reason, which a stranger is not told.
+    pub(crate) fn unauthenticated(self) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Unauthenticated(refusal),
+            other => other,
+        }
     }
 
     /// A request that cannot be understood.
@@ -91,6 +101,7 @@ impl fmt::Display for ApiFault {
                 f,
                 "Rate exceeded: the quota of {operation} is {rate} calls per second; call again later, or raise it in [quotas]"
             ),
+            Self::Unauthenticated(_) => f.write_str("Unauthorized"),
             Self::Forbidden { .. } => f.write_str("Forbidden"),
             Self::TooLarge { bytes_max } => write!(f, "the request body is longer than {bytes_max} bytes"),
             Self::Busy(what) => write!(f, "{what}; try again in a moment"),

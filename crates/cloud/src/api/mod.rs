@@ -139,10 +139,10 @@ pub(crate) async fn perform(conversation: &Conversation, received: &Received) ->
     let caller = match sigv4::verify(&incoming, |id, token| control.access_key(id, token), now) {
         Ok(caller) => caller,
         Err(denied) => {
-            if let (sigv4::Denied::Unsigned, Some(certificate), Some(found)) =
-                (&denied, &conversation.certificate, found)
+            if let (sigv4::Denied::Unsigned, Some(found)) = (&denied, found)
+                && let Some(voucher) = by_device::voucher(conversation, received, found.0.name)
             {
-                return by_device::perform(conversation, certificate, received, found).await;
+                return by_device::perform(conversation, voucher, received, found).await;
             }
             let fault = ApiFault::from(denied);
             record(control, received, &control.plan.tenant, name, now, &fault);

@@ -85,6 +85,7 @@ pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
         ApiFault::UnknownOperation { .. } => INVALID,
         ApiFault::WrongMethod { .. } => "MethodNotAllowedException",
         ApiFault::Throttled { .. } => "ThrottlingException",
+        ApiFault::Unauthenticated(_) => "UnauthorizedException",
         ApiFault::Forbidden { .. } => "ForbiddenException",
         ApiFault::TooLarge { .. } => TOO_LARGE,
         ApiFault::Busy(_) => "ServiceUnavailableException",
@@ -105,6 +106,7 @@ fn status_of(fault: &ApiFault) -> StatusCode {
         ApiFault::Throttled {
             is_control: false, ..
         } => StatusCode::TOO_MANY_REQUESTS,
+        ApiFault::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         ApiFault::Forbidden { .. } => StatusCode::FORBIDDEN,
         ApiFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ApiFault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -226,6 +228,11 @@ mod tests {
                 ApiFault::TooLarge { bytes_max: 1 },
                 413,
                 "RequestEntityTooLargeException",
+            ),
+            (
+                ApiFault::Unauthenticated(Refusal::new(Exception::ResourceNotFound, "a.b", "secret")),
+                401,
+                "UnauthorizedException",
             ),
             (ApiFault::Failed("secret".into()), 500, "InternalFailureException"),
         ];

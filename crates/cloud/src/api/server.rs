@@ -26,6 +26,7 @@ use super::fault::ApiFault;
 use super::upgrade::upgrade;
 use super::{Received, heads, operation_of, perform, render};
 use crate::arrival::{self, Handshaken, Record, Visitor};
+use crate::authorizer::Said;
 use crate::clock;
 use crate::control::Control;
 use crate::domains::Domain;
@@ -144,6 +145,8 @@ pub(crate) struct Conversation {
     is_crowded: bool,
     /// Whether a device was granted something over it already.
     pub(super) granted: Cell<bool>,
+    /// What a custom authorizer said of those who ask over it.
+    pub(super) said: Said,
 }
 
 impl Conversation {
@@ -171,6 +174,7 @@ impl Conversation {
             guests,
             is_crowded: false,
             granted: Cell::new(false),
+            said: Said::default(),
         };
         (stream, conversation)
     }

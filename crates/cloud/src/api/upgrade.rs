@@ -1,8 +1,9 @@
 //! MQTT over WebSocket: a request on `/mqtt` that lets its connection leave HTTP.
 //!
-//! It stands between HTTP and the front door. Who asks is known before the answer: by the signature of the request, or by the
-//! client certificate of the connection. A refusal is an HTTP answer and an attempt record, an admission only the beginning of
-//! one: CONNECT is decided like any other. It must never let a connection leave whose client is not known.
+//! It stands between HTTP and the front door. Who asks is known before the answer by the signature of the request, or by the
+//! client certificate of the connection; an authorizer is asked once, when the CONNECT with a user name and a password is there
+//! too, but a bad signature of a token ends it here. A refusal is an HTTP answer and an attempt record, an admission only the
+//! beginning of one: CONNECT is decided like any other. It must never let a connection leave about which nobody decides.
 
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming as IncomingBody};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use identity::certificate::Certificate;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -23,9 +25,10 @@ use super::server::Conversation;
 use super::sigv4::{self, Denied, Incoming};
 use super::{render, sigv4::Caller};
 use crate::arrival::Record;
+use crate::authorizer::{self, Credentials};
 use crate::clock;
 use crate::control::Control;
-use crate::front_door::{self, Guest, Pass};
+use crate::front_door::{self, Bearer, Guest, Pass};
 use crate::limits::UPGRADE_DEADLINE;
 use crate::principal;
 use crate::tls::Stream;
@@ -99,17 +102,67 @@ async fn admit(
             front_door::admit(domain, Protocol::WebSocket, Authentication::SigV4)?;
             pass
         }
-        (Err(Denied::Unsigned), Some(certificate)) => {
-            front_door::admit(domain, Protocol::WebSocket, Authentication::X509)?;
-            let addressed = conversation.addressed;
-            match front_door::look_up(control, certificate, addressed, record).await? {
-                Some(clearance) => clearance.into(),
-                None => Pass::Certificate(Box::new(certificate.clone()), addressed),
+        (Err(Denied::Unsigned), certificate) => {
+            let names_authorizer = authorizer::is_asked(incoming.headers, incoming.query);
+            match (
+                front_door::authentication_of(domain, certificate.is_some(), names_authorizer),
+                certificate,
+            ) {
+                (Authentication::Custom, _) => bearing(conversation, &incoming, record).await?,
+                (_, Some(certificate)) => certified(conversation, certificate, record).await?,
+                (_, None) => return Err(Denied::Unsigned.into()),
             }
         }
         (Err(denied), _) => return Err(denied.into()),
     };
     Ok((asked, pass))
+}
+
+/// Who showed a certificate.
+async fn certified(
+    conversation: &Conversation,
+    certificate: &Certificate,
+    record: &mut Record,
+) -> Result<Pass, ApiFault> {
+    let (control, addressed) = (&conversation.control, conversation.addressed);
+    front_door::admit(
+        conversation.domain.as_deref(),
+        Protocol::WebSocket,
+        Authentication::X509,
+    )?;
+    Ok(
+        match front_door::look_up(control, certificate, addressed, record).await? {
+            Some(clearance) => clearance.into(),
+            None => Pass::Certificate(Box::new(certificate.clone()), addressed),
+        },
+    )
+}
+
+/// Whom an authorizer decides about.
+async fn bearing(
+    conversation: &Conversation,
+    incoming: &Incoming<'_>,
+    record: &mut Record,
+) -> Result<Pass, ApiFault> {
+    let (control, addressed) = (&conversation.control, conversation.addressed);
+    let domain = conversation.domain.as_deref();
+    front_door::admit(domain, Protocol::WebSocket, Authentication::Custom)?;
+    let attempt = &mut record.attempt;
+    let server_name = attempt.tls.sni.clone();
+    let credentials = Credentials::at(domain, server_name.as_ref().map(Text::as_str))
+        .with_http(incoming.headers, incoming.query);
+    let tenant = &addressed.tenant;
+    let previewed = authorizer::preview(control, tenant, &credentials, &mut attempt.trail).await;
+    let decides = previewed.map_err(ApiFault::unauthenticated)?;
+    // It may name one in its CONNECT, if there is one to be named.
+    if !decides && !authorizer::has_any(control, tenant).await? {
+        return Err(Denied::Unsigned.into());
+    }
+    Ok(Pass::Authorizer(Box::new(Bearer {
+        addressed,
+        domain: conversation.domain.clone(),
+        http: Some((incoming.headers.clone(), incoming.query.to_owned())),
+    })))
 }
 
 /// Who signed, may do what his key's role allows.
@@ -213,7 +266,9 @@ fn refuse(record: &mut Record, fault: Fault) {
         Fault::Caller(ApiFault::Denied(denied)) => {
             end(code_of(&denied), denied.to_string(), hint_of(&denied));
         }
-        Fault::Caller(ApiFault::Refused(refusal)) => attempt.refuse(&refusal),
+        Fault::Caller(ApiFault::Refused(refusal) | ApiFault::Unauthenticated(refusal)) => {
+            attempt.refuse(&refusal);
+        }
         Fault::Caller(fault) => {
             let cause = match &fault {
                 ApiFault::Failed(cause) => cause.clone(),
@@ -249,7 +304,7 @@ fn code_of(denied: &Denied) -> &'static str {
 fn hint_of(denied: &Denied) -> &'static str {
     match denied {
         Denied::Unsigned => {
-            "sign the request (Signature Version 4, service iotdevicegateway), or connect with a client certificate"
+            "sign the request (Signature Version 4, service iotdevicegateway), connect with a client certificate, or make a custom authorizer"
         }
         Denied::Time { .. } => "set the client's clock, or presign the address anew before each connection",
         Denied::Expired => "let the device ask for new credentials before the old ones end",

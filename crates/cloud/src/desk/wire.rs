@@ -237,7 +237,9 @@ fn rendered(fault: &ApiFault) -> (u16, &'static str) {
     match fault {
         ApiFault::Refused(refusal) => refused(refusal),
         ApiFault::Busy(_) | ApiFault::Throttled { .. } => (429, "Throttled"),
-        ApiFault::Denied(_) | ApiFault::Forbidden { .. } => (403, "AccessDenied"),
+        ApiFault::Denied(_) | ApiFault::Unauthenticated(_) | ApiFault::Forbidden { .. } => {
+            (403, "AccessDenied")
+        }
         ApiFault::UnknownOperation { .. } | ApiFault::WrongMethod { .. } | ApiFault::TooLarge { .. } => {
             (400, "InvalidRequest")
         }

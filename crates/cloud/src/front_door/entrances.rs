@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_local;
 
-use super::opening::{self, Credential};
+use super::opening::{self, Bearer, Credential};
 use super::{FrontDoor, receive, show_out};
 use crate::arrival::{self, Handshaken, Record};
 use crate::limits::PLAIN_CONNECTIONS_MAX;
@@ -53,6 +53,8 @@ pub(crate) enum Pass {
     Cleared(Box<Clearance>),
     /// It showed a certificate that is not known yet.
     Certificate(Box<Certificate>, Addressed),
+    /// An authorizer is asked about it.
+    Authorizer(Box<Bearer>),
 }
 
 impl Entrances {
@@ -163,7 +165,12 @@ async fn enter_mux(
                 record,
                 ..
             } = handshaken;
-            let credential = Credential::Authorizer(addressed, domain);
+            let bearer = Bearer {
+                addressed,
+                domain,
+                http: None,
+            };
+            let credential = Credential::Authorizer(Box::new(bearer));
             opening::await_connect(door, stream.into(), Vec::new(), credential, record).await;
         }
     }
@@ -239,16 +246,16 @@ async fn take_in(door: &Rc<FrontDoor>, guest: Guest) {
             );
         }
     };
-    let cleared = match pass {
-        Pass::Cleared(clearance) => Ok(*clearance),
+    let credential = match pass {
+        Pass::Cleared(clearance) => Ok(Credential::Cleared(*clearance)),
         Pass::Certificate(certificate, addressed) => {
-            super::clear(door, &certificate, addressed, &mut record).await
+            let cleared = super::clear(door, &certificate, addressed, &mut record).await;
+            cleared.map(Credential::Cleared)
         }
+        Pass::Authorizer(bearer) => Ok(Credential::Authorizer(bearer)),
     };
-    match cleared {
-        Ok(clearance) => {
-            opening::await_connect(door, wire, received, Credential::Cleared(clearance), record).await;
-        }
+    match credential {
+        Ok(credential) => opening::await_connect(door, wire, received, credential, record).await,
         Err(shown_out) => show_out(door, wire, record, shown_out),
     }
 }

@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, mpsc};
 use self::authorities::Remembered;
 pub(crate) use self::entrances::{Entrances, Guest, Pass};
 use self::first_connection::{FirstConnections, Outcome};
+pub(crate) use self::opening::Bearer;
 use self::opening::Credential;
 use crate::acquaintances::{Acquaintance, Found};
 use crate::api::ApiFault;
@@ -142,6 +143,23 @@ pub(crate) fn admit(
     domain.map_or(Ok(()), |domain| {
         domain.configuration.admit(protocol, authentication)
     })
+}
+
+/// How a client that signs nothing says who it is: as the domain demands, else by the authorizer that it names, by its
+/// certificate, and without one by the authorizer of those who name none.
+pub(crate) fn authentication_of(
+    domain: Option<&Domain>,
+    certified: bool,
+    names_authorizer: bool,
+) -> Authentication {
+    let demanded = domain.map_or(Authentication::Default, |domain| {
+        domain.configuration.authentication
+    });
+    match demanded {
+        Authentication::Custom => Authentication::Custom,
+        Authentication::Default if names_authorizer || !certified => Authentication::Custom,
+        _ => Authentication::X509,
+    }
 }
 
 /// Refuses who came for an endpoint that is nobody's.

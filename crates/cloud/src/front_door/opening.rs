@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use core::future::poll_fn;
-use fleet::attempt::Verdict;
+use fleet::attempt::{Standing, Verdict};
 use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::text::Text;
+use http::HeaderMap;
 use mqtt::Version;
 use mqtt::server::{First as Packet, NotFirst, first};
 use tokio::time::timeout;
@@ -31,8 +32,18 @@ use crate::wire::{Wire, linger};
 pub(super) enum Credential {
     /// It is known what it may do.
     Cleared(Clearance),
-    /// What it may do is decided by user name and password in its CONNECT.
-    Authorizer(Addressed, Option<Arc<Domain>>),
+    /// An authorizer decides what it may do.
+    Authorizer(Box<Bearer>),
+}
+
+/// A client that an authorizer is asked about as soon as its CONNECT is there.
+pub(crate) struct Bearer {
+    /// Whose endpoint it reached.
+    pub(crate) addressed: Addressed,
+    /// The domain configuration of that name.
+    pub(crate) domain: Option<Arc<Domain>>,
+    /// The headers and the query of the request that opened its WebSocket.
+    pub(crate) http: Option<(HeaderMap, String)>,
 }
 
 /// What the first bytes of a client turned out to be.
@@ -94,32 +105,38 @@ async fn authorize(
     credential: Credential,
     received: &[u8],
 ) -> Result<Clearance, ApiFault> {
-    let (addressed, domain) = match credential {
+    let bearer = match credential {
         Credential::Cleared(clearance) => return Ok(clearance),
-        Credential::Authorizer(addressed, domain) => (addressed, domain),
+        Credential::Authorizer(bearer) => bearer,
     };
+    let Bearer {
+        addressed,
+        domain,
+        http,
+    } = *bearer;
     check_address(addressed)?;
-    admit(domain.as_deref(), Protocol::Mqtt, Authentication::Custom)?;
+    let protocol = match http {
+        Some(_) => Protocol::WebSocket,
+        None => Protocol::Mqtt,
+    };
+    admit(domain.as_deref(), protocol, Authentication::Custom)?;
     let Ok(Packet::Connect { connect, .. }) = first(received, PACKET_BYTES_MAX) else {
         return Err(ApiFault::failed("a CONNECT could not be read again"));
     };
-    let named = domain
-        .as_ref()
-        .and_then(|domain| domain.configuration.authorizer.as_ref());
     let server_name = record.attempt.tls.sni.clone();
-    let credentials = Credentials {
-        authorizer: named.and_then(|named| named.default.as_deref()),
-        is_fixed: named.is_some_and(|named| named.default.is_some() && !named.overridable),
-        server_name: server_name.as_ref().map(Text::as_str),
-        http: None,
-        mqtt: Some(Login {
-            user_name: connect.user_name,
-            password: connect.password.map(|password| password.0),
-            client_id: connect.client_id,
-        }),
-    };
+    let server_name = server_name.as_ref().map(Text::as_str);
+    let mut credentials = Credentials::at(domain.as_deref(), server_name).with_login(Login {
+        user_name: connect.user_name,
+        password: connect.password.map(|password| password.0),
+        client_id: connect.client_id,
+    });
+    if let Some((headers, query)) = &http {
+        credentials = credentials.with_http(headers, query);
+    }
     let trail = &mut record.attempt.trail;
-    authorizer::authorize(control, &addressed.tenant, &credentials, trail).await
+    let clearance = authorizer::authorize(control, &addressed.tenant, &credentials, trail).await?;
+    record.attempt.standing = Standing::Known { ca: None };
+    Ok(clearance)
 }
 
 /// The CONNACK that says no, in the version of the CONNECT.

@@ -146,7 +146,12 @@ impl Webhook {
 
     /// Asks, and gives the JSON object that it answers.
     pub(crate) async fn ask(&self, question: &Value) -> Result<Value, Fault> {
-        let answer = self.call(question.to_string().into_bytes()).await?;
+        self.ask_in(question.to_string().into_bytes()).await
+    }
+
+    /// The same with a question that is JSON already.
+    pub(crate) async fn ask_in(&self, question: Vec<u8>) -> Result<Value, Fault> {
+        let answer = self.call(question).await?;
         let answer: Value = serde_json::from_slice(&answer)
             .map_err(|error| Fault::Answer(format!("it is not JSON: {error}")))?;
         match answer.is_object() {
