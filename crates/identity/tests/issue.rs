@@ -281,6 +281,17 @@ fn nothing_leaves_without_a_signature_that_verifies() {
 }
 
 #[test]
+fn a_key_of_this_process_signs_what_verifies_and_only_for_its_own_certificate() {
+    let root = root();
+    let subject = common_name("bm-000001");
+    let profile = Profile::device(&root.certificate, Validity::days(NOW, 1).unwrap()).unwrap();
+    let prepared = || prepare(&profile, key().prove(&subject).unwrap(), &subject, &serial()).unwrap();
+    let signed = prepared().sign_here(&root.key).unwrap();
+    assert_eq!(signed.is_signed_by(root.certificate.public_key()), Ok(()));
+    assert_eq!(prepared().sign_here(&key()).err(), Some(Error::WrongSigner));
+}
+
+#[test]
 fn a_preparation_resumes_from_its_bytes_under_its_own_issuer_only() {
     let root = root();
     let signer = signer(&root);

@@ -166,7 +166,7 @@ impl Authority {
         key: ProvenKey,
         subject: &Name,
     ) -> Result<Certificate, identity::Error> {
-        prepare(profile, key, subject, &serial()?)?.sign(&self.key)
+        prepare(profile, key, subject, &serial()?)?.sign_here(&self.key)
     }
 }
 

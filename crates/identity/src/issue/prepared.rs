@@ -6,6 +6,7 @@ use core::fmt;
 use crate::{Error, key::PublicKey};
 use crate::{
     certificate::{Certificate, Fields},
+    crypto::SoftwareKey,
     der::push_length,
     issue::{Profile, Signer},
     key::SignatureAlgorithm,
@@ -152,9 +153,24 @@ impl Prepared {
             return Err(Error::WrongSigner);
         }
         let signature = signer.sign(&self.tbs).map_err(Error::Sign)?;
-        // A certificate and a request are wrapped alike: what was signed, how, and the signature.
-        let certificate = Certificate::parse(&request::assemble(&self.tbs, algorithm, &signature))?;
+        let certificate = self.assemble(algorithm, &signature)?;
         certificate.is_signed_by(&self.issuer_key)?;
         Ok(certificate)
+    }
+
+    /// Signs it with a key of this process and returns the certificate. The signature is not verified, which would cost more
+    /// than twice as much as making it: nothing came back from elsewhere, and the library itself has checked that the halves
+    /// of the key belong together.
+    pub fn sign_here(self, key: &SoftwareKey) -> Result<Certificate, Error> {
+        if *key.public_key() != self.issuer_key {
+            return Err(Error::WrongSigner);
+        }
+        let signature = key.sign(&self.tbs).map_err(Error::Sign)?;
+        self.assemble(key.algorithm(), &signature)
+    }
+
+    /// A certificate and a request are wrapped alike: what was signed, how, and the signature.
+    fn assemble(&self, algorithm: SignatureAlgorithm, signature: &[u8]) -> Result<Certificate, Error> {
+        Certificate::parse(&request::assemble(&self.tbs, algorithm, signature))
     }
 }
