@@ -9,6 +9,10 @@ pub const GROUP_BATCHES_MAX: usize = 1024;
 pub const GATHER_MICROS: u64 = 500;
 /// … or until this many wait.
 pub const GATHER_BATCHES: usize = 64;
+/// Batches that are handed to the writer as one: whoever comes behind them waits for no more than these.
+pub const BATCHES_AT_ONCE_MAX: usize = 256;
+/// Rows of policies, groups and the like that the writer remembers between batches; then it begins anew.
+pub const REMEMBERED_ROWS_MAX: usize = 4_096;
 /// Writes, checks and audit entries in one batch.
 pub const BATCH_ITEMS_MAX: usize = 256;
 /// Reader connections that are kept open; more are opened when more threads read at once, and closed again.

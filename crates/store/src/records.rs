@@ -117,6 +117,13 @@ pub trait Records: Send + Sync {
     /// Keeps a batch: all of it, durably, or nothing. Answers after it is on disk. An empty batch answers at once.
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, CommitError>> + Send;
 
+    /// Keeps batches in their order, each for itself: what one of them conflicts with stops no other. One outcome for each;
+    /// answers after all of them are on disk.
+    fn commit_each(
+        &self,
+        batches: Vec<Batch>,
+    ) -> impl Future<Output = Vec<Result<Committed, CommitError>>> + Send;
+
     /// Every tenant that anything was ever kept for.
     fn tenants(&self) -> impl Future<Output = Looked<Vec<Tenant>>> + Send;
 
@@ -137,6 +144,13 @@ pub trait Records: Send + Sync {
         id: &CertificateId,
         needs: &Needs,
     ) -> impl Future<Output = Looked<Facts>> + Send;
+
+    /// The same for each of many, all of one moment; of a certificate that was issued just now there is nothing to look up.
+    fn onboarding_facts_of_each(
+        &self,
+        tenant: &Tenant,
+        wanted: &[(Option<CertificateId>, Needs)],
+    ) -> impl Future<Output = Looked<Vec<Facts>>> + Send;
 
     /// The tenant's registration code.
     fn registration_code(

@@ -15,6 +15,7 @@ pub mod groups;
 pub mod lists;
 pub mod made;
 pub mod manifests;
+pub mod many;
 pub mod records;
 pub mod resources;
 pub mod search;
@@ -25,6 +26,7 @@ pub mod promises {
     pub use super::groups::*;
     pub use super::lists::*;
     pub use super::manifests::*;
+    pub use super::many::*;
     pub use super::records::*;
     pub use super::resources::*;
     pub use super::search::*;
@@ -82,7 +84,11 @@ macro_rules! records_conformance {
             of_many_writers_of_one_key_one_wins,
             malformed_batches_are_refused,
             devices_of_manifests_are_found_by_their_keys,
-            a_counter_never_goes_higher_than_it_may
+            a_counter_never_goes_higher_than_it_may,
+            batches_are_kept_each_for_itself_in_order,
+            facts_of_many_are_those_of_each,
+            a_fact_that_many_rest_on_may_still_change,
+            one_conflict_among_many_stops_no_other
         );
     };
     ($place:expr; $($promise:ident),*) => {

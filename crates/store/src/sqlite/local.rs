@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use fleet::batch::Batch;
 use fleet::manifest::{Listed, ManifestEntry};
 use fleet::names::{GroupName, PolicyName, TemplateName};
-use fleet::onboarding::{Facts, Holder, Needs};
+use fleet::onboarding::{Facts, Needs};
 use fleet::page::PageRequest;
 use fleet::record::{
     CaCertificate, DeviceCertificate, Policy, PolicyAttachment, PolicyTarget, ProvisioningTemplate,
@@ -15,18 +15,19 @@ use fleet::record::{
 use fleet::resource::Resource;
 use fleet::search::Query;
 use fleet::thing;
-use fleet::thing_group_members::{Joined, Membership};
+use fleet::thing_group_members::Membership;
 use identity::manifest::KeyHash;
 use identity::{CertificateId, Region, Tenant, ThingName};
 use rusqlite::Connection;
 
+use super::facts::{self, Common};
 use super::readers::Readers;
 use super::schema::{Durability, RECORDS, open_writer};
 use super::writer::{Job, Writer};
 use super::{audit, lists, manifests, read, search};
 use crate::directory::DataDirectory;
 use crate::error::{CommitError, Error};
-use crate::limits::{COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
+use crate::limits::{BATCHES_AT_ONCE_MAX, COMMIT_QUEUE_MAX, WRITER_CACHE_KIB};
 use crate::measure::{COUNTS, Commits, Measured};
 use crate::oneshot;
 use crate::queue::{Queue, Refused};
@@ -142,6 +143,14 @@ impl LocalRecords {
     }
 }
 
+/// Why the writer did not take something in.
+fn refused(why: Refused) -> CommitError {
+    match why {
+        Refused::Full => CommitError::Overloaded,
+        Refused::Closed => CommitError::Fault(Error::Stopped),
+    }
+}
+
 impl Drop for LocalRecords {
     fn drop(&mut self) {
         self.queue.close();
@@ -162,13 +171,27 @@ impl Records for LocalRecords {
             return Ok(Committed { version: 0, epoch });
         }
         let (answer, awaited) = oneshot::channel();
-        self.queue
-            .put(Job { batch, answer })
-            .map_err(|refused| match refused {
-                Refused::Full => CommitError::Overloaded,
-                Refused::Closed => CommitError::Fault(Error::Stopped),
-            })?;
+        self.queue.put(Job::One(batch, answer)).map_err(refused)?;
         awaited.await.unwrap_or(Err(CommitError::Fault(Error::Stopped)))
+    }
+
+    async fn commit_each(&self, batches: Vec<Batch>) -> Vec<Result<Committed, CommitError>> {
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let mut batches = batches.into_iter().peekable();
+        while batches.peek().is_some() {
+            let some: Vec<Batch> = batches.by_ref().take(BATCHES_AT_ONCE_MAX).collect();
+            let count = some.len();
+            let (answer, awaited) = oneshot::channel();
+            match self.queue.put(Job::Many(some, answer)) {
+                Ok(()) => {
+                    let answered = awaited.await.unwrap_or_default();
+                    let lost = core::iter::repeat_with(|| Err(CommitError::Fault(Error::Stopped)));
+                    outcomes.extend(answered.into_iter().chain(lost).take(count));
+                }
+                Err(why) => outcomes.extend(core::iter::repeat_n(Err(refused(why)), count)),
+            }
+        }
+        outcomes
     }
 
     async fn trust_epoch(&self, tenant: &Tenant) -> Looked<u64> {
@@ -181,8 +204,26 @@ impl Records for LocalRecords {
 
     async fn onboarding_facts(&self, tenant: &Tenant, id: &CertificateId, needs: &Needs) -> Looked<Facts> {
         self.look_at_once(tenant, |connection, tenant| {
-            onboarding_facts(connection, tenant, id, needs)
+            facts::of(connection, tenant, Some(id), needs, &mut Common::default())
         })
+    }
+
+    async fn onboarding_facts_of_each(
+        &self,
+        tenant: &Tenant,
+        wanted: &[(Option<CertificateId>, Needs)],
+    ) -> Looked<Vec<Facts>> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.look_at_once(tenant, |connection, tenant| {
+            let mut common = Common::default();
+            let facts = wanted
+                .iter()
+                .map(|(id, needs)| facts::of(connection, tenant, id.as_ref(), needs, &mut common));
+            facts.collect::<Result<Vec<_>, _>>().map(Some)
+        })?;
+        Ok(found.unwrap_or_else(|| vec![Facts::default(); wanted.len()]))
     }
 
     async fn registration_code(&self, tenant: &Tenant) -> Looked<Option<Versioned<RegistrationCode>>> {
@@ -508,64 +549,4 @@ fn trust(connection: &Connection, tenant: i64, id: &CertificateId) -> Result<Opt
         things: read::attached_things(connection, row)?,
         epoch: read::epoch(connection, tenant)?,
     }))
-}
-
-fn onboarding_facts(
-    connection: &Connection,
-    tenant: i64,
-    id: &CertificateId,
-    needs: &Needs,
-) -> Result<Facts, Error> {
-    let mut facts = Facts {
-        existing: read::certificate(connection, tenant, id)?.map(|(_, certificate)| certificate),
-        code: read::registration_code(connection, tenant)?.map(|code| code.record),
-        ..Facts::default()
-    };
-    if facts.existing.is_some() {
-        let policies = read::policies_of(connection, tenant, &PolicyTarget::Certificate(*id))?;
-        facts.attached_policies = policies
-            .into_iter()
-            .map(|attachment| attachment.record.policy)
-            .collect();
-        let things = read::things_of(connection, tenant, id)?;
-        facts.attached_things = things
-            .into_iter()
-            .map(|principal| principal.record.thing)
-            .collect();
-    }
-    if let Some(name) = &needs.thing {
-        facts.thing = read::thing(connection, tenant, name)?.map(|(_, thing)| thing);
-        if facts.thing.is_some() {
-            let holder = |holding: Holding| Holder {
-                certificate: holding.principal.record.certificate,
-                status: holding.status,
-            };
-            facts.holders = read::principals_of(connection, tenant, name)?
-                .into_iter()
-                .map(holder)
-                .collect();
-        }
-    }
-    let regrouped = needs.thing.as_ref().filter(|_| !needs.groups.is_empty());
-    if let (Some(name), Some(_)) = (regrouped, &facts.thing) {
-        facts.memberships = read::groups_of(connection, tenant, name)?;
-    }
-    for name in &needs.groups {
-        facts.groups.push(Joined {
-            name: name.clone(),
-            lineage: read::lineage(connection, tenant, name)?,
-        });
-    }
-    if let Some(name) = &needs.type_name {
-        facts.thing_type = read::resource(connection, tenant, name.as_str())?;
-    }
-    if let Some(name) = &needs.billing_group {
-        facts.billing_group = read::resource(connection, tenant, name.as_str())?;
-    }
-    for name in &needs.policies {
-        facts
-            .policies
-            .extend(read::policy_version(connection, tenant, name)?);
-    }
-    Ok(facts)
 }

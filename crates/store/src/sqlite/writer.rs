@@ -4,7 +4,7 @@
 //! A batch whose facts no longer hold writes nothing and is told so; the others of the group go on. If the database fails
 //! in the middle, the whole transaction is taken back and each batch is tried alone, so that only the one at fault fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use rusqlite::{Connection, params};
 
 use super::apply::Applying;
 use super::audit::Chain;
-use super::issuers::Issuers;
 use super::read;
+use super::remembered::Remembered;
 use crate::error::{CommitError, Error};
 use crate::limits::{BATCH_ITEMS_MAX, GATHER_BATCHES, GATHER_MICROS, GROUP_BATCHES_MAX};
 use crate::measure::Measured;
@@ -25,10 +25,37 @@ use crate::records::Committed;
 
 type Outcome = Result<Committed, CommitError>;
 
-/// A batch and whoever waits for it.
-pub(super) struct Job {
-    pub(super) batch: Batch,
-    pub(super) answer: Answer<Outcome>,
+/// What is to be kept, and whoever waits for it.
+pub(super) enum Job {
+    /// A batch.
+    One(Batch, Answer<Outcome>),
+    /// Batches, each for itself, at most [`crate::limits::BATCHES_AT_ONCE_MAX`].
+    Many(Vec<Batch>, Answer<Vec<Outcome>>),
+}
+
+impl Job {
+    fn batches(&self) -> &[Batch] {
+        match self {
+            Self::One(batch, _) => std::slice::from_ref(batch),
+            Self::Many(batches, _) => batches,
+        }
+    }
+
+    /// Takes as many outcomes as it has batches, and answers.
+    fn answer(self, outcomes: &mut impl Iterator<Item = Outcome>) {
+        match self {
+            Self::One(_, answer) => outcomes.next().map_or((), |outcome| answer.send(outcome)),
+            Self::Many(batches, answer) => answer.send(outcomes.take(batches.len()).collect()),
+        }
+    }
+}
+
+/// What the writer knows of a tenant.
+struct Realm {
+    id: i64,
+    epoch: u64,
+    /// The epoch was raised in this transaction and is still to be written.
+    is_raised: bool,
 }
 
 /// The writer's state.
@@ -36,8 +63,8 @@ pub(super) struct Writer {
     connection: Connection,
     commits: u64,
     chain: Chain,
-    tenants: HashMap<Tenant, i64>,
-    issuers: Issuers,
+    tenants: HashMap<Tenant, Realm>,
+    remembered: Remembered,
     measured: Arc<Measured>,
 }
 
@@ -48,7 +75,7 @@ impl Writer {
             chain: Chain::load(&connection)?,
             connection,
             tenants: HashMap::new(),
-            issuers: Issuers::default(),
+            remembered: Remembered::default(),
             measured,
         };
         writer.reload()?;
@@ -73,26 +100,26 @@ impl Writer {
             busy = jobs.len() > 1;
             let begun = Instant::now();
             let outcomes = self.keep(&jobs);
-            self.measured.note(begun.elapsed(), jobs.len() as u64);
-            for (job, outcome) in jobs.drain(..).zip(outcomes) {
-                job.answer.send(outcome);
-            }
+            self.measured.note(begun.elapsed(), outcomes.len() as u64);
+            let mut outcomes = outcomes.into_iter();
+            jobs.drain(..).for_each(|job| job.answer(&mut outcomes));
         }
         // The next start finds one file; a failure here costs only that.
         let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
-    /// Keeps a group; one outcome per job.
+    /// Keeps a group; one outcome per batch.
     fn keep(&mut self, jobs: &[Job]) -> Vec<Outcome> {
-        match self.keep_together(jobs) {
+        let batches: Vec<&Batch> = jobs.iter().flat_map(Job::batches).collect();
+        match self.keep_together(&batches) {
             Ok(outcomes) => outcomes,
-            Err(fault) if jobs.len() == 1 => vec![Err(CommitError::Fault(fault))],
-            Err(_) => jobs.iter().map(|job| self.keep_alone(job)).collect(),
+            Err(fault) if batches.len() == 1 => vec![Err(CommitError::Fault(fault))],
+            Err(_) => batches.iter().map(|batch| self.keep_alone(batch)).collect(),
         }
     }
 
-    fn keep_alone(&mut self, job: &Job) -> Outcome {
-        match self.keep_together(std::slice::from_ref(job)) {
+    fn keep_alone(&mut self, batch: &Batch) -> Outcome {
+        match self.keep_together(&[batch]) {
             Ok(outcomes) => outcomes
                 .into_iter()
                 .next()
@@ -102,9 +129,9 @@ impl Writer {
     }
 
     /// One transaction. An error means that nothing at all was kept.
-    fn keep_together(&mut self, jobs: &[Job]) -> Result<Vec<Outcome>, Error> {
+    fn keep_together(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Error> {
         self.execute("BEGIN IMMEDIATE")?;
-        let result = self.apply_all(jobs).and_then(|outcomes| {
+        let result = self.apply_all(batches).and_then(|outcomes| {
             self.execute("COMMIT")?;
             Ok(outcomes)
         });
@@ -115,11 +142,11 @@ impl Writer {
         result
     }
 
-    fn apply_all(&mut self, jobs: &[Job]) -> Result<Vec<Outcome>, Error> {
+    fn apply_all(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Error> {
         let before = self.commits;
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            match self.apply(&job.batch) {
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            match self.apply(batch) {
                 Err(CommitError::Fault(fault @ Error::Batch { .. })) => {
                     outcomes.push(Err(CommitError::Fault(fault)))
                 }
@@ -132,13 +159,30 @@ impl Writer {
                 .prepare_cached("UPDATE progress SET commits = ?1")
                 .and_then(|mut statement| statement.execute([self.commits]))
                 .map_err(Error::database("count a commit"))?;
+            self.write_epochs()?;
         }
         Ok(outcomes)
+    }
+
+    /// Writes the epochs that were raised, once however often.
+    fn write_epochs(&mut self) -> Result<(), Error> {
+        for realm in self.tenants.values_mut().filter(|realm| realm.is_raised) {
+            realm.is_raised = false;
+            self.connection
+                .prepare_cached("UPDATE tenant SET epoch = ?2 WHERE id = ?1")
+                .and_then(|mut statement| statement.execute(params![realm.id, realm.epoch]))
+                .map_err(Error::database("raise the trust epoch"))?;
+        }
+        Ok(())
     }
 
     fn apply(&mut self, batch: &Batch) -> Outcome {
         check_shape(batch).map_err(CommitError::Fault)?;
         let tenant_id = self.tenant(&batch.tenant).map_err(CommitError::Fault)?;
+        if batch.is_empty() {
+            let epoch = self.epoch(&batch.tenant);
+            return Ok(Committed { version: 0, epoch });
+        }
         let version = self.commits + 1;
         let Some(beside) = &batch.beside else {
             self.applying(batch, tenant_id, version).run(batch)?;
@@ -160,7 +204,7 @@ impl Writer {
     fn applying<'a>(&'a mut self, batch: &'a Batch, tenant_id: i64, version: u64) -> Applying<'a> {
         Applying::new(
             &self.connection,
-            &mut self.issuers,
+            &mut self.remembered,
             (&batch.tenant, tenant_id),
             version,
         )
@@ -175,23 +219,26 @@ impl Writer {
         }
         if let Some(wanted) = batch.index {
             super::search::step(&self.connection, tenant_id, wanted)?;
+            self.remembered.forget_indexed(tenant_id);
         }
-        if batch.raises_epoch {
-            self.connection
-                .prepare_cached("UPDATE tenant SET epoch = epoch + 1 WHERE id = ?1")
-                .and_then(|mut statement| statement.execute(params![tenant_id]))
-                .map_err(Error::database("raise the trust epoch"))?;
+        if let Some(realm) = self.tenants.get_mut(&batch.tenant).filter(|_| batch.raises_epoch) {
+            realm.epoch += 1;
+            realm.is_raised = true;
         }
         self.commits = version;
         Ok(Committed {
             version,
-            epoch: read::epoch(&self.connection, tenant_id)?,
+            epoch: self.epoch(&batch.tenant),
         })
     }
 
+    fn epoch(&self, tenant: &Tenant) -> u64 {
+        self.tenants.get(tenant).map_or(0, |realm| realm.epoch)
+    }
+
     fn tenant(&mut self, tenant: &Tenant) -> Result<i64, Error> {
-        if let Some(id) = self.tenants.get(tenant) {
-            return Ok(*id);
+        if let Some(realm) = self.tenants.get(tenant) {
+            return Ok(realm.id);
         }
         let id = match read::tenant_id(&self.connection, tenant)? {
             Some(id) => id,
@@ -203,14 +250,19 @@ impl Writer {
                 self.connection.last_insert_rowid()
             }
         };
-        self.tenants.insert(*tenant, id);
+        let realm = Realm {
+            id,
+            epoch: read::epoch(&self.connection, id)?,
+            is_raised: false,
+        };
+        self.tenants.insert(*tenant, realm);
         Ok(id)
     }
 
     /// After a rollback: what is in memory is what is on disk.
     fn reload(&mut self) -> Result<(), Error> {
         self.tenants.clear();
-        self.issuers.forget();
+        self.remembered.forget();
         self.chain = Chain::load(&self.connection)?;
         self.commits = self
             .connection
@@ -253,12 +305,8 @@ fn check_shape(batch: &Batch) -> Result<(), Error> {
         fleet::batch::Write::Put { record, .. } => record.key(),
         fleet::batch::Write::Delete { key, .. } => key.clone(),
     };
-    let keys: Vec<_> = batch.writes.iter().map(key).collect();
-    if keys
-        .iter()
-        .enumerate()
-        .any(|(at, key)| keys.iter().take(at).any(|other| other == key))
-    {
+    let mut keys = HashSet::with_capacity(batch.writes.len());
+    if !batch.writes.iter().all(|write| keys.insert(key(write))) {
         return Err(Error::Batch {
             what: "it writes one key twice",
         });

@@ -14,14 +14,14 @@ use identity::{CertificateId, Tenant, ThingName};
 use rusqlite::{Connection, Params, params};
 
 use crate::error::{CommitError, Conflict, Error};
-use crate::sqlite::issuers::Issuers;
 use crate::sqlite::manifests;
 use crate::sqlite::read::{column, count, one};
+use crate::sqlite::remembered::Remembered;
 use crate::sqlite::search;
 
 /// A row that was found: its number and its version.
 #[derive(Clone, Copy)]
-struct Row {
+pub(super) struct Row {
     id: i64,
     version: u64,
 }
@@ -29,47 +29,42 @@ struct Row {
 /// The state of one batch while it is applied.
 pub(super) struct Applying<'a> {
     connection: &'a Connection,
-    issuers: &'a mut Issuers,
+    remembered: &'a mut Remembered,
     tenant: &'a Tenant,
     tenant_id: i64,
     /// The number of this commit.
     version: u64,
     certificates: Vec<(CertificateId, Option<Row>)>,
     things: Vec<(ThingName, Option<Row>)>,
-    policies: Vec<(PolicyName, Option<Row>)>,
-    /// Whether the tenant's things are in an index; unknown until one is written.
-    indexed: Option<bool>,
 }
 
 impl<'a> Applying<'a> {
     pub(super) fn new(
         connection: &'a Connection,
-        issuers: &'a mut Issuers,
+        remembered: &'a mut Remembered,
         tenant: (&'a Tenant, i64),
         version: u64,
     ) -> Self {
         let (tenant, tenant_id) = tenant;
-        let (certificates, things, policies) = (Vec::new(), Vec::new(), Vec::new());
+        let (certificates, things) = (Vec::new(), Vec::new());
         Self {
             connection,
-            issuers,
+            remembered,
             tenant,
             tenant_id,
             version,
             certificates,
             things,
-            policies,
-            indexed: None,
         }
     }
 
     /// Whether the tenant's things are in an index.
     fn is_indexed(&mut self) -> Result<bool, Error> {
-        if let Some(known) = self.indexed {
+        if let Some(known) = self.remembered.is_indexed(self.tenant_id) {
             return Ok(known);
         }
         let found = search::state(self.connection, self.tenant_id)?.is_some();
-        self.indexed = Some(found);
+        self.remembered.note_indexed(self.tenant_id, found);
         Ok(found)
     }
 
@@ -194,23 +189,44 @@ impl<'a> Applying<'a> {
     }
 
     fn policy(&mut self, name: &PolicyName) -> Result<Option<Row>, Error> {
-        if let Some((_, row)) = self.policies.iter().find(|(known, _)| known == name) {
-            return Ok(*row);
-        }
         let sql = "SELECT id, version FROM policy WHERE tenant = ?1 AND name = ?2";
-        let row = self.row(sql, params![self.tenant_id, name.as_str()])?;
-        self.policies.push((name.clone(), row));
-        Ok(row)
+        self.shared(Key::Policy(name.clone()), |found| {
+            found.row(sql, params![found.tenant_id, name.as_str()])
+        })
     }
 
-    fn group(&self, name: &GroupName) -> Result<Option<Row>, Error> {
+    fn group(&mut self, name: &GroupName) -> Result<Option<Row>, Error> {
         let sql = "SELECT id, version FROM thing_group WHERE tenant = ?1 AND name = ?2";
-        self.row(sql, params![self.tenant_id, name.as_str()])
+        self.shared(Key::Group(name.clone()), |found| {
+            found.row(sql, params![found.tenant_id, name.as_str()])
+        })
     }
 
-    fn resource(&self, kind: Kind, name: &str) -> Result<Option<Row>, Error> {
+    fn resource(&mut self, kind: Kind, name: &str) -> Result<Option<Row>, Error> {
         let sql = "SELECT id, version FROM resource WHERE tenant = ?1 AND kind = ?2 AND name = ?3";
-        self.row(sql, params![self.tenant_id, kind.name(), name])
+        let key = Key::Resource {
+            kind,
+            name: name.to_owned(),
+        };
+        self.shared(key, |found| {
+            found.row(sql, params![found.tenant_id, kind.name(), name])
+        })
+    }
+
+    /// A row that many batches name: looked up once, until it is written.
+    fn shared(
+        &mut self,
+        key: Key,
+        look: impl FnOnce(&Self) -> Result<Option<Row>, Error>,
+    ) -> Result<Option<Row>, Error> {
+        if let Some(row) = self.remembered.row(self.tenant_id, &key) {
+            return Ok(Some(row));
+        }
+        let found = look(self)?;
+        if let Some(row) = found {
+            self.remembered.note_row(self.tenant_id, key, row);
+        }
+        Ok(found)
     }
 
     fn manifest_entry(&self, key: &KeyHash) -> Result<Option<Row>, Error> {

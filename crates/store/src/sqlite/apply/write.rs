@@ -103,12 +103,13 @@ impl Applying<'_> {
             }
             Key::Policy(name) => {
                 let row = self.policy(name)?;
-                self.policies.retain(|(known, _)| known != name);
+                self.remembered.forget_row(self.tenant_id, key);
                 self.delete_row("DELETE FROM policy_version WHERE policy = ?1", row)?;
                 self.delete_row("DELETE FROM policy WHERE id = ?1", row)
             }
             Key::Group(name) => {
                 let row = self.group(name)?;
+                self.remembered.forget_row(self.tenant_id, key);
                 self.delete_row("DELETE FROM group_member WHERE thing_group = ?1", row)?;
                 self.delete_row("DELETE FROM group_policy WHERE thing_group = ?1", row)?;
                 self.delete_row("DELETE FROM thing_group WHERE id = ?1", row)
@@ -128,6 +129,7 @@ impl Applying<'_> {
             }
             Key::Resource { kind, name } => {
                 let row = self.resource(*kind, name)?;
+                self.remembered.forget_row(self.tenant_id, key);
                 self.delete_row("DELETE FROM resource WHERE id = ?1", row)
             }
             Key::ManifestEntry(key) => {
@@ -163,6 +165,15 @@ impl Applying<'_> {
     }
 
     fn put(&mut self, record: &Record, expect: Expect) -> Result<(), Error> {
+        self.write(record, expect)?;
+        // Its row has another version from now on.
+        if matches!(record, Record::Policy(_) | Record::Group(_) | Record::Resource(_)) {
+            self.remembered.forget_row(self.tenant_id, &record.key());
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &Record, expect: Expect) -> Result<(), Error> {
         match record {
             Record::RegistrationCode(code) => self.put_code(code),
             Record::Ca(ca) => self.put_ca(ca),
@@ -250,7 +261,10 @@ impl Applying<'_> {
     }
 
     fn put_certificate(&mut self, record: &DeviceCertificate, expect: Expect) -> Result<(), Error> {
-        let issuer = self.issuers.number(self.connection, record.ca.as_ref())?;
+        let issuer = self
+            .remembered
+            .issuers
+            .number(self.connection, record.ca.as_ref())?;
         if expect == Expect::Absent {
             self.execute(
                 "INSERT INTO certificate (tenant, fingerprint, issuer, origin, status, mode, not_before, not_after,
@@ -297,7 +311,10 @@ impl Applying<'_> {
         let billing_group = thing.billing_group.as_ref().map(|name| name.as_str());
         let attributes = attributes_text(&thing.attributes);
         if expect == Expect::Absent {
-            let born_under = self.issuers.number(self.connection, thing.born_under.as_ref())?;
+            let born_under = self
+                .remembered
+                .issuers
+                .number(self.connection, thing.born_under.as_ref())?;
             self.execute(
                 "INSERT INTO thing (tenant, name, uuid, type_name, attributes, thing_version, born_under, simulated,
                     created, modified, version, billing_group)
@@ -376,10 +393,7 @@ impl Applying<'_> {
                         self.version,
                     ],
                 )?;
-                let row = self.inserted();
-                self.policies.retain(|(known, _)| *known != policy.name);
-                self.policies.push((policy.name.clone(), Some(row)));
-                row.id
+                self.inserted().id
             }
             Expect::Version(_) => {
                 let row = number(self.policy(&policy.name)?);
