@@ -9,6 +9,7 @@ use mqtt::{Delivery, Malformed, Own, PacketType, QoS, encode};
 
 use crate::aliases::Aliases;
 use crate::event::{ConnectionId, Departure, Lease};
+use crate::interests::Nodes;
 use crate::limits::REASON_BYTES_MAX;
 use crate::message::Message;
 use crate::record::{Identifiers, NodeIndex, Record};
@@ -79,7 +80,7 @@ pub enum Action {
     },
     /// A record to be made durable, together with all others of this step.
     Keep(Record),
-    /// A message for every other node; their event is `Forwarded`.
+    /// A message for other nodes; their event is `Forwarded`.
     Forward(Forward),
     /// Every other node is to know who of a shared subscription is here; their event is `Shared`.
     Share(Share),
@@ -116,6 +117,8 @@ pub struct Forward {
     pub relay: Option<u64>,
     /// When it may go.
     pub after: Gate,
+    /// Which of the other nodes it goes to; the others do not want it.
+    pub to: Nodes,
 }
 
 /// How many members of a shared subscription a node has.

@@ -11,8 +11,10 @@ mod tree;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use identity::Tenant;
 use mqtt::{Matching, TopicName};
 
+use crate::interests::Interests;
 use crate::record::{NodeIndex, SessionKey, Wanted};
 
 pub(crate) use self::group::Choice;
@@ -21,39 +23,78 @@ use self::leaf::Leaf;
 pub(crate) use self::leaf::Matched;
 use self::tree::Tree;
 
-/// The subscriptions of one tenant's sessions. The hash table is never walked through, so its order shows nowhere.
+/// The subscriptions of one tenant's sessions. The hash table is never walked through but to join others, so its order shows
+/// nowhere.
 #[derive(Debug, Default)]
 pub(crate) struct SubscriptionIndex {
-    exact: HashMap<Arc<str>, Leaf>,
-    wildcard: Tree,
+    places: Places,
     /// Shared subscriptions by their whole text.
     groups: BTreeMap<Arc<str>, Group>,
+    /// Where the other nodes look.
+    told: Option<Told>,
+}
+
+/// Where the subscriptions to a filter stand.
+#[derive(Debug, Default)]
+struct Places {
+    exact: HashMap<Arc<str>, Leaf>,
+    wildcard: Tree,
+}
+
+/// How other nodes hear which filters somebody here listens to.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) interests: Arc<Interests>,
+    pub(crate) node: NodeIndex,
+    pub(crate) tenant: Tenant,
 }
 
 impl SubscriptionIndex {
     /// Adds a subscription or changes it (`[MQTT-3.8.4-3]`). A shared one counts its session as connected or not.
     pub(crate) fn subscribe(&mut self, filter: &Arc<str>, key: SessionKey, wanted: Wanted, present: bool) {
-        match shared(filter) {
-            Some(inner) => {
-                self.groups
-                    .entry(Arc::clone(filter))
-                    .or_default()
-                    .join(key, wanted, present);
-                self.at(inner.into()).share(filter);
-            }
-            None => self.at(Arc::clone(filter)).subscribers.insert(key, wanted),
+        let inner = shared(filter).map_or_else(|| Arc::clone(filter), Arc::from);
+        let leaf = self.places.at(&inner);
+        let is_new = !is_heard(leaf, &self.groups);
+        if shared(filter).is_some() {
+            leaf.share(filter);
+            let group = self.groups.entry(Arc::clone(filter)).or_default();
+            group.join(key, wanted, present);
+        } else {
+            leaf.subscribers.insert(key, wanted);
+        }
+        if let Some(told) = self.told.as_ref().filter(|_| is_new) {
+            told.interests.begin(told.node, &told.tenant, &inner);
         }
     }
 
     /// Ends a subscription, if there is one.
     pub(crate) fn unsubscribe(&mut self, filter: &str, key: SessionKey) {
-        if shared(filter).is_none() {
-            return self.change(filter, &mut |leaf| leaf.subscribers.remove(key));
-        }
-        if let Some(group) = self.groups.get_mut(filter) {
-            group.leave(key);
-        }
+        let inner = shared(filter).unwrap_or(filter);
+        let (groups, mut is_last) = (&mut self.groups, false);
+        self.places.change(inner, &mut |leaf| {
+            let was_heard = is_heard(leaf, groups);
+            match (groups.get_mut(filter), inner == filter) {
+                (Some(group), _) => group.leave(key),
+                (None, true) => leaf.subscribers.remove(key),
+                (None, false) => {}
+            }
+            is_last = was_heard && !is_heard(leaf, groups);
+        });
         self.drop_if_empty(filter);
+        if let Some(told) = self.told.as_ref().filter(|_| is_last) {
+            told.interests.end(told.node, &told.tenant, inner);
+        }
+    }
+
+    /// The other nodes hear what somebody here listens to, from now on and all that there is.
+    pub(crate) fn join(&mut self, told: Told) {
+        let groups = &self.groups;
+        self.places.walk(&mut |filter, leaf| {
+            if is_heard(leaf, groups) {
+                told.interests.begin(told.node, &told.tenant, filter);
+            }
+        });
+        self.told = Some(told);
     }
 
     /// A member of a shared subscription comes or goes.
@@ -71,7 +112,7 @@ impl SubscriptionIndex {
     /// How many members a shared subscription has on another node.
     pub(crate) fn note_elsewhere(&mut self, filter: &Arc<str>, node: NodeIndex, present: u32, away: u32) {
         let Some(inner) = shared(filter) else { return };
-        self.at(inner.into()).share(filter);
+        self.places.at(&inner.into()).share(filter);
         let group = self.groups.entry(Arc::clone(filter)).or_default();
         group.note_elsewhere(node, present, away);
         self.drop_if_empty(filter);
@@ -95,26 +136,7 @@ impl SubscriptionIndex {
     fn drop_if_empty(&mut self, filter: &str) {
         if let (Some(inner), Some(true)) = (shared(filter), self.groups.get(filter).map(Group::is_empty)) {
             self.groups.remove(filter);
-            self.change(inner, &mut |leaf| leaf.unshare(filter));
-        }
-    }
-
-    fn at(&mut self, filter: Arc<str>) -> &mut Leaf {
-        if is_exact(&filter) {
-            self.exact.entry(filter).or_default()
-        } else {
-            self.wildcard.at(&filter)
-        }
-    }
-
-    fn change(&mut self, filter: &str, change: &mut dyn FnMut(&mut Leaf)) {
-        if !is_exact(filter) {
-            self.wildcard.change(filter, change);
-        } else if let Some(leaf) = self.exact.get_mut(filter) {
-            change(leaf);
-            if leaf.is_empty() {
-                self.exact.remove(filter);
-            }
+            self.places.change(inner, &mut |leaf| leaf.unshare(filter));
         }
     }
 
@@ -129,11 +151,11 @@ impl SubscriptionIndex {
     ) {
         matched.found.clear();
         matched.shared.clear();
-        if let Some(leaf) = self.exact.get(topic.as_str()) {
+        if let Some(leaf) = self.places.exact.get(topic.as_str()) {
             leaf.collect(matched);
         }
         let exact = matched.found.len();
-        self.wildcard.matches(topic, matching, matched);
+        self.places.wildcard.matches(topic, matching, matched);
         let has_wildcards = matched.found.len() > exact;
         if let Some(from) = from {
             matched
@@ -148,8 +170,44 @@ impl SubscriptionIndex {
     /// Nobody listens to anything.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.wildcard.is_empty() && self.groups.is_empty()
+        self.places.exact.is_empty() && self.places.wildcard.is_empty() && self.groups.is_empty()
     }
+}
+
+impl Places {
+    /// The place of a filter, made if it is not there.
+    fn at(&mut self, filter: &Arc<str>) -> &mut Leaf {
+        if is_exact(filter) {
+            self.exact.entry(Arc::clone(filter)).or_default()
+        } else {
+            self.wildcard.at(filter)
+        }
+    }
+
+    fn change(&mut self, filter: &str, change: &mut dyn FnMut(&mut Leaf)) {
+        if !is_exact(filter) {
+            self.wildcard.change(filter, change);
+        } else if let Some(leaf) = self.exact.get_mut(filter) {
+            change(leaf);
+            if leaf.is_empty() {
+                self.exact.remove(filter);
+            }
+        }
+    }
+
+    /// Shows every place with its filter, in no order.
+    fn walk(&self, show: &mut dyn FnMut(&str, &Leaf)) {
+        for (filter, leaf) in &self.exact {
+            show(filter, leaf);
+        }
+        self.wildcard.walk(&mut String::new(), show);
+    }
+}
+
+/// Whether a session of this node listens there, alone or as one of a group.
+fn is_heard(leaf: &Leaf, groups: &BTreeMap<Arc<str>, Group>) -> bool {
+    let has_members = |filter: &Arc<str>| groups.get(filter).is_some_and(Group::has_members);
+    !leaf.subscribers.is_empty() || leaf.shared.iter().any(has_members)
 }
 
 /// The filter of a shared subscription, after its group.

@@ -25,6 +25,7 @@ mod aliases;
 mod counters;
 mod event;
 mod index;
+mod interests;
 mod message;
 mod node;
 mod outbound;
@@ -43,6 +44,7 @@ pub use action::{Action, Actions, Ask, Chosen, CloseReason, Forward, Gate, Outgo
 pub use aliases::Aliases;
 pub use counters::{Counters, Dropped, Holdings, Traffic};
 pub use event::{Attach, ConnectionId, Departure, Event, Lease, SessionId, ThingChange, Trust};
+pub use interests::{Interests, Nodes};
 pub use limits::Limits;
 pub use message::{Message, Parts, Stamp};
 pub use node::{

@@ -68,6 +68,14 @@ pub const REFUSALS_TOLD_MAX: u8 = 16;
 /// Most changes of trust of one tenant that a node remembers by certificate. A grant older than the oldest of them is refused.
 pub const TRUST_CHANGES_MAX: usize = 65_536;
 
+/// Most shapes of filters with wildcards by which messages find the nodes that want them. Of further ones each node gets everything
+/// that its tenant publishes.
+pub const WILDCARD_SHAPES_MAX: usize = 32;
+/// Most levels before `#`, or at all, of such a shape.
+pub const WILDCARD_LEVELS_MAX: u64 = 32;
+/// Parts of the table of those nodes that are locked and grow by themselves; a power of two.
+pub const INTEREST_STRIPES: usize = 64;
+
 /// The limits one node runs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the constant of the same name")]

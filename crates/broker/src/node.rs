@@ -18,6 +18,7 @@ mod subscribing;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use identity::{Tenant, UnixMillis};
 use mqtt::server::{self, Request, Violation};
@@ -27,7 +28,8 @@ use mqtt::{Matching, PacketType};
 use crate::action::{Action, Actions, CloseReason, Gate, Outgoing};
 use crate::counters::{Counters, Holdings};
 use crate::event::{ConnectionId, Departure, Event};
-use crate::index::Matched;
+use crate::index::{Matched, Told};
+use crate::interests::Interests;
 use crate::limits::Limits;
 use crate::record::{NodeIndex, SessionKey};
 use crate::refusal::{Attempt, Reason};
@@ -113,6 +115,8 @@ pub struct Node {
     counters: Counters,
     /// Receivers of the message at hand; kept to be filled again.
     matched: Matched,
+    /// Which nodes listen to what; none: all may listen to everything.
+    interests: Option<Arc<Interests>>,
 }
 
 impl Node {
@@ -129,6 +133,27 @@ impl Node {
         Self {
             config,
             ..Self::default()
+        }
+    }
+
+    /// From now on it sends other nodes what they listen to, and no more; what somebody listens to here is entered. All nodes
+    /// that share the clients have the same table. What is in it of a node before this one in its place has to be forgotten first.
+    pub fn join(&mut self, interests: &Arc<Interests>) {
+        self.interests = Some(Arc::clone(interests));
+        for index in 0..self.tenants.len() {
+            self.tell_others(index);
+        }
+    }
+
+    fn tell_others(&mut self, tenant_index: usize) {
+        let node = self.config.index;
+        if let (Some(interests), Some(tenant)) = (&self.interests, self.tenants.get_mut(tenant_index)) {
+            let (interests, tenant_name) = (Arc::clone(interests), tenant.name);
+            tenant.index.join(Told {
+                interests,
+                node,
+                tenant: tenant_name,
+            });
         }
     }
 
@@ -389,6 +414,7 @@ impl Node {
         let index = *self.tenant_indices.entry(tenant).or_insert(next);
         if index == next {
             self.tenants.push(TenantState::new(tenant));
+            self.tell_others(index);
         }
         index
     }

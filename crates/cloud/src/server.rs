@@ -99,7 +99,13 @@ impl Server {
         let records = LocalRecords::open(&directory).map_err(Error::Store)?;
         let attempts = LocalAttempts::open(&directory).map_err(Error::Store)?;
         let data_dir = plan.data_dir.clone();
-        let restored = shard::open_all(&data_dir, plan.broker, plan.shards, plan.durability)?;
+        let restored = shard::open_all(
+            &data_dir,
+            plan.broker,
+            plan.shards,
+            plan.durability,
+            shards.interests(),
+        )?;
         let certificates = Arc::new(ServerCertificates::open(&plan)?);
         let own = renewal::own(&plan, &pki, &certificates)?;
         let domains = Arc::new(Domains::open(&records, certificates, pki.server_issuer)?);

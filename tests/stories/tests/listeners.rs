@@ -248,7 +248,14 @@ fn a_custom_authorizer_decides_at_every_listener() {
     let config = config.to_str().unwrap();
     let cloud = Cloud::start(
         &data_dir,
-        &["--config", config, "--listen-mux", "127.0.0.1:0", "--hostname", "iot.cloud.test"],
+        &[
+            "--config",
+            config,
+            "--listen-mux",
+            "127.0.0.1:0",
+            "--hostname",
+            "iot.cloud.test",
+        ],
     );
     let (Some(python), Some(_)) = (Python::of(&cloud), tool("curl")) else {
         return;

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::{
-    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Limits, Node, NodeIndex,
-    Outgoing, SessionId, Trust,
+    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Interests, Limits, Node,
+    NodeIndex, Outgoing, SessionId, Trust,
 };
 use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::{
@@ -146,6 +146,8 @@ struct World {
     /// Everything that the nodes did, to compare two runs.
     transcript: Vec<String>,
     looked_again: usize,
+    /// Messages that were not sent to a node that does not want them.
+    kept_back: usize,
 }
 
 impl World {
@@ -154,11 +156,16 @@ impl World {
             inflight_messages_max: INFLIGHT_MAX,
             ..Limits::AWS
         };
-        let node = |_| {
-            Node::new(Config {
+        let interests = Arc::new(Interests::new());
+        let node = |index: usize| {
+            let mut node = Node::new(Config {
                 limits,
+                index: NodeIndex(u16::try_from(index).unwrap()),
+                nodes: u16::try_from(nodes).unwrap(),
                 ..Config::AWS
-            })
+            });
+            node.join(&interests);
+            node
         };
         let client = |index: usize| Client {
             name: format!("c{index}"),
@@ -181,6 +188,7 @@ impl World {
             epoch: 0,
             transcript: Vec::new(),
             looked_again: 0,
+            kept_back: 0,
         }
     }
 
@@ -214,7 +222,8 @@ impl World {
     fn act(&mut self, node: usize, action: Action) {
         match action {
             Action::Forward(forward) => {
-                let others = (0..self.nodes.len()).filter(|other| *other != node);
+                let wanted = |other: &usize| forward.to.contain(NodeIndex(u16::try_from(*other).unwrap()));
+                let others = (0..self.nodes.len()).filter(|other| *other != node && wanted(other));
                 self.flying
                     .extend(others.map(|other| (other, Flying::Message(forward.clone()))));
             }
@@ -228,6 +237,26 @@ impl World {
             | Action::Refused(_)
             | Action::Keep(_)
             | Action::Share(_) => {}
+        }
+    }
+
+    /// A message was published on one node: it is on its way to every other where the model knows of somebody who listens.
+    fn check_sent(&mut self, node: usize, topic: &str, message: u64) {
+        let name = TopicName::new(topic).unwrap();
+        let matches = |filter: &&str| TopicFilter::new(filter).unwrap().matches(name, Matching::Aws);
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            let there = self.clients.iter().filter(|client| client.node == other);
+            let mut filters = there
+                .filter_map(|client| client.live.as_ref())
+                .flat_map(|live| &live.filters);
+            let is_sent = self.flying.iter().any(|(to, flying)| match flying {
+                Flying::Message(forward) => {
+                    *to == other && forward.message.payload() == message.to_be_bytes()
+                }
+                Flying::Trust { .. } => false,
+            });
+            assert!(is_sent || !filters.any(matches), "node {other} misses {topic}");
+            self.kept_back += usize::from(!is_sent);
         }
     }
 
@@ -371,6 +400,7 @@ impl World {
                 packet: Packet::Publish(publish),
             },
         );
+        self.check_sent(node, topic, message);
     }
 
     /// The client acknowledges the oldest message it has not acknowledged.
@@ -586,6 +616,7 @@ fn live_through_all(nodes: usize) {
     let mut delivered = 0;
     let mut refused = 0;
     let mut looked_again = 0;
+    let mut kept_back = 0;
     let seeds = seeds();
     for seed in &seeds {
         let world = live_through(*seed, nodes);
@@ -600,11 +631,12 @@ fn live_through_all(nodes: usize) {
             .map(|node| node.counters().not_received)
             .sum::<u64>();
         looked_again += world.looked_again;
+        kept_back += world.kept_back;
     }
     if seeds.len() > 1 {
         assert!(
-            delivered > 1_000 && refused > 100 && looked_again > 10,
-            "{delivered} {refused} {looked_again}"
+            delivered > 1_000 && refused > 100 && looked_again > 10 && kept_back > 100,
+            "{delivered} {refused} {looked_again} {kept_back}"
         );
     }
 }
@@ -650,7 +682,10 @@ fn a_message_reaches_the_other_node_and_comes_back_to_none() {
     let published = world.flying.len();
     world.settle();
     assert_eq!(world.flying.len(), 0);
-    assert!(published >= 90, "each was on its way once: {published}");
+    assert!(
+        (20..=60).contains(&published),
+        "those that the other node wants, two of five, were on their way once: {published}"
+    );
     let got = &world.clients[1].live.as_ref().unwrap().received;
     assert!(!got.is_empty() && got.iter().all(|(_, topic)| topic == "dt/a" || topic == "dt/b"));
 }

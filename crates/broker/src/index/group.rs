@@ -48,6 +48,10 @@ impl Group {
         self.elsewhere.keys().all(|node| *node > here)
     }
 
+    pub(crate) fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     /// How many members here are connected, and how many are not.
     pub(crate) fn counts(&self) -> (u32, u32) {
         let present = self.members.values().filter(|(_, present)| *present).count();

@@ -70,6 +70,22 @@ impl Tree {
             && self.beneath.is_empty()
     }
 
+    /// Shows every place beneath the levels of `path`, with its filter.
+    pub(crate) fn walk(&self, path: &mut String, show: &mut dyn FnMut(&str, &Leaf)) {
+        let before = path.len();
+        let children = self.children.iter().map(|(level, child)| (&**level, child));
+        for (level, child) in children.chain(self.any_level.as_deref().map(|child| ("+", child))) {
+            path.push_str(level);
+            show(path, &child.here);
+            path.push('/');
+            child.walk(path, show);
+            path.truncate(before);
+        }
+        path.push('#');
+        show(path, &self.beneath);
+        path.truncate(before);
+    }
+
     /// Adds every subscription that a message on `topic` matches, in no order, one session perhaps more than once.
     pub(crate) fn matches(&self, topic: TopicName<'_>, matching: Matching, matched: &mut Matched) {
         if !topic.is_reserved() {

@@ -10,6 +10,7 @@ use policy::{Action as PolicyAction, Resource};
 
 use crate::action::{Action, Actions, Chosen, Forward, Gate, Outgoing, properties_of, reason_string};
 use crate::index::{Choice, Matched};
+use crate::interests::Nodes;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::record::{NodeIndex, Record, SessionKey, Wanted};
@@ -154,7 +155,7 @@ impl Node {
         self.answer(key, packet, Gate::NONE, actions);
     }
 
-    /// A message that begins here: to those here who listen, and to every other node. The gate is passed when all of them have
+    /// A message that begins here: to those here who listen, and to the other nodes that have some. The gate is passed when all of them have
     /// it. `exactly_once`: the others must know it again should it come twice.
     pub(super) fn publish_everywhere(
         &mut self,
@@ -175,6 +176,10 @@ impl Node {
             now,
             actions,
         );
+        let to = self.wanted_by(&message, &chosen);
+        if to.is_empty() {
+            return Gate::NONE;
+        }
         let chosen: Chosen = chosen.into();
         let is_alone = self.config.nodes < 2;
         let relay =
@@ -189,8 +194,19 @@ impl Node {
             chosen,
             relay,
             after,
+            to,
         }));
         if is_alone { Gate::NONE } else { gate }
+    }
+
+    /// The other nodes that may have somebody who listens, or that were chosen. What stays on its topic is for all.
+    fn wanted_by(&self, message: &Message, chosen: &[(Arc<str>, NodeIndex)]) -> Nodes {
+        let interests = self.interests.as_ref().filter(|_| !message.is_retained());
+        let listening = interests.map_or(Nodes::ALL, |interests| {
+            interests.nodes(message.tenant(), message.topic())
+        });
+        let chosen = chosen.iter().map(|(_, node)| Nodes::one(*node));
+        chosen.fold(listening, Nodes::and).without(self.config.index)
     }
 
     /// An event about a client: as a message of the server's own.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use identity::UnixMillis;
 
 use crate::action::{Action, Actions, Forward, Gate};
+use crate::interests::Nodes;
 use crate::message::Message;
 use crate::outbound::{Entry, Outbound};
 use crate::record::{KeptWill, Record, SessionKey};
@@ -240,6 +241,8 @@ impl Restoring {
                 chosen: Arc::clone(&relay.chosen),
                 relay: Some(relay.number),
                 after: Gate::NONE,
+                // Who wanted it, nobody knows any more; who has seen it passes it over.
+                to: Nodes::ALL,
             }));
             self.node.journal.relayed(relay);
             self.node.journal.forward();

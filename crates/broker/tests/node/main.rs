@@ -4,6 +4,7 @@
 mod asking;
 mod connecting;
 mod exactly_once;
+mod interest;
 mod publishing;
 mod retained;
 mod sessions;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use broker::{
     Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Gate, Limits, Message, Node,
-    NodeIndex, Record, Restoring, SessionId, ThingChange, Trust,
+    NodeIndex, Nodes, Record, Restoring, SessionId, ThingChange, Trust,
 };
 use identity::{CertificateId, Explained, Tenant, UnixMillis};
 use mqtt::{
@@ -63,6 +64,7 @@ fn forwarded(message: Arc<Message>) -> Event<'static> {
             chosen: Arc::new([]),
             relay: None,
             after: Gate::NONE,
+            to: Nodes::ALL,
         },
     }
 }

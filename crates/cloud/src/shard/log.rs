@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker::{
-    Action, Actions, Checkpoint, Config, Event, Message, Node, NodeIndex, Record, Restoring, SessionKey,
+    Action, Actions, Checkpoint, Config, Event, Interests, Message, Node, NodeIndex, Record, Restoring,
+    SessionKey,
 };
 use identity::AccountId;
 use store::measure::Commits;
@@ -141,6 +142,7 @@ pub(crate) fn open_all(
     config: Config,
     shards: usize,
     durability: Durability,
+    interests: &Arc<Interests>,
 ) -> Result<Vec<Restored>, Error> {
     let folder = data_dir.join("sessions");
     settle(&folder, config, shards)?;
@@ -153,14 +155,21 @@ pub(crate) fn open_all(
     }
     share_retained(&mut restored);
     introduce(&mut restored);
+    restored
+        .iter_mut()
+        .for_each(|restored| restored.node.join(interests));
     Ok(restored)
 }
 
+/// A shard as the nodes know it.
+pub(super) fn node_index(shard: usize) -> NodeIndex {
+    NodeIndex(u16::try_from(shard).unwrap_or(u16::MAX))
+}
+
 fn of_shard(config: Config, index: usize, shards: usize) -> Config {
-    let number = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
     Config {
-        index: NodeIndex(number(index)),
-        nodes: number(shards),
+        index: node_index(index),
+        nodes: node_index(shards).0,
         ..config
     }
 }
@@ -214,7 +223,7 @@ fn introduce(restored: &mut [Restored]) {
     }
     for (index, one) in restored.iter_mut().enumerate() {
         for (from, share) in shares.iter().filter(|(from, _)| *from != index) {
-            let from = NodeIndex(u16::try_from(*from).unwrap_or(u16::MAX));
+            let from = node_index(*from);
             let share = share.clone();
             let event = Event::Shared { from, share };
             one.node.step(event, clock::now(), &mut one.actions);

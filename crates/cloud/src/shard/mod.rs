@@ -1,8 +1,8 @@
 //! The shards: each a thread that carries its share of the established connections, and owns everything about them.
 //!
 //! They stand behind the front door. A connection belongs to the shard that the hash of its account and client id names, so
-//! two connections with one client id always meet. Shards never share state: what another shard must know comes as
-//! [`Mail`], in bounded queues. A shard decides nothing; its [`broker::Node`] does.
+//! two connections with one client id always meet. What another shard must know comes as [`Mail`], in bounded queues; what they
+//! share is a table of who listens to what, so that mail goes only to those that want it. A shard decides nothing; its [`broker::Node`] does.
 
 mod changes;
 mod connection;
@@ -15,7 +15,7 @@ mod state;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use broker::{ConnectionId, Message, RetainedMessage, Trust};
+use broker::{ConnectionId, Interests, Message, RetainedMessage, Trust};
 use fleet::record::Thing;
 use identity::{AccountId, CertificateId, Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
@@ -91,6 +91,8 @@ pub(crate) struct Shards {
     kept: Arc<[AtomicUsize]>,
     /// By shard, how far it is with beginning anew.
     lives: Arc<[Lives]>,
+    /// Which shards have somebody who listens to what.
+    interests: Arc<Interests>,
     /// By shard, the connections that a drain has not ended yet.
     left: Arc<[AtomicUsize]>,
 }
@@ -106,6 +108,7 @@ impl Shards {
                 listened: Arc::default(),
                 kept: (0..count).map(|_| AtomicUsize::new(0)).collect(),
                 lives: (0..count).map(|_| Lives::default()).collect(),
+                interests: Arc::default(),
                 left: (0..count).map(|_| AtomicUsize::new(usize::MAX)).collect(),
             },
             slots,
@@ -115,6 +118,11 @@ impl Shards {
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.mailboxes.len()
+    }
+
+    /// Which of them have somebody who listens to what.
+    pub(crate) const fn interests(&self) -> &Arc<Interests> {
+        &self.interests
     }
 
     /// The mailbox of one shard.

@@ -1,6 +1,8 @@
 //! What goes wrong: connections that end, and a server that dies and is made of its logs.
 
-use broker::{Action, Actions, Departure, Event, Node, NodeIndex, Record, Restoring};
+use std::sync::Arc;
+
+use broker::{Action, Actions, Departure, Event, Interests, Node, NodeIndex, Record, Restoring};
 
 use crate::client::Client;
 use crate::shard::Shard;
@@ -47,6 +49,8 @@ impl World {
         self.mail.clear();
         self.owed.clear();
         self.due.clear();
+        self.interests = Arc::new(Interests::new());
+        self.join();
         self.share_retained();
         self.introduce(&first);
         self.clients.iter_mut().for_each(Client::lose);

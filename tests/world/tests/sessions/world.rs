@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use broker::{Action, Actions, Attach, Config, ConnectionId, Event, Gate, Node, NodeIndex, SessionId};
+use broker::{
+    Action, Actions, Attach, Config, ConnectionId, Event, Gate, Interests, Node, NodeIndex, SessionId,
+};
 use identity::UnixMillis;
 use mqtt::{Connect, Packet, QoS, TopicName, Version, Will, encode};
 use policy::{CertificateFacts, Context};
@@ -19,6 +21,8 @@ pub(crate) struct World {
     pub(crate) now: UnixMillis,
     pub(crate) config: Config,
     pub(crate) shards: Vec<Shard>,
+    /// Which of them listen to what.
+    pub(crate) interests: Arc<Interests>,
     pub(crate) mail: BTreeMap<(usize, usize), VecDeque<Mail>>,
     pub(crate) owed: Vec<(usize, usize, u64, u64)>,
     pub(crate) clients: Vec<Client>,
@@ -67,6 +71,7 @@ impl World {
             now: UnixMillis(1_000_000),
             config,
             shards: Vec::new(),
+            interests: Arc::new(Interests::new()),
             mail: BTreeMap::new(),
             owed: Vec::new(),
             clients: (0..CLIENTS).map(client).collect(),
@@ -82,7 +87,16 @@ impl World {
         world.shards = (0..nodes)
             .map(|index| Shard::new(Node::new(world.config_of(index)), Vec::new()))
             .collect();
+        world.join();
         world
+    }
+
+    /// Each node tells the others what its clients listen to.
+    pub(crate) fn join(&mut self) {
+        let interests = &self.interests;
+        self.shards
+            .iter_mut()
+            .for_each(|shard| shard.node.join(interests));
     }
 
     pub(crate) fn config_of(&self, index: usize) -> Config {
@@ -184,7 +198,8 @@ impl World {
                 }
             }
             Held::Forward(number, forward) => {
-                for other in (0..self.shards.len()).filter(|other| *other != at) {
+                let wanted = |other: &usize| forward.to.contain(NodeIndex(u16::try_from(*other).unwrap()));
+                for other in (0..self.shards.len()).filter(|other| *other != at && wanted(other)) {
                     if forward.message.qos() != QoS::AtMostOnce {
                         self.shards[at].asked.insert(other, number);
                     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use broker::mqtt::QoS;
-use broker::{Event, Forward, Message, NodeIndex, Share};
+use broker::{Event, Forward, Message, Share};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
@@ -12,6 +12,7 @@ use super::State;
 use crate::clock;
 use crate::limits::OUTBOX_MESSAGES_MAX;
 use crate::shard::gates::Confirmation;
+use crate::shard::log::node_index;
 use crate::shard::mail::{Mail, Parcel};
 
 /// What goes to another shard.
@@ -44,16 +45,14 @@ impl Outbox {
 }
 
 impl State {
-    /// Puts a message into every outbox.
+    /// Puts a message into the outbox of every shard that wants it.
     pub(super) fn forward(&mut self, number: u64, forward: Forward) {
-        // Each connection is announced; other shards need not hear of it while nobody listens anywhere.
-        let announcement = forward.message.topic().starts_with("$aws/");
-        if announcement && !self.control.shards.has_listeners() {
-            return;
-        }
         let message = &forward.message;
         let promises = message.qos() != QoS::AtMostOnce;
         for outbox in &mut self.outboxes {
+            if !forward.to.contain(node_index(outbox.shard)) {
+                continue;
+            }
             let keeps = message.is_retained() || self.control.shards.kept(outbox.shard) > 0;
             if forward.relay.is_some() || promises && keeps {
                 outbox.receipt = number;
@@ -133,7 +132,7 @@ impl State {
         self.go_live();
         let now = clock::now();
         (self.now, self.turn) = (now, Instant::now());
-        let node = NodeIndex(u16::try_from(from).unwrap_or(u16::MAX));
+        let node = node_index(from);
         for parcel in parcels {
             let event = match parcel {
                 Parcel::Forward(forward) => Event::Forwarded { from: node, forward },

@@ -11,6 +11,7 @@ use super::State;
 use super::peers::Outbox;
 use crate::clock;
 use crate::limits::LOG_REST;
+use crate::shard::log::node_index;
 use crate::shard::mail::Mail;
 
 impl State {
@@ -65,6 +66,9 @@ impl State {
         self.log = restored.log;
         self.rebuilt = Some(restored.actions);
         self.node.adopt(&retained);
+        let interests = self.control.shards.interests();
+        interests.forget(node_index(self.index));
+        self.node.join(interests);
         self.actions = broker::Actions::new();
         self.gates.abandon();
         self.forget_others();
