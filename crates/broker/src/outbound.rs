@@ -77,6 +77,15 @@ pub(crate) enum Gone {
     TooLong,
 }
 
+/// What a client does not get, though it waited for it.
+#[derive(Debug, Default)]
+pub(crate) struct TakenBack {
+    /// Nothing is left of these.
+    pub(crate) gone: Vec<Entry>,
+    /// The client is to be told that it may forget the identifiers of these.
+    pub(crate) released: Vec<Entry>,
+}
+
 /// What a queue has too much of already.
 #[derive(Debug)]
 pub(crate) enum Full {
@@ -275,18 +284,25 @@ impl Outbound {
             .for_each(|entry| entry.again = true);
     }
 
-    /// Takes back what waits and is not wanted.
-    pub(crate) fn take_back(&mut self, mut wanted: impl FnMut(&Message) -> bool) -> Vec<Entry> {
-        let mut gone = Vec::new();
+    /// Takes back what waits and is not wanted. A QoS 2 message that was on its way before may have come, and then its client
+    /// remembers the identifier until it is released: it is not sent again, but released.
+    pub(crate) fn take_back(&mut self, room: Room, mut wanted: impl FnMut(&Message) -> bool) -> TakenBack {
+        let mut taken = TakenBack::default();
         let mut at = self.sent;
-        while let Some(entry) = self.entries.get(at) {
-            if entry.released || wanted(&entry.message) {
+        while let Some(entry) = self.entries.get_mut(at) {
+            let has_begun = entry.again && entry.qos == QoS::ExactlyOnce;
+            let fits = !has_begun || room.takes(&entry.message, &entry.identifiers);
+            if entry.released || (fits && wanted(&entry.message)) {
+                at += 1;
+            } else if has_begun {
+                entry.released = true;
+                taken.released.push(entry.clone());
                 at += 1;
             } else {
-                gone.extend(self.remove(at));
+                taken.gone.extend(self.remove(at));
             }
         }
-        gone
+        taken
     }
 
     /// Forgets a message that is done, by number.
@@ -455,8 +471,8 @@ mod tests {
         for payload_bytes in [0, 1, 2, 3] {
             put(&mut outbound, payload_bytes, &limits);
         }
-        let gone = outbound.take_back(|message| message.payload().len() != 2);
-        assert_eq!((gone.len(), outbound.waiting()), (1, 2));
+        let taken = outbound.take_back(ROOM, |message| message.payload().len() != 2);
+        assert_eq!((taken.gone.len(), outbound.waiting()), (1, 2));
         assert_eq!(
             outbound.bytes(),
             [0, 1, 3]
@@ -464,6 +480,29 @@ mod tests {
                 .iter()
                 .sum::<usize>()
         );
+    }
+
+    #[test]
+    fn a_message_of_quality_2_that_may_have_come_is_released_and_not_taken_back() {
+        let limits = Limits {
+            inflight_messages_max: 1,
+            ..Limits::AWS
+        };
+        let mut outbound = Outbound::default();
+        for _ in 0..2 {
+            outbound.push(message(1), (QoS::ExactlyOnce, false), Identifiers::None, 0);
+        }
+        assert_eq!(pump(&mut outbound, &limits), 1);
+        outbound.connection_lost();
+        let taken = outbound.take_back(ROOM, |_| false);
+        let numbers = |entries: &[Entry]| entries.iter().map(|entry| entry.number).collect::<Vec<_>>();
+        assert_eq!(
+            (numbers(&taken.released), numbers(&taken.gone)),
+            (vec![0], vec![1])
+        );
+        assert_eq!(pump(&mut outbound, &limits), 1, "PUBREL");
+        let completed = outbound.completed(PacketId::FIRST, true);
+        assert!(completed.is_some() && outbound.entries.is_empty());
     }
 
     #[test]

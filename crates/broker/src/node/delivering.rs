@@ -179,13 +179,20 @@ impl Node {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
+        let room = session.room();
         let Some(live) = &session.live else { return };
-        let gone = session
+        let taken = session
             .outbound
-            .take_back(|message| live.may_receive(message.topic(), now));
-        self.counters.not_received += gone.len() as u64;
-        for entry in gone {
-            self.forget_entry(key, &entry, actions);
+            .take_back(room, |message| live.may_receive(message.topic(), now));
+        self.counters.not_received += (taken.gone.len() + taken.released.len()) as u64;
+        for entry in &taken.gone {
+            self.forget_entry(key, entry, actions);
+        }
+        for entry in taken.released.iter().filter(|entry| entry.kept != 0) {
+            let number = entry.number;
+            self.journal.keep(Record::Released { key, number }, actions);
+        }
+        for entry in taken.gone.iter().chain(&taken.released) {
             if let Some(session) = self.sessions.get_mut(&key) {
                 not_received(session, entry.message.topic(), now, actions);
             }
