@@ -33,6 +33,9 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<LastWill>>,
     /// Its connection.
     pub(crate) live: Option<Box<Live>>,
+    /// What was written of it by the end of its last connection: its client hears nothing before that is durable, since it may
+    /// not be told twice, and differently, what a restart would take back.
+    pub(crate) settled: Gate,
     /// Since when it has none.
     pub(crate) gone_at: Option<UnixMillis>,
     /// When the node looks after this session next; its place in the node's list of deadlines.

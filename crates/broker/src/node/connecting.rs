@@ -97,6 +97,11 @@ impl Node {
         let version = self.take_over(&client_id, tenant_index, now, actions);
         let resumed = self.resumable(&asking, tenant_index, &client_id, now, actions);
         let session_present = resumed.is_some();
+        // What an earlier connection of this client changed, and perhaps was never told.
+        let settled = match resumed.and_then(|key| self.sessions.get(&key)) {
+            Some(session) => session.settled,
+            None => self.journal.ended(),
+        };
         let key = match resumed {
             Some(key) => key,
             None => self.begin_session(
@@ -118,7 +123,7 @@ impl Node {
             keep_alive: KeepAlive::new(keep_alive_seconds),
             heard: now,
             refusals_told: 0,
-            answers_after: Gate::NONE,
+            answers_after: settled,
             terms,
         };
         let event = presence::connected(&client_id, &live, now);
@@ -213,6 +218,7 @@ impl Node {
             inbound: BTreeSet::new(),
             will: None,
             live: None,
+            settled: Gate::NONE,
             gone_at: None,
             deadline: None,
         };

@@ -7,12 +7,14 @@ use identity::UnixMillis;
 
 use crate::action::{Action, Actions, Chosen, Gate};
 use crate::message::{Message, Stamp};
-use crate::record::{NodeIndex, Record};
+use crate::record::{NodeIndex, Record, SessionKey};
 
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     logged: u64,
     logged_before: u64,
+    /// So many records are there since a session ended last.
+    ended: u64,
     forwarded: u64,
     published: u64,
     last_message: u64,
@@ -37,6 +39,20 @@ impl Journal {
     pub(crate) fn keep(&mut self, record: Record, actions: &mut Actions) {
         self.logged += 1;
         actions.push(Action::Keep(record));
+    }
+
+    /// A session is over.
+    pub(crate) fn end(&mut self, key: SessionKey, actions: &mut Actions) {
+        self.keep(Record::Ended { key }, actions);
+        self.ended = self.logged;
+    }
+
+    /// No session that ended so far comes back.
+    pub(crate) const fn ended(&self) -> Gate {
+        Gate {
+            logged: self.ended,
+            forwarded: 0,
+        }
     }
 
     /// Keeps a message once per step, and gives its number.

@@ -66,6 +66,7 @@ impl Node {
             will_due: due,
         };
         self.journal.keep(record, actions);
+        session.settled = self.journal.all();
         self.tell_shares(key, false, actions);
         self.publish_due_will(key, now, actions);
         self.schedule(key);
@@ -116,7 +117,7 @@ impl Node {
         self.subscriptions -= session.subscriptions.len();
         if self.kept.remove(&key) {
             self.kept_subscriptions -= session.subscriptions.len();
-            self.journal.keep(Record::Ended { key }, actions);
+            self.journal.end(key, actions);
         }
         let Some(tenant) = self.tenants.get_mut(session.tenant_index) else {
             return;

@@ -141,6 +141,7 @@ impl Restoring {
             inbound: BTreeSet::new(),
             will: None,
             live: None,
+            settled: Gate::NONE,
             gone_at: None,
             deadline: None,
         };
@@ -236,6 +237,10 @@ impl Restoring {
             self.node.tell_shares(key, false, &mut actions);
         }
         for relay in self.relays {
+            // The node that writes it down may not have it yet: it knows it from here.
+            if relay.message.is_retained() {
+                self.node.adopt(std::slice::from_ref(&relay.message));
+            }
             actions.push(Action::Forward(Forward {
                 message: Arc::clone(&relay.message),
                 chosen: Arc::clone(&relay.chosen),
