@@ -1,120 +1,182 @@
-//! What must hold when everything has healed.
+//! What must hold: at each step, and when everything has healed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use broker::{ConnectionId, Record};
 use identity::Tenant;
 use mqtt::QoS;
 
-use crate::client::{Client, may_receive};
+use crate::accidents::snapshot;
+use crate::client::{Client, Standing, number};
 use crate::shard::Shard;
-use crate::world::World;
+use crate::world::{Sent, World};
 use crate::{CLIENTS, JOB, KEPT, TOPICS};
 
+/// Most bytes that a message of these runs takes.
+const MESSAGE_BYTES_MAX: usize = 64;
+
 impl World {
-    pub(crate) fn check(&self) {
-        for client in &self.clients {
+    /// Nothing goes to a client that may not receive it now.
+    pub(crate) fn check_authorised(&mut self, connection: ConnectionId, topic: &str) {
+        if let Some(client) = self.client_of(connection) {
+            let (role, name) = (client.role, &client.name);
             assert!(
-                client.unanswered.is_empty(),
-                "{} waits: {:?}",
-                client.name,
-                client.unanswered
+                role.may_receive(topic),
+                "{name} may not receive {topic} as {role:?}"
             );
-            assert!(client.received.is_empty());
         }
-        for (number, (_, topic, qos, subscribers)) in &self.published {
-            assert!(
-                self.acknowledged.contains(number),
-                "{number} was never acknowledged"
-            );
-            if TOPICS[*topic] == JOB {
-                self.check_job(*number, *qos, subscribers);
-                continue;
-            }
-            for (index, client) in self.clients.iter().enumerate() {
-                let times = client.got.iter().filter(|(got, _)| got == number).count();
-                let what = format!("message {number} of {qos:?} came to c{index} {times} times");
-                if !may_receive(index, *topic) {
-                    assert_eq!(times, 0, "{what}, which may not receive it");
-                    continue;
-                }
-                assert!(times > 0 || !subscribers.contains(&index), "{what}");
-                assert!(times < 2 || *qos == QoS::AtLeastOnce, "{what}");
-            }
+    }
+
+    /// A node never holds more than its limits say.
+    pub(crate) fn check_size(&self, at: usize) {
+        let (node, limits) = (&self.shards[at].node, &self.config.limits);
+        let each = limits.inflight_messages_max + limits.queue_messages_max + 1;
+        let (messages, bytes) = (node.queued_messages(), node.queued_bytes());
+        assert!(messages <= CLIENTS * each, "{messages} messages wait");
+        // A client for whom nothing waits gets one message even so.
+        let most = limits.node_queue_bytes_max + CLIENTS * MESSAGE_BYTES_MAX;
+        assert!(bytes <= most, "{bytes} bytes wait");
+    }
+
+    /// What a node has dropped so far counts, though it dies.
+    pub(crate) fn note_dropped(&mut self, at: usize) {
+        let dropped = self.shards[at].node.counters().dropped.count();
+        assert!(self.is_tight || dropped == 0, "{dropped} dropped");
+        self.tally.dropped += dropped;
+    }
+
+    pub(crate) fn check(&mut self) {
+        (0..self.shards.len()).for_each(|at| self.note_dropped(at));
+        for client in &self.clients {
+            let (name, waits) = (&client.name, &client.unanswered);
+            assert!(waits.is_empty(), "{name} waits: {waits:?}");
+            assert!(client.received.is_empty());
+            assert!(client.filters.values().all(|one| *one == Standing::Granted));
+        }
+        let missing = self.missing();
+        let (count, first) = (missing.len() as u64, missing.first());
+        assert!(count <= self.tally.dropped, "{count} did not come: {first:?}");
+        for (number, sent) in &self.published {
+            self.check_repetitions(*number, sent);
         }
         (0..CLIENTS).for_each(|index| self.check_order(index));
         self.check_retained();
-        for (will, listeners) in &self.due {
-            for index in listeners {
-                assert!(
-                    self.clients[*index].wills.contains(will),
-                    "will {will} did not come to c{index}"
-                );
-            }
-        }
-        for shard in &self.shards {
-            assert_eq!(shard.node.queued_bytes(), 0);
-        }
+        (0..self.shards.len()).for_each(|at| self.check_nothing_is_left(at));
     }
 
-    /// One member of the shared subscription has it; at QoS 2 once, unless it was just being founded.
-    pub(crate) fn check_job(&self, number: u64, qos: QoS, members: &BTreeSet<usize>) {
-        let times = |client: &Client| client.got.iter().filter(|(got, _)| *got == number).count();
-        let total: usize = self.clients.iter().map(times).sum();
-        let what = format!("job {number} of {qos:?} came {total} times");
-        assert!(total > 0 || members.is_empty(), "{what}");
-        let may_repeat = qos == QoS::AtLeastOnce || self.unsettled.contains(&number);
-        assert!(total < 2 || may_repeat, "{what}");
-        let others = self.clients.iter().skip(1).step_by(2);
-        assert_eq!(others.map(times).sum::<usize>(), 0, "{what}");
+    /// What was acknowledged and did not come.
+    fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (number, sent) in &self.published {
+            let is_acknowledged = self.acknowledged.contains(number);
+            let is_promised = sent.qos != QoS::AtMostOnce && !sent.given_up;
+            assert!(is_acknowledged || !is_promised, "{number} was never acknowledged");
+            if !is_acknowledged {
+                continue;
+            }
+            if TOPICS[sent.topic] == JOB {
+                let came = self.clients.iter().any(|client| client.got_once.contains(number));
+                if !came && !sent.owed.is_empty() && !self.unsettled.contains(number) {
+                    missing.push(format!("job {number}: {sent:?}"));
+                }
+                continue;
+            }
+            for index in &sent.owed {
+                if !self.clients[*index].got_once.contains(number) {
+                    missing.push(format!("message {number} to c{index}: {sent:?}"));
+                }
+            }
+        }
+        for (will, listeners) in &self.due {
+            let late = listeners
+                .iter()
+                .filter(|index| !self.clients[**index].wills.contains(will));
+            missing.extend(late.map(|index| format!("will {will} to c{index}")));
+        }
+        missing
+    }
+
+    /// Only QoS 1 comes twice. One member of a shared subscription has a message, unless the subscription was just being founded.
+    fn check_repetitions(&self, number: u64, sent: &Sent) {
+        let times = |client: &Client| client.got.iter().filter(|got| **got == number).count();
+        let what = |client: &Client| format!("message {number} to {}: {sent:?}", client.name);
+        if sent.qos == QoS::AtLeastOnce {
+            return;
+        }
+        for client in &self.clients {
+            assert!(times(client) < 2, "{}", what(client));
+        }
+        if TOPICS[sent.topic] == JOB && !self.unsettled.contains(&number) {
+            assert!(self.clients.iter().map(times).sum::<usize>() < 2, "job {number}");
+        }
     }
 
     /// All nodes have the same last message, and of its publisher there is no later one.
-    pub(crate) fn check_retained(&self) {
-        let number = |shard: &Shard| {
+    fn check_retained(&self) {
+        let kept = |shard: &Shard| {
             let retained = shard.node.retained(&Tenant::default(), KEPT, self.now)?;
-            str::from_utf8(retained.message.payload())
-                .unwrap()
-                .parse::<u64>()
-                .ok()
+            Some(number(retained.message.payload()))
         };
-        let found: Vec<Option<u64>> = self.shards.iter().map(number).collect();
+        let found: Vec<Option<u64>> = self.shards.iter().map(kept).collect();
         assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
-        let kept = |number: &&u64| TOPICS[self.published[number].1] == KEPT;
+        let is_kept =
+            |number: &u64, sent: &Sent| TOPICS[sent.topic] == KEPT && self.acknowledged.contains(number);
         let Some(last) = found[0] else {
-            assert_eq!(self.published.keys().filter(kept).count(), 0);
+            let mut all = self.published.iter();
+            assert!(
+                !all.any(|(number, sent)| is_kept(number, sent)),
+                "nothing is kept"
+            );
             return;
         };
-        let (publisher, _, qos, _) = &self.published[&last];
-        let later = self
-            .published
-            .range(last + 1..)
-            .filter(|(number, _)| kept(number));
+        let by = &self.published[&last];
         // A message of QoS 1 that is sent again is a new one, and may come after one of QoS 2 that is not taken twice.
-        let mut later =
-            later.filter(|(_, (by, _, of, _))| by == publisher && (of == qos || *qos == QoS::ExactlyOnce));
-        assert_eq!(later.next().map(|(number, _)| number), None, "after {last}");
+        let is_later = |(number, sent): &(&u64, &Sent)| {
+            let same = sent.qos == by.qos || by.qos == QoS::ExactlyOnce;
+            is_kept(number, sent) && sent.publisher == by.publisher && same
+        };
+        let later = self.published.range(last + 1..).find(is_later);
+        assert_eq!(later.map(|(number, _)| number), None, "after {last}");
     }
 
     /// First deliveries of each publisher, topic and QoS are in the order in which they were published. What is older than the
-    /// subscription may come when its publisher sends it again.
-    pub(crate) fn check_order(&self, index: usize) {
+    /// subscription may come when its publisher sends it again; so may one of QoS 1 that was dropped.
+    fn check_order(&self, index: usize) {
         let client = &self.clients[index];
         let mut last = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for (number, _) in &client.got {
+        for number in &client.got {
             if !seen.insert(*number) {
                 continue;
             }
-            let (publisher, topic, qos, subscribers) = &self.published[number];
-            if !subscribers.contains(&index) || TOPICS[*topic] == JOB {
+            let sent = &self.published[number];
+            let may_be_late = self.is_tight && sent.qos == QoS::AtLeastOnce;
+            if !sent.owed.contains(&index) || TOPICS[sent.topic] == JOB || may_be_late {
                 continue;
             }
-            let before = last.insert((*publisher, *topic, qos.bits()), *number);
+            let before = last.insert((sent.publisher, sent.topic, sent.qos.bits()), *number);
             assert!(
                 before.is_none_or(|before| before < *number),
                 "{} got {number} after {before:?}",
                 client.name
             );
+        }
+    }
+
+    /// Of messages that everybody has, a node remembers nothing.
+    fn check_nothing_is_left(&mut self, at: usize) {
+        let now = self.now;
+        let node = &mut self.shards[at].node;
+        assert_eq!((node.queued_messages(), node.queued_bytes()), (0, 0));
+        for record in snapshot(node, now) {
+            let is_left = matches!(
+                record,
+                Record::Queued { .. }
+                    | Record::Released { .. }
+                    | Record::Received { .. }
+                    | Record::Relay { .. }
+            );
+            assert!(!is_left, "{record:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use broker::{ConnectionId, Forward, Gate, Node, Record, Share};
+use broker::{Checkpoint, ConnectionId, Forward, Gate, Node, Record, Share};
 
 /// What waits at a node's gates.
 pub(crate) enum Held {
@@ -19,11 +19,19 @@ pub(crate) struct Shard {
     pub(crate) steps: Vec<Vec<Record>>,
     pub(crate) durable: u64,
     pub(crate) durable_steps: usize,
+    /// Records that a checkpoint made needless.
+    cut: u64,
+    /// A checkpoint under way, and the step with which it begins.
+    pub(crate) checkpoint: Option<(Checkpoint, usize)>,
+    /// A checkpoint that is written: from which step to which.
+    pub(crate) complete: Option<(usize, usize)>,
     pub(crate) held: VecDeque<(Gate, Held)>,
     pub(crate) forwards: u64,
     /// The last message that each other node was sent, and has confirmed.
     pub(crate) asked: BTreeMap<usize, u64>,
     pub(crate) confirmed: BTreeMap<usize, u64>,
+    /// Its log failed, or it heard that another's did: it works no more.
+    pub(crate) is_fallen: bool,
 }
 
 /// Between nodes.
@@ -42,10 +50,14 @@ impl Shard {
             steps: Vec::new(),
             durable: 0,
             durable_steps: 0,
+            cut: 0,
+            checkpoint: None,
+            complete: None,
             held: VecDeque::new(),
             forwards: 0,
             asked: BTreeMap::new(),
             confirmed: BTreeMap::new(),
+            is_fallen: false,
         }
     }
 
@@ -62,9 +74,26 @@ impl Shard {
         others.chain(waits).min().unwrap_or(u64::MAX)
     }
 
+    /// So many more steps are durable. When a whole checkpoint is, what was before it goes.
     pub(crate) fn write(&mut self, steps: usize) {
         self.durable_steps = self.steps.len().min(self.durable_steps + steps);
         let durable = self.steps.iter().take(self.durable_steps);
-        self.durable = durable.map(|step| step.len() as u64).sum();
+        self.durable = self.cut + durable.map(|step| step.len() as u64).sum::<u64>();
+        if let Some((first, end)) = self.complete
+            && self.durable_steps >= end
+        {
+            self.complete = None;
+            self.base.clear();
+            let gone = self.steps.drain(..first);
+            self.cut += gone.map(|step| step.len() as u64).sum::<u64>();
+            self.durable_steps -= first;
+        }
+    }
+
+    /// What would be read if it began anew now.
+    pub(crate) fn log(&mut self) -> Vec<Record> {
+        let mut log = std::mem::take(&mut self.base);
+        log.extend(self.steps.drain(..self.durable_steps).flatten());
+        log
     }
 }
