@@ -12,7 +12,9 @@ use crate::attempt::Trail;
 use crate::batch::{Key, Record};
 use crate::call::{Call, Decided, Decision, Event};
 use crate::certificate::{self, DeleteFacts, Registered};
-use crate::limits::{CLAIM_MILLIS, OWNERSHIP_TOKEN_BYTES_MAX, OWNERSHIP_TOKEN_MILLIS};
+use crate::limits::{
+    CLAIM_MILLIS, CLAIMS_MAX, OWNERSHIP_TOKEN_BYTES_MAX, OWNERSHIP_TOKEN_MILLIS, OWNERSHIP_TOKENS_MAX,
+};
 use crate::names::TemplateName;
 use crate::onboarding::Facts;
 use crate::plain::shaped;
@@ -71,6 +73,33 @@ impl Resource for ProvisioningClaim {
 pub fn hash(token: &str) -> String {
     let hash = identity::crypto::sha256(token.as_bytes());
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether one more certificate may wait for its device. `waiting` are the tokens of the account that nobody has used yet:
+/// whoever holds a claim certificate cannot fill the disk with certificates that no device ever takes.
+pub fn check_room(waiting: u32) -> Result<(), Refusal> {
+    if waiting < OWNERSHIP_TOKENS_MAX {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Exception::LimitExceeded,
+        "fleet.claim.outstanding",
+        format!("{OWNERSHIP_TOKENS_MAX} certificates of this account wait for RegisterThing already"),
+    )
+    .hint("let devices use the tokens that they were given; one that is not used ends after an hour. If nobody knows whose they are, deactivate the claim certificate"))
+}
+
+/// Whether one more claim certificate may be made. `kept` are those of the account.
+pub fn check_claims(kept: u32) -> Result<(), Refusal> {
+    if kept < CLAIMS_MAX {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Exception::LimitExceeded,
+        "fleet.claim.claims",
+        format!("{CLAIMS_MAX} claim certificates of this account are kept already"),
+    )
+    .hint("each of them ends after five minutes"))
 }
 
 /// Records a certificate that was issued to the holder of a claim certificate, and the hash of its token.

@@ -56,6 +56,10 @@ pub const OWNERSHIP_TOKEN_BYTES_MAX: usize = 2048;
 /// How long the claim certificate of CreateProvisioningClaim is good (AWS IoT developer guide, "Provisioning by trusted
 /// user").
 pub const CLAIM_MILLIS: i64 = 5 * 60 * 1000;
+/// Ownership tokens of an account that nobody has used yet and that are good still; ours.
+pub const OWNERSHIP_TOKENS_MAX: u32 = 100_000;
+/// Claim certificates of CreateProvisioningClaim in an account that are kept at the same time; ours.
+pub const CLAIMS_MAX: u32 = 10_000;
 /// Bytes of one parameter of RegisterThing; ours.
 pub const PARAMETER_BYTES_MAX: usize = 8 * 1024;
 /// Nesting of intrinsic functions in a template; ours.

@@ -384,6 +384,13 @@ pub trait Records: Send + Sync {
         page: PageRequest,
     ) -> impl Future<Output = Looked<Page<T>>> + Send;
 
+    /// How many records of one kind are kept whole, counted no further than `most`.
+    fn resource_count<T: Resource>(
+        &self,
+        tenant: &Tenant,
+        most: u32,
+    ) -> impl Future<Output = Looked<u32>> + Send;
+
     /// Every record of one kind that is kept whole, of every tenant: of kinds of which there are few.
     fn every_resource<T: Resource>(&self)
     -> impl Future<Output = Looked<Vec<(Tenant, Versioned<T>)>>> + Send;

@@ -3,8 +3,8 @@
 //! It stands between the wire and `fleet::claim`. The certificate is in no list and may do nothing but provision a device
 //! by its template. Its private key is made here, told once and never kept.
 
-use fleet::claim;
-use fleet::limits::CLAIM_MILLIS;
+use fleet::claim::{self, ProvisioningClaim};
+use fleet::limits::{CLAIM_MILLIS, CLAIMS_MAX};
 use fleet::names::TemplateName;
 use identity::name::Name;
 use serde::Deserialize;
@@ -27,6 +27,9 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     let (call, store) = (&request.call, request.store());
     // Before the key, which takes long.
     claim::body(&name, store.template(&call.tenant, &name).await?.as_ref())?;
+    let kept = store.resource_count::<ProvisioningClaim>(&call.tenant, CLAIMS_MAX);
+    // The operation declares no exception for a limit.
+    claim::check_claims(kept.await?).map_err(|_| ApiFault::Busy("too many claim certificates are good"))?;
     let key = request.control.make_rsa_key().await?;
     let subject = Name::with_common_name("claim").map_err(ApiFault::failed)?;
     let proven = key.prove(&subject).map_err(ApiFault::failed)?;

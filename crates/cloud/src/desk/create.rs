@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use broker::Ask;
 use fleet::attempt::Trail;
+use fleet::claim::OwnershipToken;
+use fleet::limits::OWNERSHIP_TOKENS_MAX;
 use fleet::{Call, claim};
 use identity::crypto::SoftwareKey;
 use identity::issue::AWS_ISSUED_COMMON_NAME;
 use identity::name::Name;
 use identity::request::ProvenKey;
+use store::Records as _;
 use zeroize::Zeroizing;
 
 use super::wire::{Answer, CreateRequest, Created, FromRequest, Topic};
@@ -25,6 +28,7 @@ pub(super) async fn with_keys(
     trail: &mut Trail,
 ) -> Result<Answer, ApiFault> {
     let CreateRequest {} = topic.read()?;
+    check_room(control, call, trail).await?;
     let key = control.make_rsa_key().await?;
     let subject = Name::with_common_name(AWS_ISSUED_COMMON_NAME).map_err(ApiFault::failed)?;
     let proven = key.prove(&subject).map_err(ApiFault::failed)?;
@@ -42,10 +46,21 @@ pub(super) async fn from_request(
     trail: &mut Trail,
 ) -> Result<Answer, ApiFault> {
     let request: FromRequest = topic.read()?;
+    check_room(control, call, trail).await?;
     let proven = fleet::certificate::examine_request(&request.certificate_signing_request)?;
     issue(control, call, ask, proven, trail)
         .await
         .map(Answer::Created)
+}
+
+/// Before the key, which takes long.
+async fn check_room(control: &Control, call: &Call, trail: &mut Trail) -> Result<(), ApiFault> {
+    let records = &control.records;
+    let waiting = records
+        .resource_count::<OwnershipToken>(&call.tenant, OWNERSHIP_TOKENS_MAX)
+        .await?;
+    let room = claim::check_room(waiting);
+    Ok(room.inspect_err(|refusal| trail.failed("token.room", refusal.reason()))?)
 }
 
 async fn issue(

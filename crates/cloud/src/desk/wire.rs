@@ -250,6 +250,7 @@ fn rendered(fault: &ApiFault) -> (u16, &'static str) {
 fn refused(refusal: &Refusal) -> (u16, &'static str) {
     match refusal.code() {
         code if code.starts_with("fleet.claim.token") => return (400, "InvalidCertificateOwnershipToken"),
+        "fleet.claim.outstanding" => return (429, "Throttled"),
         "fleet.request" => return (400, "InvalidCSR"),
         "cloud.claim.payload" => return (400, "InvalidPayload"),
         "fleet.template.parameter" | "fleet.register_thing.parameters" => return (400, "InvalidParameters"),
@@ -391,6 +392,11 @@ mod tests {
             (403, "AccessDenied"),
         );
         check(Exception::InvalidRequest, "fleet.request", (400, "InvalidCSR"));
+        check(
+            Exception::LimitExceeded,
+            "fleet.claim.outstanding",
+            (429, "Throttled"),
+        );
         check(
             Exception::ResourceNotFound,
             "fleet.template.missing",

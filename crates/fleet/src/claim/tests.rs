@@ -75,6 +75,15 @@ fn code<T>(result: Result<T, Refusal>) -> &'static str {
 }
 
 #[test]
+fn what_waits_is_bounded() {
+    assert!(check_room(0).is_ok() && check_room(OWNERSHIP_TOKENS_MAX - 1).is_ok());
+    let refusal = check_room(OWNERSHIP_TOKENS_MAX).unwrap_err();
+    assert_eq!(refusal.code(), "fleet.claim.outstanding");
+    assert!(check_claims(0).is_ok() && check_claims(CLAIMS_MAX - 1).is_ok());
+    assert_eq!(check_claims(CLAIMS_MAX).unwrap_err().code(), "fleet.claim.claims");
+}
+
+#[test]
 fn a_token_is_good_for_an_hour_in_its_own_hands() {
     let issued = certificate();
     let (token, certificate) = kept(&issued);

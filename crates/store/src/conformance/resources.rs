@@ -67,6 +67,9 @@ pub fn whole_records_are_kept_by_kind_and_name(place: &impl Place) {
     };
     assert_eq!(listed(""), ["a", "b", "ab"]);
     assert_eq!(listed("a"), ["a", "ab"]);
+    let count = |tenant, most| wait(records.resource_count::<ThingType>(tenant, most)).unwrap();
+    assert_eq!([2, 3, 4].map(|most| count(&tenant, most)), [2, 3, 3]);
+    assert_eq!(count(&other_tenant(), 9), 0);
     let mut changed = thing_type("a");
     changed.deprecated = None;
     let mut replacing = Batch::new(&tenant);

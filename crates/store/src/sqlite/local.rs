@@ -481,6 +481,12 @@ impl Records for LocalRecords {
         })
     }
 
+    async fn resource_count<T: Resource>(&self, tenant: &Tenant, most: u32) -> Looked<u32> {
+        self.look(tenant, |connection, tenant| {
+            read::resource_count::<T>(connection, tenant, most)
+        })
+    }
+
     async fn every_resource<T: Resource>(&self) -> Looked<Vec<(Tenant, Versioned<T>)>> {
         self.readers.look(lists::every_resource)
     }

@@ -759,6 +759,11 @@ pub(super) fn resource_row<T: Resource>(row: &Row<'_>) -> Read<(u64, Versioned<T
     ))
 }
 
+pub(super) fn resource_count<T: Resource>(connection: &Connection, tenant: i64, most: u32) -> Read<u32> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM resource WHERE tenant = ?1 AND kind = ?2 LIMIT ?3)";
+    count(connection, sql, params![tenant, T::KIND.name(), most])
+}
+
 /// How many rows a query finds, counted no further than one more than `most`.
 pub(super) fn count(connection: &Connection, sql: &str, params: impl Params) -> Read<u32> {
     let found = connection
