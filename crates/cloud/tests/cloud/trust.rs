@@ -62,6 +62,78 @@ fn a_new_version_of_a_policy_counts_at_once() {
     assert!(client.publish("a", b"3").is_err());
 }
 
+/// A device whose policy lets it publish in the room of its thing, which is the kitchen; and its connection.
+fn in_the_kitchen(world: &World) -> (crate::support::Device, crate::support::Client) {
+    let device = trusted_device(world, "bm-1");
+    let mut api = world.api();
+    let document = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"},
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:*:*:topic/${iot:Connection.Thing.Attributes[room]}/x"},
+    ]});
+    api.ok(
+        "POST",
+        "/policies/room",
+        json!({ "policyDocument": document.to_string() }),
+    );
+    api.ok("PUT", "/target-policies/room", json!({ "target": arn(&device) }));
+    api.ok(
+        "POST",
+        "/target-policies/everything",
+        json!({ "target": arn(&device) }),
+    );
+    api.ok(
+        "POST",
+        "/things/bm-1",
+        json!({ "attributePayload": { "attributes": { "room": "kitchen" } } }),
+    );
+    let principal = [("x-amzn-principal", arn(&device))];
+    let principal = principal.each_ref().map(|(name, value)| (*name, value.as_str()));
+    api.call_with("PUT", "/things/bm-1/principals", &principal, Value::Null)
+        .unwrap();
+    let client = world.connect(&device, "bm-1").unwrap();
+    (device, client)
+}
+
+/// RegisterThing of the thing `bm-1`, with these further members of its properties.
+fn register(world: &World, more: Value) {
+    let mut properties = json!({ "ThingName": "bm-1" });
+    for (name, value) in more.as_object().unwrap() {
+        properties[name] = value.clone();
+    }
+    let template = json!({ "Resources": { "thing": {
+        "Type": "AWS::IoT::Thing", "Properties": properties,
+        "OverrideSettings": { "AttributePayload": "MERGE", "ThingGroups": "REPLACE" },
+    }}});
+    let asked = json!({ "templateBody": template.to_string(), "parameters": {} });
+    world.api().ok("POST", "/things", asked);
+}
+
+#[test]
+fn a_thing_that_is_registered_anew_changes_what_live_connections_may() {
+    let world = World::start(FirstConnect::Close);
+    let (_, mut client) = in_the_kitchen(&world);
+    client.publish("kitchen/x", b"1").unwrap();
+    register(&world, json!({ "AttributePayload": { "room": "cellar" } }));
+    client.publish("cellar/x", b"2").unwrap();
+    assert!(client.publish("kitchen/x", b"3").is_err());
+}
+
+#[test]
+fn a_group_that_a_template_gives_counts_at_once() {
+    let world = World::start(FirstConnect::Close);
+    let (_, mut client) = in_the_kitchen(&world);
+    let mut api = world.api();
+    for name in ["trusted", "plain"] {
+        api.ok("POST", &format!("/thing-groups/{name}"), json!({}));
+    }
+    let group = "arn:aws:iot:us-east-1:123456789012:thinggroup/trusted";
+    api.ok("PUT", "/target-policies/everything", json!({ "target": group }));
+    register(&world, json!({ "ThingGroups": ["trusted"] }));
+    client.publish("anywhere", b"1").unwrap();
+    register(&world, json!({ "ThingGroups": ["plain"] }));
+    assert!(client.publish("anywhere", b"2").is_err());
+}
+
 #[test]
 fn a_thing_that_is_attached_opens_what_its_policy_says_of_it() {
     let world = World::start(FirstConnect::Close);
