@@ -158,6 +158,13 @@ impl Refusal {
         self
     }
 
+    /// The same under another exception, for operations that declare none of the first one's name.
+    #[must_use]
+    pub fn under(mut self, exception: Exception) -> Self {
+        self.exception = exception;
+        self
+    }
+
     /// The AWS exception.
     pub fn exception(&self) -> Exception {
         self.exception

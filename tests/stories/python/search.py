@@ -16,7 +16,7 @@ assert off["thingIndexingConfiguration"]["thingIndexingMode"] == "OFF" and "mana
 assert iot.list_indices()["indexNames"] == []
 refused("ResourceNotFoundException", iot.describe_index, indexName="AWS_Things")
 refused("IndexNotReadyException", iot.search_index, "UpdateIndexingConfiguration", queryString="*")
-refused("IndexNotReadyException", iot.create_dynamic_thing_group, thingGroupName="warm", queryString="attributes.temp>60")
+refused("InvalidRequestException", iot.create_dynamic_thing_group, "UpdateIndexingConfiguration", thingGroupName="warm", queryString="attributes.temp>60")
 
 # Some things before it is on, some after.
 iot.create_thing_type(thingTypeName="lamp")

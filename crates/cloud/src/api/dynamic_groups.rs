@@ -7,7 +7,7 @@ use fleet::names::GroupName;
 use fleet::page::PageRequest;
 use fleet::record::{Tag, Thing, Versioned};
 use fleet::search::{Document, QUERY_VERSION, Query, THINGS_INDEX};
-use fleet::{arn, thing_group};
+use fleet::{Exception, arn};
 use serde::Deserialize;
 use serde_json::json;
 use store::Records as _;
@@ -85,6 +85,14 @@ pub(super) async fn groups_of(
     Ok(found)
 }
 
+/// What is not ready, this operation has no exception of its own for.
+fn undeclared(fault: ApiFault) -> ApiFault {
+    match fault {
+        ApiFault::Refused(refusal) => refusal.under(Exception::InvalidRequest).into(),
+        other => other,
+    }
+}
+
 async fn facts(request: &Request<'_>, name: &GroupName) -> Result<Facts, ApiFault> {
     let lineage = request.store().group_lineage(&request.call.tenant, name).await?;
     Ok(Facts {
@@ -99,7 +107,7 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
     let input: Named = input.read()?;
     let name = GroupName::parse(&input.thing_group_name)?;
     let query = input.query()?;
-    check_ready(request).await?;
+    check_ready(request).await.map_err(undeclared)?;
     let properties = input.thing_group_properties.unwrap_or_default();
     let wanted = CreateRequest {
         query: query.clone(),
