@@ -365,7 +365,7 @@ pub enum CloseReason {
     Malformed(Malformed),
     /// A publish that no policy allows.
     NotAuthorized,
-    /// The certificate is not trusted any more.
+    /// The certificate is not trusted any more, or what else it was let in for.
     TrustWithdrawn,
     /// Another connection with the same client id took over.
     DuplicateClientId,
@@ -481,7 +481,7 @@ impl fmt::Display for CloseReason {
             Self::ClientError => "the client broke the protocol or a limit",
             Self::Malformed(malformed) => return malformed.fmt(f),
             Self::NotAuthorized => "it published what no policy allows",
-            Self::TrustWithdrawn => "its certificate is not active any more",
+            Self::TrustWithdrawn => "its certificate, or what else it was let in for, counts no more",
             Self::DuplicateClientId => "another connection with the same client id took over",
             Self::KeepAliveTimeout => "nothing came for one and a half times the keep alive",
             Self::ConnectionLost => "the connection was lost",
@@ -506,6 +506,7 @@ impl From<Departure> for CloseReason {
             Departure::ServerFault => Self::ServerFault,
             Departure::TimeIsUp(lease) => Self::TimeIsUp(lease),
             Departure::CloneSuspected => Self::CloneSuspected,
+            Departure::TrustWithdrawn => Self::TrustWithdrawn,
         }
     }
 }

@@ -76,6 +76,13 @@ pub enum Event<'a> {
     },
     /// What a certificate may do has changed.
     Trust(Trust),
+    /// What one connection may do has changed, and nothing else of its client.
+    Grant {
+        /// Which connection.
+        connection: ConnectionId,
+        /// What it is granted from now on; of the same certificate.
+        grant: Arc<Grant>,
+    },
     /// What is known of a thing has changed.
     Thing(ThingChange<'a>),
     /// Time has passed; see [`crate::Node::next_deadline`].
@@ -142,6 +149,8 @@ pub enum Departure {
     CloneSuspected,
     /// It was let in for so long only.
     TimeIsUp(Lease),
+    /// What it was let in for counts no more.
+    TrustWithdrawn,
 }
 
 /// Why a connection has an end from the beginning.

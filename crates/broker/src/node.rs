@@ -181,6 +181,7 @@ impl Node {
             Event::Publish(message) => self.publish_own(message, now, actions),
             Event::Answer { connection, message } => self.tell_one(connection, message, now, actions),
             Event::Trust(trust) => self.trust(&trust, now, actions),
+            Event::Grant { connection, grant } => self.regrant(connection, grant, now, actions),
             Event::Thing(change) => self.thing(&change, now, actions),
             Event::Tick => self.tick(now, actions),
         }

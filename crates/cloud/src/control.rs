@@ -27,12 +27,13 @@ use crate::config::Plan;
 use crate::desk::{Desk, Errand};
 use crate::domains::Domains;
 use crate::events;
+use crate::footing::{Ground, Withdrawals};
 use crate::keys::Keys;
 use crate::limits::{CONFLICT_RETRIES_MAX, LINGERING_MAX, RSA_GENERATIONS_MAX};
 use crate::metrics::Tally;
 use crate::pki::DeviceIssuer;
 use crate::registry_events;
-use crate::shard::{Shards, ThingNews, TrustChange};
+use crate::shard::{Holder, Shards, ThingNews, TrustChange};
 use crate::tasks::Tasks;
 use crate::telemetry::{Exporter, Telemetry};
 use crate::temporary_keys::TemporaryKeys;
@@ -55,6 +56,8 @@ pub(crate) struct Control {
     /// Certificates that were looked up lately.
     pub(crate) acquaintances: Acquaintances,
     rsa_turns: Semaphore,
+    /// What connections rest on no more.
+    pub(crate) withdrawals: Withdrawals,
     /// What is counted once per connection or request.
     pub(crate) tally: Tally,
     /// The access keys of the operator's files.
@@ -113,6 +116,7 @@ impl Control {
             traces: Traces::new()?,
             grants: Grants::default(),
             acquaintances: Acquaintances::default(),
+            withdrawals: Withdrawals::default(),
             tally: Tally::default(),
             webhooks,
             desk,
@@ -195,6 +199,17 @@ impl Control {
         Err(ApiFault::Busy("others keep changing the same records"))
     }
 
+    /// Nothing rests on this any more: ends every connection that does, on every shard, before it returns.
+    pub(crate) async fn withdraw(&self, ground: Ground) -> Result<(), ApiFault> {
+        self.withdrawals.note(&ground);
+        self.shards.withdraw(ground).await
+    }
+
+    /// Lets an authorizer be asked again about everybody whom it let in. Their connections go on meanwhile.
+    pub(crate) async fn inquire_now(&self, ground: Ground) -> Result<(), ApiFault> {
+        self.shards.inquire_now(ground).await
+    }
+
     /// Tells what follows from a durable decision; ends when every shard has acted on it.
     pub(crate) async fn tell(&self, tenant: &Tenant, told: Told) -> Result<(), ApiFault> {
         if told.events.is_empty() {
@@ -207,6 +222,7 @@ impl Control {
             None
         };
         let mut affected: Vec<CertificateId> = Vec::new();
+        let mut named: Vec<Holder> = Vec::new();
         let mut switches: Option<Option<Versioned<EventSwitches>>> = None;
         for event in &told.events {
             match event {
@@ -216,7 +232,11 @@ impl Control {
                 }
                 Event::PolicyTrust(policy) => {
                     self.acquaintances.forget_all();
-                    affected.extend(self.shards.holders(tenant, policy.as_str(), told.epoch).await?);
+                    let holders = self.shards.holders(tenant, policy.as_str(), told.epoch).await?;
+                    let (by_name, by_certificate): (Vec<_>, Vec<_>) =
+                        holders.into_iter().partition(|holder| holder.policies.is_some());
+                    affected.extend(by_certificate.iter().map(|holder| holder.certificate));
+                    named.extend(by_name);
                 }
                 Event::ThingTrust(thing) => {
                     let news = self.thing_news(tenant, thing, told.epoch).await?;
@@ -258,14 +278,30 @@ impl Control {
                 }
             }
         }
-        if affected.is_empty() {
+        if affected.is_empty() && named.is_empty() {
             return Ok(());
         }
         affected.sort_unstable();
         affected.dedup();
-        let mut changes = Vec::with_capacity(affected.len());
+        named.sort_unstable_by_key(|holder| holder.certificate);
+        named.dedup_by_key(|holder| holder.certificate);
+        let mut changes = Vec::with_capacity(affected.len() + named.len());
         for certificate in affected {
             let grant = self.grants.current(&self.records, tenant, &certificate).await?;
+            if grant.is_none() {
+                self.withdrawals.note(&Ground::Certificate(*tenant, certificate));
+            }
+            changes.push(TrustChange { certificate, grant });
+        }
+        for holder in named {
+            let (certificate, names) = (holder.certificate, holder.policies.unwrap_or_default());
+            let looked = self.grants.of_names(&self.records, tenant, certificate, &names);
+            let grant = match looked.await {
+                Ok(grant) => Some(grant),
+                // One that is missing takes all of it back.
+                Err(ApiFault::Refused(_)) => None,
+                Err(fault) => return Err(fault),
+            };
             changes.push(TrustChange { certificate, grant });
         }
         self.shards.change_trust(tenant, told.epoch, changes).await

@@ -27,6 +27,8 @@ pub(crate) struct Domain {
     pub(crate) tenant: Tenant,
     /// The record.
     pub(crate) configuration: DomainConfiguration,
+    /// The mark of the withdrawals when this became what the name means.
+    pub(crate) mark: u64,
     /// What is shown under the name; nothing if the operator's file has the certificate no longer.
     pub(crate) certified: Option<Arc<CertifiedKey>>,
 }
@@ -55,7 +57,7 @@ impl Domains {
         };
         let kept = store::wait(records.every_resource::<DomainConfiguration>()).map_err(Error::Store)?;
         for (tenant, configuration) in kept {
-            domains.hold(tenant, configuration.record);
+            domains.hold(tenant, configuration.record, 0);
         }
         Ok(domains)
     }
@@ -78,7 +80,7 @@ impl Domains {
             by_name.values().cloned().collect()
         };
         for domain in held {
-            self.hold(domain.tenant, domain.configuration.clone());
+            self.hold(domain.tenant, domain.configuration.clone(), domain.mark);
         }
     }
 
@@ -104,8 +106,8 @@ impl Domains {
         own.iter().any(|own| domain_name::covers(own, domain)) || self.find(domain).is_some()
     }
 
-    /// From now on its name means this domain configuration as it is.
-    pub(crate) fn hold(&self, tenant: Tenant, configuration: DomainConfiguration) {
+    /// From now on its name means this domain configuration as it is; `mark` is that of the withdrawals.
+    pub(crate) fn hold(&self, tenant: Tenant, configuration: DomainConfiguration, mark: u64) {
         let certified = match &configuration.server_certificate {
             Some(arn) => self
                 .certificates()
@@ -117,6 +119,7 @@ impl Domains {
         let domain = Domain {
             tenant,
             configuration,
+            mark,
             certified,
         };
         self.by_name

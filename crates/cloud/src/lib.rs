@@ -32,6 +32,7 @@ mod doubts;
 mod error;
 mod events;
 mod files;
+mod footing;
 mod front_door;
 mod hook;
 mod keys;

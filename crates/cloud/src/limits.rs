@@ -118,8 +118,10 @@ pub const CHANGES_REMEMBERED_MAX: usize = 64 * 1024;
 
 /// How long a connection lives that a signature let in ("AWS IoT Core endpoints and quotas", "Connection duration" over WebSocket).
 pub const SIGNED_CONNECTION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Clients without a certificate whose policies are remembered by name, so that a change of one acts on them.
-pub const OTHERS_REMEMBERED_MAX: usize = 64 * 1024;
+/// Withdrawals of what connections rest on that are remembered, to refuse those that were on their way.
+pub const WITHDRAWALS_REMEMBERED_MAX: usize = 4096;
+/// Questions to authorizers about live connections that one shard has under way.
+pub const INQUIRIES_UNDER_WAY_MAX: usize = 16;
 /// Connections without TLS that have not sent their CONNECT.
 pub const PLAIN_CONNECTIONS_MAX: usize = 256;
 /// HTTP connections of the port that is for everything, open at the same time.

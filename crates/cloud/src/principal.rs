@@ -10,13 +10,14 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use identity::{CertificateId, Tenant, UnixMillis};
 use policy::{Action, CertificateFacts, Context, Grant, NamedPolicy, Policy, Request, Resource};
-use store::{AttachedPolicy, Records as _};
+use store::Records as _;
 
 use crate::api::ApiFault;
 use crate::api::sigv4::{Caller, Denied};
 use crate::clock;
 use crate::config::Role;
 use crate::control::Control;
+use crate::footing::Ground;
 use crate::limits::SIGNED_CONNECTION_LIFE;
 use crate::shard::{Clearance, Lease};
 use crate::temporary_keys::Assumed;
@@ -45,10 +46,10 @@ pub(crate) fn stand_in(name: &str) -> CertificateId {
     CertificateId(id)
 }
 
-/// What whoever signed a request may do on the data plane.
-pub(crate) async fn of_caller(control: &Control, caller: &Caller) -> Result<Clearance, ApiFault> {
+/// What whoever signed a request may do on the data plane; `mark` is that of the withdrawals before the signature was checked.
+pub(crate) async fn of_caller(control: &Control, caller: &Caller, mark: u64) -> Result<Clearance, ApiFault> {
     if let Some(assumed) = control.assumed(caller).await? {
-        return of_assumed(control, caller, &assumed).await;
+        return of_assumed(control, caller, &assumed, mark).await;
     }
     let (name, document) = match caller.role() {
         Role::Admin => ("role:admin", EVERYTHING),
@@ -56,7 +57,15 @@ pub(crate) async fn of_caller(control: &Control, caller: &Caller) -> Result<Clea
         Role::Factory | Role::None => return Err(Denied::Role { operation: "Connect" }.into()),
     };
     let policy = Policy::parse(document).map_err(ApiFault::failed)?;
-    Ok(signed(caller, vec![NamedPolicy::new(name, policy)], None))
+    let tenant = Tenant {
+        account: *caller.account(),
+        region: *caller.region(),
+    };
+    let policies = vec![NamedPolicy::new(name, policy)];
+    // A role rests on no record, so no change of trust makes its grant old.
+    let grant = Grant::new(tenant, stand_in(caller.access_key()), u64::MAX, policies);
+    let clearance = signed(caller, Arc::new(grant.without_certificate()), None);
+    Ok(clearance.resting_on(Ground::AccessKey(caller.access_key().into()), mark))
 }
 
 /// What a device may do with its temporary access key: what the policies say that its role names. One that is missing refuses
@@ -65,27 +74,25 @@ pub(crate) async fn of_assumed(
     control: &Control,
     caller: &Caller,
     assumed: &Assumed,
+    mark: u64,
 ) -> Result<Clearance, ApiFault> {
     let tenant = &assumed.tenant;
     let role = control.plan.role(&tenant.account, &assumed.role);
-    let names = role.map(|role| role.policies.as_slice()).unwrap_or_default();
-    let mut policies = Vec::with_capacity(names.len());
-    for name in names {
-        let found = control.records.policy(tenant, name).await?;
-        let found = found.ok_or(Denied::Withdrawn("a policy that its role names is not there"))?;
-        let version = found.record.default_document();
-        let version = version.ok_or_else(|| ApiFault::failed("a policy has no default version"))?;
-        policies.push(control.grants.compiled(
-            tenant,
-            &AttachedPolicy {
-                name: name.clone(),
-                version: version.id,
-                record_version: found.version,
-                document: version.document.clone(),
-            },
-        )?);
-    }
-    let mut clearance = signed(caller, policies, Some(assumed.expires));
+    let names: Arc<[_]> = role
+        .map(|role| role.policies.as_slice())
+        .unwrap_or_default()
+        .into();
+    let looked = control
+        .grants
+        .of_names(&control.records, tenant, stand_in(caller.access_key()), &names);
+    let grant = looked.await.map_err(|fault| match fault {
+        ApiFault::Refused(_) => Denied::Withdrawn("a policy that its role names is not there").into(),
+        other => other,
+    })?;
+    let mut clearance = signed(caller, grant, Some(assumed.expires))
+        .by_names(names)
+        .resting_on(Ground::Certificate(*tenant, assumed.certificate), mark)
+        .resting_on(Ground::RoleAlias(*tenant, assumed.alias.as_str().into()), mark);
     if let Some(thing) = assumed.thing.as_ref().and_then(|thing| thing.parse().ok()) {
         let found = control.records.thing(tenant, &thing).await?;
         clearance.things = found.map(|found| found.record).into_iter().collect();
@@ -93,15 +100,9 @@ pub(crate) async fn of_assumed(
     Ok(clearance)
 }
 
-/// What a signer may do by these policies, no longer than a signed connection lives or his key.
-fn signed(caller: &Caller, policies: Vec<NamedPolicy>, ends: Option<UnixMillis>) -> Clearance {
-    let tenant = Tenant {
-        account: *caller.account(),
-        region: *caller.region(),
-    };
-    // A role rests on no record, so no change of trust makes its grant old.
-    let grant = Grant::new(tenant, stand_in(caller.access_key()), u64::MAX, policies);
-    let mut clearance = named(Arc::new(grant.without_certificate()), caller.access_key());
+/// What a signer may do, no longer than a signed connection lives or his key.
+fn signed(caller: &Caller, grant: Arc<Grant>, ends: Option<UnixMillis>) -> Clearance {
+    let mut clearance = named(grant, caller.access_key());
     let until = clock::now().plus_millis(SIGNED_CONNECTION_LIFE.as_millis() as i64);
     clearance.lease = Some(Lease {
         until: ends.map_or(until, |ends| ends.min(until)),
@@ -141,6 +142,7 @@ pub(crate) fn named(grant: Arc<Grant>, principal: &str) -> Clearance {
         things: Arc::default(),
         by_name: true,
         lease: None,
+        footing: None,
     }
 }
 

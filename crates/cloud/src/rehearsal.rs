@@ -79,6 +79,7 @@ fn domain(records: &LocalRecords, name: Option<&str>) -> Result<Option<Domain>, 
     Ok(found.map(|(tenant, configuration)| Domain {
         tenant,
         configuration: configuration.record,
+        mark: 0,
         certified: None,
     }))
 }

@@ -16,17 +16,12 @@ use store::{AttachedPolicy, LocalRecords, Records as _, Trust};
 
 use crate::api::ApiFault;
 use crate::clock;
-use crate::limits::{COMPILED_POLICIES_MAX, OTHERS_REMEMBERED_MAX};
-
-/// The policies of each client without a certificate.
-type Others = HashMap<(Tenant, CertificateId), Arc<[PolicyName]>>;
+use crate::limits::COMPILED_POLICIES_MAX;
 
 /// Makes grants, and remembers compiled documents.
 #[derive(Default)]
 pub(crate) struct Grants {
     compiled: Mutex<HashMap<(Tenant, Arc<str>), Compiled>>,
-    /// The policies of clients without a certificate, by what stands in the place of its id.
-    others: Mutex<Others>,
 }
 
 struct Compiled {
@@ -43,12 +38,6 @@ impl Grants {
         tenant: &Tenant,
         certificate: &CertificateId,
     ) -> Result<Option<Arc<Grant>>, ApiFault> {
-        if let Some(names) = self.names_of(tenant, certificate) {
-            return self
-                .by_names(records, tenant, certificate, &names)
-                .await
-                .map(Some);
-        }
         let Some(trust) = records.trust(tenant, certificate).await? else {
             return Ok(None);
         };
@@ -61,35 +50,15 @@ impl Grants {
         }
     }
 
-    /// What the policies with these names allow whoever has no certificate; the id stands in its place. From now on a change of
-    /// one of them acts on it.
+    /// What the policies with these names allow whoever has no certificate; the id stands in its place.
+    ///
+    /// # Errors
+    /// One of them is not there.
     pub(crate) async fn of_names(
         &self,
         records: &LocalRecords,
         tenant: &Tenant,
         stand_in: CertificateId,
-        names: Arc<[PolicyName]>,
-    ) -> Result<Arc<Grant>, ApiFault> {
-        {
-            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-            if others.len() >= OTHERS_REMEMBERED_MAX {
-                others.clear();
-            }
-            others.insert((*tenant, stand_in), names.clone());
-        }
-        self.by_names(records, tenant, &stand_in, &names).await
-    }
-
-    fn names_of(&self, tenant: &Tenant, stand_in: &CertificateId) -> Option<Arc<[PolicyName]>> {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.get(&(*tenant, *stand_in)).cloned()
-    }
-
-    async fn by_names(
-        &self,
-        records: &LocalRecords,
-        tenant: &Tenant,
-        stand_in: &CertificateId,
         names: &[PolicyName],
     ) -> Result<Arc<Grant>, ApiFault> {
         // Read first, so that what changes meanwhile is newer than the grant.
@@ -110,7 +79,7 @@ impl Grants {
             };
             policies.push(self.compiled(tenant, &attached)?);
         }
-        let grant = Grant::new(*tenant, *stand_in, epoch, policies);
+        let grant = Grant::new(*tenant, stand_in, epoch, policies);
         Ok(Arc::new(grant.without_certificate()))
     }
 

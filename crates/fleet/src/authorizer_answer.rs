@@ -38,6 +38,13 @@ pub struct Admitted {
     pub refresh_after_seconds: u32,
 }
 
+impl Admitted {
+    /// Milliseconds until the authorizer is to be asked again.
+    pub fn refresh_millis(&self) -> i64 {
+        i64::from(self.refresh_after_seconds) * 1_000
+    }
+}
+
 impl Answer {
     /// Checks the form alone.
     pub fn check(&self) -> Result<Vec<Policy>, Refusal> {

@@ -12,16 +12,21 @@ import subprocess
 import tempfile
 import threading
 import urllib.parse
+import urllib.request
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import botocore.auth
+import botocore.awsrequest
+import botocore.session
 import paho.mqtt.client as paho
 from awscrt import mqtt, mqtt5
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from cloud import ACCOUNT, client, refused
+from cloud import ACCOUNT, client
+from presigned import presigned
 
 TIMEOUT = 20
 CA = os.environ["CLOUD_CA"]
@@ -37,12 +42,14 @@ class Program(BaseHTTPRequestHandler):
     """Who knows the word is let in, and may do what is under `dt/`."""
 
     asked = []
+    arrived = queue.Queue()
     topics = "dt/*"
     words = {"word"}
 
     def do_POST(self):
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
         Program.asked.append(question)
+        Program.arrived.put(question)
         carried = question["protocolData"]
         password = base64.b64decode(carried.get("mqtt", {}).get("password", "")).decode()
         header = carried.get("http", {}).get("headers", {}).get("word")
@@ -123,6 +130,9 @@ class Client:
         self.client.subscribe("secret/#", 1)
         kind, told = self.wait("disconnect", "subscribe")
         assert kind == "disconnect" or all(reason.is_failure for reason in told), (self.name, kind, told)
+        if kind == "subscribe":
+            self.client.disconnect()
+            self.wait("disconnect")
 
     def is_refused(self, *words):
         try:
@@ -284,7 +294,43 @@ assert post("dt/https", "-H", "word: word", "-H", f"{NAME}: open", host=domain)[
 iot.update_domain_configuration(domainConfigurationName="guests", applicationProtocol="MQTT_WSS")
 assert post("dt/https", *headers, host=domain)[0] == [401]
 iot.clear_default_authorizer()
+
+# It is asked again when it was changed, as when `refreshAfterInSeconds` are over: what it says then counts from then on, and
+# whom it knows no more, is disconnected.
+live = Client("live", f"/mqtt?{NAME}=open", user="me", password="word", version=MQTTProtocolVersion.MQTTv5).connect()
+first, Program.topics = Program.asked[-1], "other/*"
+Program.arrived = queue.Queue()
+iot.update_authorizer(authorizerName="open", tokenKeyName="pass")
+asked = {question["protocolData"]["mqtt"]["clientId"]: question for question in [Program.arrived.get(timeout=TIMEOUT) for _ in range(2)]}
+assert asked["live"] == first, (asked, first)
+granted = [0x87]
+while granted == [0x87]:
+    live.client.subscribe("other/live", 1)
+    granted = [reason.value for reason in live.wait("subscribe")[1]]
+live.hears_itself("other/live")
+live.client.subscribe("dt/live", 1)
+assert [reason.value for reason in live.wait("subscribe")[1]] == [0x87]
+Program.words = set()
+iot.update_authorizer(authorizerName="open", tokenKeyName="token")
+for one in [live, ear]:
+    _, reason = one.wait("disconnect")
+    assert reason.is_failure, reason
+
+# Set to INACTIVE it lets nobody in, and whom it let in before is gone when that is answered.
+gated = Client("gated", "/mqtt", headers=good, version=MQTTProtocolVersion.MQTTv5).connect()
 iot.update_authorizer(authorizerName="gate", status="INACTIVE")
+assert gated.wait("disconnect")[1].value == 0x87
 Client("ws-inactive", "/mqtt", headers=good).is_refused()
 assert post("dt/https", *headers)[0] == [401]
+
+# An access key that is rotated ends what it opened.
+signed = Client("signed", presigned(f"127.0.0.1:{PORT}"), version=MQTTProtocolVersion.MQTTv5).connect()
+found = botocore.session.Session().get_credentials()
+request = botocore.awsrequest.AWSRequest("POST", f"{os.environ['CLOUD_API']}/birthmark/keys/{found.access_key}/rotate", data=b"")
+botocore.auth.SigV4Auth(found, "iot", "us-east-1").add_auth(request)
+post = urllib.request.Request(request.url, b"", dict(request.headers), method="POST")
+fresh = json.load(urllib.request.urlopen(post, context=ssl.create_default_context(cafile=CA), timeout=TIMEOUT))
+assert fresh["keyId"] != found.access_key, fresh
+assert signed.wait("disconnect")[1].value == 0x87
+Client("signed-again", presigned(f"127.0.0.1:{PORT}")).connect()
 print("done")

@@ -148,6 +148,45 @@ try:
 except Exception as error:
     assert not isinstance(error, AssertionError), error
 
+# A connection that is open follows the policies of its role, and ends before whoever takes back what it rests on hears of it.
+def opened():
+    provider = auth.AwsCredentialsProvider.new_static(credentials["accessKeyId"], credentials["secretAccessKey"], credentials["sessionToken"])
+    ends = queue.Queue()
+    made = mqtt_connection_builder.websockets_with_default_aws_signing(
+        region=REGION, credentials_provider=provider, endpoint="localhost", port=int(port), ca_filepath=os.environ["CLOUD_CA"],
+        client_id="lamp", clean_session=True, reconnect_min_timeout_secs=60, reconnect_max_timeout_secs=60,
+        on_connection_interrupted=lambda connection, error, **_: ends.put(error),
+    )
+    made.connect().result(TIMEOUT)
+    return made, ends
+
+
+def is_over(made, ends, why):
+    assert ends.get(timeout=TIMEOUT), why
+    made.disconnect()
+
+
+def role_may(*statements):
+    iot.create_policy_version(policyName="uploads", policyDocument=document(*statements), setAsDefault=True)
+
+
+connection, ends = opened()
+connect = ("iot:Connect", arn("client", "${iot:Connection.Thing.ThingName}"))
+role_may(connect, ("iot:Publish", arn("topic", "else/*")))
+connection.publish("else/lamp", "1", mqtt.QoS.AT_LEAST_ONCE)[0].result(TIMEOUT)
+assert ends.empty()
+connection.publish("up/lamp", "1", mqtt.QoS.AT_LEAST_ONCE)
+is_over(connection, ends, "what its role may do no more is not let it do")
+role_may(connect, ("iot:Publish", arn("topic", "up/*")), (["iot:Subscribe", "iot:Receive"], "*"))
+connection, ends = opened()
+iot.update_certificate(certificateId=lamp["certificateId"], newStatus="INACTIVE")
+is_over(connection, ends, "the certificate that the key was given for is INACTIVE")
+iot.update_certificate(certificateId=lamp["certificateId"], newStatus="ACTIVE")
+connection, ends = opened()
+iot.delete_role_alias(roleAlias="upload")
+is_over(connection, ends, "the role alias that the key was given by is gone")
+iot.create_role_alias(roleAlias="upload", roleArn=ROLE)
+
 # It ends with its certificate, and with its alias.
 iot.update_certificate(certificateId=lamp["certificateId"], newStatus="INACTIVE")
 refused("ClientError", mine.list_things, "AccessDenied")

@@ -11,8 +11,9 @@ iot = client()
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/factory"
 
 
-def connack(host, made, authority):
-    """The return code of a CONNECT sent under this name to a server that this authority certified; None if it was closed."""
+def connack(host, made, authority, meanwhile=None):
+    """The return code of a CONNECT sent under this name to a server that this authority certified; None if it was closed. What
+    is done meanwhile, must end the connection."""
     address, port = os.environ["CLOUD_MQTT"].rsplit(":", 1)
     context = ssl.create_default_context(cafile=authority)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
@@ -26,6 +27,9 @@ def connack(host, made, authority):
                 answer = stream.recv(4)
             except (ssl.SSLError, ConnectionError):
                 return None
+            if meanwhile:
+                meanwhile()
+                assert stream.recv(4) == b"", "the connection goes on"
             return answer[3] if len(answer) == 4 else None
 
 
@@ -124,7 +128,9 @@ change(applicationProtocol="SECURE_MQTT", authenticationType="AWS_X509")
 assert connack("iot.factory.test", device, factory_ca) == 0
 change(authenticationType="CUSTOM_AUTH")
 assert connack("iot.factory.test", device, factory_ca) is None
-change(authenticationType="DEFAULT", domainConfigurationStatus="DISABLED")
+change(authenticationType="DEFAULT")
+disable = lambda: change(domainConfigurationStatus="DISABLED")
+assert connack("iot.factory.test", device, factory_ca, disable) == 0, "whoever is connected by it is disconnected"
 assert state()["domainConfigurationStatus"] == "DISABLED" and state()["applicationProtocol"] == "SECURE_MQTT"
 assert connack("iot.factory.test", device, factory_ca) is None
 change(domainConfigurationStatus="ENABLED")

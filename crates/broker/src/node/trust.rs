@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use identity::UnixMillis;
-use policy::{Action as PolicyAction, Resource, ThingFacts};
+use policy::{Action as PolicyAction, Grant, Resource, ThingFacts};
 
 use crate::action::{Actions, CloseReason};
-use crate::event::{ThingChange, Trust};
+use crate::event::{ConnectionId, ThingChange, Trust};
 use crate::record::{Record, SessionKey};
 use crate::refusal::{Attempt, Reason};
 
@@ -39,6 +39,32 @@ impl Node {
                 self.close(key, CloseReason::TrustWithdrawn, now, actions);
             }
         }
+    }
+
+    /// Replaces what one connection is granted, as [`trust`](Self::trust) does for all of a certificate.
+    ///
+    /// # Panics
+    /// When the grant is another certificate's: a mistake of the shell that would lose the connection from sight.
+    pub(super) fn regrant(
+        &mut self,
+        connection: ConnectionId,
+        grant: Arc<Grant>,
+        now: UnixMillis,
+        actions: &mut Actions,
+    ) {
+        let Some(key) = self.connections.get(&connection).copied() else {
+            return;
+        };
+        let session = self.sessions.get_mut(&key);
+        let Some(live) = session.and_then(|session| session.live.as_mut()) else {
+            return;
+        };
+        assert!(
+            live.grant.certificate == grant.certificate,
+            "a grant of another certificate came for {connection}"
+        );
+        live.grant = grant;
+        self.trust_changed(key, now, actions);
     }
 
     /// The policy variables of a thing follow the thing.

@@ -130,6 +130,32 @@ fn trust_acts_on_live_connections() {
 }
 
 #[test]
+fn one_connection_is_granted_something_else_and_no_other() {
+    let mut bench = Bench::new();
+    bench.connect(1, EVERYTHING);
+    bench.connect(2, EVERYTHING);
+    for id in 1..=2 {
+        bench.subscribe(id, &[("t", QoS::AtMostOnce)]);
+    }
+    let regrant = |id| Event::Grant {
+        connection: ConnectionId(id),
+        grant: grant(r#"{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}"#),
+    };
+    assert_eq!(bench.step(regrant(1)), NOTHING);
+    assert_eq!(bench.step(regrant(9)), NOTHING, "it is gone already");
+    assert_eq!(
+        bench.publish(2, "t", QoS::AtMostOnce),
+        [
+            r#"1 may not receive from "t": broker.policy"#,
+            "2 < t QoS 0 m",
+            "forward t"
+        ]
+    );
+    assert_eq!(bench.closed(1, Departure::TrustWithdrawn), NOTHING);
+    assert_eq!(bench.node.connections(), 1);
+}
+
+#[test]
 fn a_will_that_may_not_be_left_any_more_is_taken_back() {
     let mut bench = Bench::new();
     bench.attach(

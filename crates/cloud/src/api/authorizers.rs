@@ -19,6 +19,7 @@ use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
 use crate::authorizer::{Question, Shown, default};
+use crate::footing::Ground;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,7 +96,19 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
             existing.as_ref(),
         )?)
     });
-    Ok(named(request, &made.await?.name))
+    let made = made.await?;
+    let ground = ground(request, &made.name);
+    // Whom it let in under other terms, it is asked about once more.
+    match made.is_active() {
+        true => request.control.inquire_now(ground).await?,
+        false => request.control.withdraw(ground).await?,
+    }
+    Ok(named(request, &made.name))
+}
+
+/// What those rest on whom it let in.
+fn ground(request: &Request<'_>, name: &str) -> Ground {
+    Ground::Authorizer(request.call.tenant, name.into())
 }
 
 #[derive(Deserialize)]
@@ -147,7 +160,9 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
             default.as_ref(),
         )?)
     });
-    deleted.await.map(|()| nothing())
+    deleted.await?;
+    request.control.withdraw(ground(request, name.as_str())).await?;
+    Ok(nothing())
 }
 
 #[derive(Deserialize)]

@@ -20,6 +20,7 @@ use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
 use crate::clock;
+use crate::footing::Ground;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,7 +132,8 @@ pub(super) async fn create(request: &Request<'_>, input: Input) -> Result<Answer
             )?)
         })
         .await?;
-    domains.hold(request.call.tenant, made.clone());
+    let mark = request.control.withdrawals.mark();
+    domains.hold(request.call.tenant, made.clone(), mark);
     Ok(named(request, &made))
 }
 
@@ -314,8 +316,18 @@ pub(super) async fn update(request: &Request<'_>, input: Input) -> Result<Answer
             )?)
         })
         .await?;
-    domains.hold(request.call.tenant, changed.clone());
+    let mark = request.control.withdrawals.mark();
+    domains.hold(request.call.tenant, changed.clone(), mark);
+    if changed.disabled {
+        withdraw(request, &changed.domain).await?;
+    }
     Ok(named(request, &changed))
+}
+
+/// Ends the connections that came by this domain: "devices connected to that domain receive an authentication error" (AWS IoT
+/// developer guide, "Managing domain configurations").
+async fn withdraw(request: &Request<'_>, domain: &str) -> Result<(), ApiFault> {
+    request.control.withdraw(Ground::Domain(domain.into())).await
 }
 
 /// DeleteDomainConfiguration.
@@ -336,6 +348,7 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
         .await?;
     if let Some(existing) = existing {
         domains.forget(&existing.record.domain);
+        withdraw(request, &existing.record.domain).await?;
     }
     Ok(nothing())
 }

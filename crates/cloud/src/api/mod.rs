@@ -200,6 +200,7 @@ async fn admit(
     caller: &Caller,
     (operation, input): (&'static str, &Input),
 ) -> Result<(), ApiFault> {
+    let mark = control.withdrawals.mark();
     let assumed = control.assumed(caller).await?;
     if roles::allows(caller.role(), operation, received.method.as_str()) {
         return Ok(());
@@ -223,7 +224,7 @@ async fn admit(
     if actions.is_empty() {
         return Err(refused);
     }
-    let clearance = principal::of_assumed(control, caller, &assumed).await?;
+    let clearance = principal::of_assumed(control, caller, &assumed, mark).await?;
     let topic = input.text("topic").unwrap_or_default();
     match actions
         .iter()

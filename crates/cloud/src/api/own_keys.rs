@@ -16,6 +16,7 @@ use super::operation::Input;
 use super::render::Answer;
 use super::timestamp;
 use crate::config::Role;
+use crate::footing::Ground;
 use crate::keys::Shown;
 
 /// The keys of the caller's account.
@@ -37,6 +38,7 @@ pub(super) async fn rotate(request: &Request<'_>, input: Input) -> Result<Answer
     // Its record is durable before anything changes.
     note(request, "security.key_rotate", &id).await?;
     let fresh = request.control.keys.rotate(&request.call.tenant.account, &id)?;
+    request.control.withdraw(Ground::AccessKey(id.into())).await?;
     Ok(shown(&fresh))
 }
 
@@ -45,6 +47,7 @@ pub(super) async fn disable(request: &Request<'_>, input: Input) -> Result<Answe
     let id = input.read::<Named>()?.key_id;
     note(request, "security.key_disable", &id).await?;
     let ended = request.control.keys.disable(&request.call.tenant.account, &id)?;
+    request.control.withdraw(Ground::AccessKey(id.into())).await?;
     Ok(shown(&ended))
 }
 

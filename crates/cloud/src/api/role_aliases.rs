@@ -15,6 +15,7 @@ use super::listing::{Pages, by_marker, part};
 use super::operation::Input;
 use super::render::{Answer, nothing};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
+use crate::footing::Ground;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,6 +132,8 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
             Ok(role_alias::delete(&request.call, &name, existing.as_ref())?)
         })
         .await?;
+    let ground = Ground::RoleAlias(request.call.tenant, name.as_str().into());
+    request.control.withdraw(ground).await?;
     Ok(nothing())
 }
 

@@ -31,6 +31,7 @@ use crate::control::Control;
 use crate::front_door::{self, Bearer, Guest, Pass};
 use crate::limits::UPGRADE_DEADLINE;
 use crate::principal;
+use crate::shard::Clearance;
 use crate::tls::Stream;
 use crate::websocket::{Asked, NotAsked};
 use crate::wire::Wire;
@@ -94,13 +95,14 @@ async fn admit(
     };
     let control = &conversation.control;
     let domain = conversation.domain.as_deref();
+    let mark = control.withdrawals.mark();
     let verified =
         sigv4::verify_websocket(&incoming, |id, token| control.access_key(id, token), clock::now());
     let pass = match (verified, &conversation.certificate) {
         (Ok(caller), _) => {
-            let pass = signed(control, &caller, record).await?;
+            let clearance = signed(control, &caller, mark, record).await?;
             front_door::admit(domain, Protocol::WebSocket, Authentication::SigV4)?;
-            pass
+            clearance.by_domain(domain).into()
         }
         (Err(Denied::Unsigned), certificate) => {
             let names_authorizer = authorizer::is_asked(incoming.headers, incoming.query);
@@ -132,8 +134,12 @@ async fn certified(
     )?;
     Ok(
         match front_door::look_up(control, certificate, addressed, record).await? {
-            Some(clearance) => clearance.into(),
-            None => Pass::Certificate(Box::new(certificate.clone()), addressed),
+            Some(clearance) => clearance.by_domain(conversation.domain.as_deref()).into(),
+            None => Pass::Certificate(
+                Box::new(certificate.clone()),
+                addressed,
+                conversation.domain.clone(),
+            ),
         },
     )
 }
@@ -166,7 +172,12 @@ async fn bearing(
 }
 
 /// Who signed, may do what his key's role allows.
-async fn signed(control: &Control, caller: &Caller, record: &mut Record) -> Result<Pass, ApiFault> {
+async fn signed(
+    control: &Control,
+    caller: &Caller,
+    mark: u64,
+    record: &mut Record,
+) -> Result<Clearance, ApiFault> {
     let attempt = &mut record.attempt;
     attempt.standing = Standing::Known { ca: None };
     attempt.tenant.account = *caller.account();
@@ -178,7 +189,7 @@ async fn signed(control: &Control, caller: &Caller, record: &mut Record) -> Resu
         caller.region()
     );
     attempt.trail.passed("websocket.signature", who);
-    let clearance = principal::of_caller(control, caller).await;
+    let clearance = principal::of_caller(control, caller, mark).await;
     match &clearance {
         Ok(clearance) => {
             let names = clearance.grant.policies().iter().map(|policy| policy.name());
@@ -187,7 +198,7 @@ async fn signed(control: &Control, caller: &Caller, record: &mut Record) -> Resu
         }
         Err(fault) => attempt.trail.failed("websocket.role", fault.to_string()),
     }
-    clearance.map(Pass::from)
+    clearance
 }
 
 /// Hands the connection over as soon as the client was told that it may speak.

@@ -27,6 +27,7 @@ use self::shown::{NAME, SIGNATURE};
 use crate::api::ApiFault;
 use crate::clock;
 use crate::control::Control;
+use crate::footing::{Ground, Inquiry};
 use crate::principal::{named, stand_in};
 use crate::shard::{Clearance, Lease};
 
@@ -40,11 +41,34 @@ pub(crate) async fn authorize(
     credentials: &Credentials<'_>,
     trail: &mut Trail,
 ) -> Result<Clearance, ApiFault> {
+    let mark = control.withdrawals.mark();
     let authorizer = find(control, tenant, credentials, trail).await?;
     let authorizer = authorizer.ok_or_else(nobody)?.record;
     let question = Question::new(tenant, &authorizer, credentials.shown(&authorizer))?;
     let admitted = admitted(control, &question, &authorizer, trail).await?;
-    Ok(cleared(&question, admitted))
+    let due = clock::now().plus_millis(admitted.refresh_millis());
+    let ground = Ground::Authorizer(*tenant, authorizer.name.into());
+    let mut clearance = cleared(&question, admitted).resting_on(ground, mark);
+    clearance.footing.get_or_insert_default().inquiry = Some(Inquiry {
+        question: Arc::new(question),
+        due,
+    });
+    Ok(clearance)
+}
+
+/// Asks the authorizer again about a client that it let in.
+///
+/// # Errors
+/// It knows the client no more, or does not answer; the steps are in the trail.
+pub(crate) async fn ask_again(
+    control: &Control,
+    question: &Question,
+    trail: &mut Trail,
+) -> Result<Admitted, ApiFault> {
+    let found = look_up(control, &question.tenant, &question.authorizer).await;
+    let found = found.inspect_err(|fault| trail.failed("authorizer.found", fault.to_string()))?;
+    trail.passed("authorizer.again", question.authorizer.as_str());
+    admitted(control, question, &found.record, trail).await
 }
 
 /// Looks before anybody is asked: whether there is somebody to ask, and whether a token that is here already is signed.

@@ -79,7 +79,7 @@ pub(crate) async fn authorize_request(
     }
     let question = Question::new(tenant, authorizer, credentials.shown(authorizer))?;
     let admitted = admitted(control, &question, authorizer, trail).await?;
-    let until = now.plus_millis(i64::from(admitted.refresh_after_seconds) * 1000);
+    let until = now.plus_millis(admitted.refresh_millis());
     let clearance = Arc::new(cleared(&question, admitted));
     *said.0.borrow_mut() = key.map(|key| Entry {
         key,

@@ -50,6 +50,7 @@ pub(super) async fn clear(
         things: Arc::default(),
         by_name: addressed.by_name,
         lease: None,
+        footing: None,
     }))
 }
 

@@ -17,6 +17,7 @@ use tokio::task::spawn_local;
 use super::opening::{self, Bearer, Credential};
 use super::{FrontDoor, receive, show_out};
 use crate::arrival::{self, Handshaken, Record};
+use crate::domains::Domain;
 use crate::limits::PLAIN_CONNECTIONS_MAX;
 use crate::metrics::Listener;
 use crate::mux::{self, Speech};
@@ -52,7 +53,7 @@ pub(crate) enum Pass {
     /// It is known what it may do.
     Cleared(Box<Clearance>),
     /// It showed a certificate that is not known yet.
-    Certificate(Box<Certificate>, Addressed),
+    Certificate(Box<Certificate>, Addressed, Option<Arc<Domain>>),
     /// An authorizer is asked about it.
     Authorizer(Box<Bearer>),
 }
@@ -194,13 +195,13 @@ async fn enter_plain(door: &Rc<FrontDoor>, socket: TcpStream, peer: SocketAddr, 
     );
     record.attempt.standing = Standing::Known { ca: None };
     let tenant = control.plan.tenant;
-    let names = control.plan.plain_policy.iter().cloned().collect();
+    let names: Arc<[_]> = control.plan.plain_policy.iter().cloned().collect();
     let grant = control
         .grants
-        .of_names(&control.records, &tenant, stand_in(ANONYMOUS), names);
+        .of_names(&control.records, &tenant, stand_in(ANONYMOUS), &names);
     match grant.await {
         Ok(grant) => {
-            let credential = Credential::Cleared(named(grant, ANONYMOUS));
+            let credential = Credential::Cleared(named(grant, ANONYMOUS).by_names(names));
             opening::await_connect(door, socket.into(), Vec::new(), credential, record).await;
         }
         Err(fault) => show_out(door, socket.into(), record, fault.into()),
@@ -248,9 +249,9 @@ async fn take_in(door: &Rc<FrontDoor>, guest: Guest) {
     };
     let credential = match pass {
         Pass::Cleared(clearance) => Ok(Credential::Cleared(*clearance)),
-        Pass::Certificate(certificate, addressed) => {
+        Pass::Certificate(certificate, addressed, domain) => {
             let cleared = super::clear(door, &certificate, addressed, &mut record).await;
-            cleared.map(Credential::Cleared)
+            cleared.map(|clearance| Credential::Cleared(clearance.by_domain(domain.as_deref())))
         }
         Pass::Authorizer(bearer) => Ok(Credential::Authorizer(bearer)),
     };

@@ -87,7 +87,7 @@ async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
     }
     match clear(door, &certificate, addressed, &mut record).await {
         Ok(clearance) => {
-            let credential = Credential::Cleared(clearance);
+            let credential = Credential::Cleared(clearance.by_domain(domain.as_deref()));
             opening::await_connect(door, stream.into(), Vec::new(), credential, record).await;
         }
         Err(shown_out) => show_out(door, stream.into(), record, shown_out),
@@ -215,6 +215,7 @@ fn cleared(known: Acquaintance, by_name: bool) -> Clearance {
         things: known.things,
         by_name,
         lease: None,
+        footing: None,
     }
 }
 

@@ -136,7 +136,7 @@ async fn authorize(
     let trail = &mut record.attempt.trail;
     let clearance = authorizer::authorize(control, &addressed.tenant, &credentials, trail).await?;
     record.attempt.standing = Standing::Known { ca: None };
-    Ok(clearance)
+    Ok(clearance.by_domain(domain.as_deref()))
 }
 
 /// The CONNACK that says no, in the version of the CONNECT.

@@ -18,6 +18,7 @@ use zeroize::Zeroize as _;
 
 use super::Arrival;
 use crate::arrival::Record;
+use crate::footing::Footing;
 use crate::limits::{OUTBOUND_BYTES_MAX, OUTPUT_KEPT_BYTES};
 use crate::metrics::Listener;
 use crate::wire::Wire;
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     pub(super) touched: bool,
     /// Requests to the server that are not answered yet.
     pub(super) asks: u8,
+    /// What it rests on besides its certificate.
+    pub(super) footing: Option<Box<Footing>>,
     /// The topics that its client knows by number; most know none.
     pub(super) aliases: Option<Box<Aliases>>,
     /// Wakes the task of this connection.
@@ -134,6 +137,7 @@ impl Connection {
             touched: false,
             asks: 0,
             secret: false,
+            footing: clearance.footing,
             aliases: None,
             waker: None,
             output: Vec::new(),

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker::{ClientState, ConnectionId, Forward, Message, RetainedMessage, Share, Trust};
+use fleet::names::PolicyName;
 use identity::{CertificateId, Tenant, ThingName};
 use mqtt::QoS;
 use policy::ThingFacts;
 use tokio::sync::oneshot;
 
 use super::Arrival;
+use crate::footing::Ground;
 use crate::metrics::ShardReading;
 
 /// One piece of mail.
@@ -129,9 +131,32 @@ pub(crate) enum Mail {
         policy: Arc<str>,
         /// The trust epoch of the change: grants made before are not taken any more.
         epoch: u64,
-        /// Answered with the certificates of live connections that have it.
-        answer: oneshot::Sender<Vec<CertificateId>>,
+        /// Answered with the holders of live connections that have it.
+        answer: oneshot::Sender<Vec<Holder>>,
     },
+    /// What connections rest on counts no more.
+    Withdraw {
+        /// What.
+        ground: Ground,
+        /// Answered when they have ended.
+        answer: oneshot::Sender<()>,
+    },
+    /// Asks an authorizer again about those whom it let in.
+    Inquire {
+        /// What they rest on.
+        ground: Ground,
+        /// Answered at once.
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// Who has a policy, of those who are connected.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    /// Its certificate, or what stands in the place of one.
+    pub(crate) certificate: CertificateId,
+    /// The policies that it is granted by name.
+    pub(crate) policies: Option<Arc<[PolicyName]>>,
 }
 
 /// What a shard knows of a client.

@@ -6,6 +6,7 @@
 
 mod changes;
 mod connection;
+mod footings;
 mod gates;
 mod log;
 mod mail;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use broker::{ConnectionId, Interests, Message, RetainedMessage, Trust};
+use fleet::names::PolicyName;
 use fleet::record::Thing;
 use identity::{AccountId, CertificateId, Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
@@ -24,12 +26,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub(crate) use log::{Restored, open_all};
-pub(crate) use mail::{ClientNews, Mail, ThingNews};
+pub(crate) use mail::{ClientNews, Holder, Mail, ThingNews};
 pub(crate) use run::start;
 
 use crate::api::ApiFault;
 use crate::arrival::Record;
+use crate::domains::Domain;
 use crate::events::Announcement;
+use crate::footing::{Footing, Ground};
 use crate::limits::{SHARD_MAILBOX_MAX, TRUST_DEADLINE};
 use crate::metrics::ShardReading;
 use crate::wire::DetachedWire;
@@ -46,6 +50,33 @@ pub(crate) struct Clearance {
     pub(crate) by_name: bool,
     /// When its time is up, if it is.
     pub(crate) lease: Option<Lease>,
+    /// What else it rests on; most rest on nothing but their certificate.
+    pub(crate) footing: Option<Box<Footing>>,
+}
+
+impl Clearance {
+    /// It ends with this, which was looked up at this mark of the withdrawals or later.
+    pub(crate) fn resting_on(mut self, ground: Ground, mark: u64) -> Self {
+        self.footing.get_or_insert_default().grounds.push((ground, mark));
+        self
+    }
+
+    /// It ends with the domain that it came by, if it came by one.
+    pub(crate) fn by_domain(self, domain: Option<&Domain>) -> Self {
+        match domain {
+            None => self,
+            Some(domain) => {
+                let name = domain.configuration.domain.as_str();
+                self.resting_on(Ground::Domain(name.into()), domain.mark)
+            }
+        }
+    }
+
+    /// It is granted what these policies say, by their names.
+    pub(crate) fn by_names(mut self, names: Arc<[PolicyName]>) -> Self {
+        self.footing.get_or_insert_default().policies = Some(names);
+        self
+    }
 }
 
 /// A connection's end, which is certain from the beginning.
@@ -361,14 +392,32 @@ impl Shards {
         self.listened.store(true, Ordering::Relaxed);
     }
 
+    /// Ends every connection that rests on this; returns when each has ended.
+    pub(crate) async fn withdraw(&self, ground: Ground) -> Result<(), ApiFault> {
+        let withdrawn = self.ask_all(|answer| Mail::Withdraw {
+            ground: ground.clone(),
+            answer,
+        });
+        withdrawn.await.map(drop)
+    }
+
+    /// Lets an authorizer be asked again about everybody whom it let in.
+    pub(crate) async fn inquire_now(&self, ground: Ground) -> Result<(), ApiFault> {
+        let begun = self.ask_all(|answer| Mail::Inquire {
+            ground: ground.clone(),
+            answer,
+        });
+        begun.await.map(drop)
+    }
+
     /// Tells every shard that a policy changed: from then on it takes no grant that was made before. Ends with the
-    /// certificates of live connections whose grants have to be made anew.
+    /// holders of live connections whose grants have to be made anew.
     pub(crate) async fn holders(
         &self,
         tenant: &Tenant,
         policy: &str,
         epoch: u64,
-    ) -> Result<Vec<CertificateId>, ApiFault> {
+    ) -> Result<Vec<Holder>, ApiFault> {
         let policy: Arc<str> = Arc::from(policy);
         let holders = self.ask_all(|answer| Mail::Policy {
             tenant: *tenant,

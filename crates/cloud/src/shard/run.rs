@@ -13,7 +13,7 @@ use broker::ConnectionId;
 use core::future::poll_fn;
 use core::time::Duration;
 use fleet::admission::{self, Admission};
-use fleet::attempt::Verdict;
+use fleet::attempt::{Trail, Verdict};
 use identity::{CertificateId, Tenant};
 use policy::CertificateFacts;
 use store::Records as _;
@@ -26,6 +26,7 @@ use super::mail::Mail;
 use super::state::{Attempted, State};
 use super::{Arrival, Clearance};
 use crate::api::ApiFault;
+use crate::authorizer::{self, Question};
 use crate::clock;
 use crate::config::DrainConfig;
 use crate::control::Control;
@@ -221,6 +222,14 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
             state.change_thing(&news);
             let _ = answer.send(());
         }
+        Mail::Withdraw { ground, answer } => {
+            state.withdraw(&ground);
+            let _ = answer.send(());
+        }
+        Mail::Inquire { ground, answer } => {
+            state.inquire_now(&ground);
+            let _ = answer.send(());
+        }
         Mail::Policy {
             tenant,
             policy,
@@ -241,12 +250,13 @@ async fn carry(shard: Rc<Shard>, id: ConnectionId) {
 async fn flush(shard: Rc<Shard>) {
     loop {
         poll_fn(|context| shard.state.borrow_mut().poll_work(context)).await;
-        let (closing, outdated) = {
+        let (closing, outdated, inquiring) = {
             let mut state = shard.state.borrow_mut();
             state.flush();
             (
                 core::mem::take(&mut state.closing),
                 core::mem::take(&mut state.outdated),
+                core::mem::take(&mut state.inquiring),
             )
         };
         for wire in closing {
@@ -255,9 +265,19 @@ async fn flush(shard: Rc<Shard>) {
         for id in outdated {
             spawn_local(look_again(shard.clone(), id));
         }
+        for (id, question) in inquiring {
+            spawn_local(inquire(shard.clone(), id, question));
+        }
         // Whoever became ready meanwhile comes first, so that the next flush serves many.
         tokio::task::yield_now().await;
     }
+}
+
+/// Asks an authorizer again about a client that it let in.
+async fn inquire(shard: Rc<Shard>, id: ConnectionId, question: Arc<Question>) {
+    let mut trail = Trail::default();
+    let answer = authorizer::ask_again(&shard.control, &question, &mut trail).await;
+    shard.state.borrow_mut().inquired(id, answer, trail);
 }
 
 /// Lets go what waited for the log, whenever that has progressed.
@@ -295,18 +315,22 @@ async fn look_at_other(
     if shard.state.borrow().is_by_certificate(id) {
         return None;
     }
-    let control = &shard.control;
-    let looked = control.grants.current(&control.records, tenant, stand_in).await;
-    let clear = |grant| Clearance {
-        grant,
-        facts: facts.clone(),
-        things: Arc::default(),
-        by_name: true,
-        lease: None,
+    let Some(names) = shard.state.borrow().policies_of(id) else {
+        return Some(Err(withdrawn()));
     };
-    Some(match looked {
-        Ok(Some(grant)) => Ok(clear(grant)),
-        Ok(None) => Err(withdrawn()),
+    let control = &shard.control;
+    let looked = control
+        .grants
+        .of_names(&control.records, tenant, *stand_in, &names);
+    Some(match looked.await {
+        Ok(grant) => Ok(Clearance {
+            grant,
+            facts: facts.clone(),
+            things: Arc::default(),
+            by_name: true,
+            lease: None,
+            footing: None,
+        }),
         Err(fault) => Err(faulted(fault)),
     })
 }
@@ -364,6 +388,7 @@ async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
                     things: trust.things.into(),
                     by_name,
                     lease: None,
+                    footing: None,
                 }))
             }
             Ok(Admission::Onboard) => Ok(None),

@@ -11,6 +11,7 @@ mod peers;
 mod reviving;
 mod suspecting;
 mod trusting;
+mod withdrawing;
 
 use core::task::{Context, Poll, Waker};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -22,6 +23,7 @@ use broker::{
     Actions, Aliases, Attach, CloseReason, ConnectionId, Departure, Event, Node, RetainedMessage, SessionId,
 };
 use fleet::attempt::{Attempt, Verdict};
+use fleet::names::PolicyName;
 use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::server::{First, first};
 use mqtt::{Decoded, Malformed, Packet, Version, decode, v5};
@@ -31,10 +33,12 @@ use tokio::sync::oneshot;
 use self::peers::{Outbox, Receipt};
 use super::changes::Changes;
 use super::connection::Connection;
+use super::footings::Footings;
 use super::gates::Gates;
 use super::log::{Restored, ShardLog};
 use super::mail::ClientNews;
 use super::{Arrival, Clearance, Lease};
+use crate::authorizer::Question;
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{CONNECTIONS_PER_SHARD_MAX, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX};
@@ -79,6 +83,10 @@ pub(super) struct State {
     pub(super) closing: Vec<Wire>,
     /// When the time of a connection is up.
     leases: BTreeMap<(UnixMillis, ConnectionId), broker::Lease>,
+    /// What connections rest on.
+    footings: Footings,
+    /// Questions to authorizers that are to be asked now.
+    pub(super) inquiring: Vec<(ConnectionId, Arc<Question>)>,
     /// Connections whose trust must be looked up again before they can be attached.
     pub(super) outdated: Vec<ConnectionId>,
 }
@@ -113,6 +121,8 @@ impl State {
             turn: Instant::now(),
             closing: Vec::new(),
             leases: BTreeMap::new(),
+            footings: Footings::default(),
+            inquiring: Vec::new(),
             outdated: Vec::new(),
         };
         state.carry_out();
@@ -146,9 +156,16 @@ impl State {
             return None;
         }
         let lease = arrival.clearance.lease;
+        let id = ConnectionId(self.last_connection + 1);
+        if let Err(ground) = self.set_foot(id, arrival.clearance.footing.as_deref()) {
+            let ((reason, hint), code) = (ground.end(), "cloud.trust.withdrawn");
+            arrival
+                .record
+                .end(&self.control, Verdict::Refused, code, &reason, hint);
+            return None;
+        }
         let connection = Connection::new(arrival).ok()?;
-        self.last_connection += 1;
-        let id = ConnectionId(self.last_connection);
+        self.last_connection = id.0;
         if let Some(Lease { until, kind }) = lease {
             self.leases.insert((until, id), kind);
         }
@@ -236,6 +253,12 @@ impl State {
     pub(super) fn is_by_certificate(&self, id: ConnectionId) -> bool {
         let connection = self.connections.get(&id);
         connection.is_none_or(|connection| connection.grant.by_certificate)
+    }
+
+    /// The policies that a client is granted by their names, if it is.
+    pub(super) fn policies_of(&self, id: ConnectionId) -> Option<Arc<[PolicyName]>> {
+        let footing = self.connections.get(&id)?.footing.as_ref()?;
+        footing.policies.clone()
     }
 
     /// One turn of a connection's task: send what is stuck, read what has come. Ready when the connection is gone.
@@ -387,6 +410,9 @@ impl State {
 
     fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
         let connection = self.connections.remove(&id)?;
+        if let Some(footing) = &connection.footing {
+            self.footings.leave(id, footing);
+        }
         if connection.opening.is_none() {
             self.counts.closed(connection.client.listener, connection.version);
         }
@@ -446,7 +472,8 @@ impl State {
         let mail =
             speaks && self.outboxes.iter().any(|outbox| !outbox.parcels.is_empty()) && !self.is_congested();
         let records = speaks && self.log.has_unsubmitted();
-        mail || records || !self.touched.is_empty() || !self.closing.is_empty() || !self.outdated.is_empty()
+        let looks = !self.outdated.is_empty() || !self.inquiring.is_empty();
+        mail || records || looks || !self.touched.is_empty() || !self.closing.is_empty()
     }
 
     fn call_flusher(&mut self) {
@@ -461,6 +488,7 @@ impl State {
     pub(super) fn tick(&mut self) {
         (self.now, self.turn) = (clock::now(), Instant::now());
         self.end_leases(self.now);
+        self.begin_inquiries(self.now);
         self.node.step(Event::Tick, self.now, &mut self.actions);
         self.carry_out();
         let latest = self.control.shards.latest_life();

@@ -35,6 +35,7 @@ impl State {
                         | Departure::ServerShutdown
                         | Departure::CloneSuspected
                         | Departure::TimeIsUp(_)
+                        | Departure::TrustWithdrawn
                 );
                 self.node
                     .step(Event::Closed { connection, reason }, clock::now(), &mut actions);

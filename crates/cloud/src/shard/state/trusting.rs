@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use broker::Event;
-use identity::{CertificateId, Tenant};
+use identity::Tenant;
 
 use super::State;
 use crate::clock;
+use crate::footing::Ground;
 use crate::shard::connection::Connection;
-use crate::shard::mail::ThingNews;
+use crate::shard::mail::{Holder, ThingNews};
 
 impl State {
     /// Acts on changes of trust; when this returns, live connections have felt them.
@@ -17,6 +18,10 @@ impl State {
         for change in changes {
             self.node
                 .step(Event::Trust(change.clone()), now, &mut self.actions);
+            if change.grant.is_none() {
+                // Temporary access keys end with the certificate that they were given for.
+                self.withdraw_quietly(&Ground::Certificate(change.tenant, change.certificate));
+            }
             if let Some(grant) = &change.grant {
                 let held = self.connections.values_mut().filter(|connection| {
                     connection.grant.certificate == change.certificate
@@ -44,13 +49,13 @@ impl State {
         self.flush();
     }
 
-    /// Notes that a policy changed, and names the certificates of live connections that have it.
+    /// Notes that a policy changed, and names the holders of live connections that have it.
     pub(in crate::shard) fn change_policy(
         &mut self,
         tenant: Tenant,
         policy: &Arc<str>,
         epoch: u64,
-    ) -> Vec<CertificateId> {
+    ) -> Vec<Holder> {
         self.changes.note_policy(tenant, policy.clone(), epoch);
         let holds = |connection: &Connection| {
             let grant = &connection.grant;
@@ -59,7 +64,13 @@ impl State {
         self.connections
             .values()
             .filter(|connection| holds(connection))
-            .map(|connection| connection.grant.certificate)
+            .map(|connection| Holder {
+                certificate: connection.grant.certificate,
+                policies: connection
+                    .footing
+                    .as_ref()
+                    .and_then(|footing| footing.policies.clone()),
+            })
             .collect()
     }
 }
