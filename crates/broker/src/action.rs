@@ -119,6 +119,8 @@ pub struct Forward {
     pub after: Gate,
     /// Which of the other nodes it goes to; the others do not want it.
     pub to: Nodes,
+    /// It is for the members that were chosen and for nobody else: the one that had it cannot have it any more.
+    pub is_handed: bool,
 }
 
 /// How many members of a shared subscription a node has.

@@ -6,6 +6,7 @@ mod acknowledging;
 mod asking;
 mod connecting;
 mod delivering;
+mod handing;
 mod inspecting;
 mod journal;
 mod keeping;

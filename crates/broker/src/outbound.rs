@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) identifiers: Identifiers,
+    /// The shared subscription that it was chosen for.
+    pub(crate) shared: Option<Arc<str>>,
     /// It was on its way on an earlier connection.
     pub(crate) again: bool,
     /// The client has it, and is to be told that it may forget the identifier.
@@ -181,6 +183,7 @@ impl Outbound {
         (qos, retain): (QoS, bool),
         identifiers: Identifiers,
         kept: u64,
+        shared: Option<Arc<str>>,
     ) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -191,6 +194,7 @@ impl Outbound {
             qos,
             retain,
             identifiers,
+            shared,
             again: false,
             released: false,
         });
@@ -305,6 +309,15 @@ impl Outbound {
         taken
     }
 
+    /// What another member of its shared subscription may have instead: at QoS 2 only what was never on its way.
+    pub(crate) fn for_others(&self) -> Vec<(Arc<str>, Arc<Message>)> {
+        let entries = self.entries.iter().enumerate();
+        let free =
+            entries.filter(|(at, entry)| entry.qos == QoS::AtLeastOnce || (*at >= self.sent && !entry.again));
+        free.filter_map(|(_, entry)| Some((entry.shared.clone()?, Arc::clone(&entry.message))))
+            .collect()
+    }
+
     /// Forgets a message that is done, by number.
     pub(crate) fn forget(&mut self, number: u64) {
         if let Ok(at) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
@@ -390,7 +403,7 @@ mod tests {
             Err(Full::Messages(Some(_)) | Full::Bytes(Some(_))) => return "drop, told",
             Err(_) => return "drop",
         }
-        outbound.push(message, (QoS::AtLeastOnce, false), Identifiers::None, 0);
+        outbound.push(message, (QoS::AtLeastOnce, false), Identifiers::None, 0, None);
         match pump(outbound, limits) {
             0 => "wait",
             _ => "send",
@@ -490,7 +503,7 @@ mod tests {
         };
         let mut outbound = Outbound::default();
         for _ in 0..2 {
-            outbound.push(message(1), (QoS::ExactlyOnce, false), Identifiers::None, 0);
+            outbound.push(message(1), (QoS::ExactlyOnce, false), Identifiers::None, 0, None);
         }
         assert_eq!(pump(&mut outbound, &limits), 1);
         outbound.connection_lost();

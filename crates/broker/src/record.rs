@@ -138,6 +138,12 @@ pub enum Record {
         retain: bool,
         identifiers: Identifiers,
     },
+    /// It waits for the session as a member of a shared subscription.
+    Chosen {
+        key: SessionKey,
+        number: u64,
+        filter: Arc<str>,
+    },
     /// The client has a QoS 2 message and was told, or will be, that it may forget it.
     Released {
         key: SessionKey,
@@ -171,6 +177,13 @@ pub enum Record {
         number: u64,
         message: u64,
         chosen: Chosen,
+    },
+    /// A message of a shared subscription goes to a member on another node, and to nobody else; numbered as those above.
+    HandedOver {
+        number: u64,
+        message: u64,
+        filter: Arc<str>,
+        node: NodeIndex,
     },
     /// The other nodes have everything up to this number.
     Relayed {

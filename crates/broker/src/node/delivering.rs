@@ -22,6 +22,8 @@ pub(super) struct Offer {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) identifiers: Identifiers,
+    /// The shared subscription that it was chosen for.
+    pub(super) shared: Option<Arc<str>>,
 }
 
 impl Node {
@@ -102,6 +104,7 @@ impl Node {
             qos,
             retain,
             identifiers,
+            shared,
         } = offer;
         self.queued_bytes += message.bytes();
         self.queued_messages += 1;
@@ -109,13 +112,17 @@ impl Node {
         if !session.is_kept() || message.is_private() {
             session
                 .outbound
-                .push(Arc::clone(message), (qos, retain), identifiers, 0);
+                .push(Arc::clone(message), (qos, retain), identifiers, 0, shared);
             return;
         }
         let id = self.journal.message(message, kept, actions);
-        let number = session
-            .outbound
-            .push(Arc::clone(message), (qos, retain), identifiers.clone(), id);
+        let number = session.outbound.push(
+            Arc::clone(message),
+            (qos, retain),
+            identifiers.clone(),
+            id,
+            shared.clone(),
+        );
         let record = Record::Queued {
             key,
             number,
@@ -125,6 +132,9 @@ impl Node {
             identifiers,
         };
         self.journal.keep(record, actions);
+        if let Some(filter) = shared {
+            self.journal.keep(Record::Chosen { key, number, filter }, actions);
+        }
     }
 
     /// Sends what a client has room for.

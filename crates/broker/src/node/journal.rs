@@ -23,12 +23,14 @@ pub(crate) struct Journal {
     relays: VecDeque<(u64, Relay)>,
 }
 
-/// A QoS 2 message that goes to the other nodes until all have it.
+/// A message that goes to other nodes until all have it: at QoS 2, or to another member of a shared subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct Relay {
     pub(crate) number: u64,
     pub(crate) message: Arc<Message>,
     pub(crate) chosen: Chosen,
+    /// It is for the chosen one only.
+    pub(crate) is_handed: bool,
 }
 
 impl Journal {
@@ -111,11 +113,12 @@ impl Journal {
         }
     }
 
-    /// A QoS 2 message goes to the other nodes: it is kept until they have it, and gets a number by which they know it again.
+    /// A message goes to other nodes: it is kept until they have it, and gets a number by which they know it again.
     pub(crate) fn relay(
         &mut self,
         message: &Arc<Message>,
         chosen: &Chosen,
+        is_handed: bool,
         kept: &mut u64,
         actions: &mut Actions,
     ) -> u64 {
@@ -124,6 +127,7 @@ impl Journal {
             number: self.last_relay + 1,
             message: Arc::clone(message),
             chosen: Arc::clone(chosen),
+            is_handed,
         };
         self.keep(relay.record(id), actions);
         self.relayed(relay);
@@ -170,10 +174,19 @@ impl Journal {
 impl Relay {
     /// What is kept of it.
     pub(crate) fn record(&self, message: u64) -> Record {
-        Record::Relay {
-            number: self.number,
-            message,
-            chosen: Arc::clone(&self.chosen),
+        let number = self.number;
+        match self.chosen.first().filter(|_| self.is_handed) {
+            Some((filter, node)) => Record::HandedOver {
+                number,
+                message,
+                filter: Arc::clone(filter),
+                node: *node,
+            },
+            None => Record::Relay {
+                number,
+                message,
+                chosen: Arc::clone(&self.chosen),
+            },
         }
     }
 }

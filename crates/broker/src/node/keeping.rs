@@ -176,6 +176,9 @@ impl Node {
             identifiers: entry.identifiers,
         };
         self.journal.keep(queued, actions);
+        if let Some(filter) = entry.shared {
+            self.journal.keep(Record::Chosen { key, number, filter }, actions);
+        }
         if entry.released {
             self.journal.keep(Record::Released { key, number }, actions);
         }

@@ -129,6 +129,9 @@ impl Node {
         for (filter, _) in session.subscriptions {
             self.tell_share(session.tenant_index, &filter, actions);
         }
+        for (filter, message) in session.outbound.for_others() {
+            self.hand_over(session.tenant_index, &filter, &message, now, actions);
+        }
     }
 
     pub(super) fn tick(&mut self, now: UnixMillis, actions: &mut Actions) {

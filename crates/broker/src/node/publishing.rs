@@ -182,8 +182,8 @@ impl Node {
         }
         let chosen: Chosen = chosen.into();
         let is_alone = self.config.nodes < 2;
-        let relay =
-            (exactly_once && !is_alone).then(|| self.journal.relay(&message, &chosen, &mut kept, actions));
+        let relay = (exactly_once && !is_alone)
+            .then(|| self.journal.relay(&message, &chosen, false, &mut kept, actions));
         let after = match relay {
             Some(_) => self.journal.step(),
             None => Gate::NONE,
@@ -195,6 +195,7 @@ impl Node {
             relay,
             after,
             to,
+            is_handed: false,
         }));
         if is_alone { Gate::NONE } else { gate }
     }
@@ -245,15 +246,29 @@ impl Node {
             self.journal.keep(Record::Seen { from, number }, actions);
         }
         let message = &forward.message;
+        let here = self.config.index;
+        let ours = forward
+            .chosen
+            .iter()
+            .filter(|(_, node)| *node == here && message.qos() != QoS::AtMostOnce);
         let tenant_index = match self.tenant_indices.get(message.tenant()) {
             Some(index) => *index,
-            None if message.is_retained() => self.tenant_index(*message.tenant()),
+            None if message.is_retained() || ours.clone().next().is_some() => {
+                self.tenant_index(*message.tenant())
+            }
             None => return,
         };
+        if forward.is_handed {
+            return ours.for_each(|(filter, _)| self.handed(tenant_index, filter, message, now, actions));
+        }
         let mut kept = 0;
         self.retain(tenant_index, message, &mut kept, actions);
         let origin = Origin::Elsewhere(&forward.chosen);
-        self.route(tenant_index, message, origin, &mut kept, now, actions);
+        let served = self.route(tenant_index, message, origin, &mut kept, now, actions);
+        // The member that the other node knew of is gone.
+        for (filter, _) in ours.filter(|(filter, _)| served.iter().all(|(one, _)| one != filter)) {
+            self.hand_over(tenant_index, filter, message, now, actions);
+        }
     }
 
     /// To those of this node who listen. The index is that of the message's own tenant.
@@ -289,8 +304,7 @@ impl Node {
         for (filter, choice) in chosen {
             let node = match choice {
                 Choice::Here(key, wanted) => {
-                    let offer = offer([&wanted].into_iter(), message);
-                    self.deliver(key, message, offer, kept, now, actions);
+                    self.give(key, &wanted, &filter, message, kept, now, actions);
                     self.config.index
                 }
                 Choice::There(node) => node,
@@ -343,6 +357,7 @@ pub(super) fn offer<'a>(wanted: impl Iterator<Item = &'a Wanted> + Clone, messag
         qos: qos.min(message.qos()),
         retain: message.is_retained() && as_published,
         identifiers: wanted.filter_map(|wanted| wanted.identifier).collect(),
+        shared: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::action::{Action, Actions, Forward, Gate};
 use crate::interests::Nodes;
 use crate::message::Message;
 use crate::outbound::{Entry, Outbound};
-use crate::record::{KeptWill, Record, SessionKey};
+use crate::record::{KeptWill, NodeIndex, Record, SessionKey};
 use crate::session::{LastWill, Session};
 
 use super::journal::Relay;
@@ -25,6 +25,8 @@ pub struct Restoring {
     node: Node,
     messages: HashMap<u64, Arc<Message>>,
     relays: Vec<Relay>,
+    /// Those of logs before, which are to be numbered anew.
+    others: Vec<Relay>,
     /// Keys and numbers are those of another node's log.
     foreign: Option<HashMap<SessionKey, SessionKey>>,
 }
@@ -52,6 +54,7 @@ impl Restoring {
             node: Node::new(config),
             messages: HashMap::new(),
             relays: Vec::new(),
+            others: Vec::new(),
             foreign: None,
         }
     }
@@ -60,6 +63,8 @@ impl Restoring {
     /// a whole checkpoint before the node is used.
     pub fn begin_foreign(&mut self) {
         self.messages.clear();
+        // Numbers of another log are not those of the next.
+        self.others.append(&mut self.relays);
         self.foreign = Some(HashMap::new());
     }
 
@@ -85,13 +90,26 @@ impl Restoring {
                 chosen,
             } => {
                 let message = self.message(message)?;
-                self.relays.retain(|relay| relay.number != number);
-                self.relays.push(Relay {
+                self.relay(Relay {
                     number,
                     message,
                     chosen,
+                    is_handed: false,
                 });
-                self.node.journal.continue_after(0, number);
+            }
+            Record::HandedOver {
+                number,
+                message,
+                filter,
+                node,
+            } => {
+                let message = self.message(message)?;
+                self.relay(Relay {
+                    number,
+                    message,
+                    chosen: [(filter, node)].into(),
+                    is_handed: true,
+                });
             }
             Record::Relayed { number } => {
                 self.relays.retain(|relay| relay.number > number);
@@ -105,6 +123,13 @@ impl Restoring {
             other => self.change(other)?,
         }
         Ok(())
+    }
+
+    fn relay(&mut self, relay: Relay) {
+        let number = relay.number;
+        self.relays.retain(|known| known.number != number);
+        self.relays.push(relay);
+        self.node.journal.continue_after(0, number);
     }
 
     fn message(&self, id: u64) -> Result<Arc<Message>, Unfit> {
@@ -190,6 +215,7 @@ impl Restoring {
                     qos,
                     retain,
                     identifiers,
+                    shared: None,
                     again: false,
                     released: false,
                 };
@@ -236,7 +262,23 @@ impl Restoring {
             self.node.schedule(key);
             self.node.tell_shares(key, false, &mut actions);
         }
-        for relay in self.relays {
+        for mut relay in std::mem::take(&mut self.others) {
+            relay.number = self.node.journal.last_relay() + 1;
+            self.relay(relay);
+        }
+        let (here, nodes) = (self.node.config.index, self.node.config.nodes);
+        for mut relay in self.relays {
+            let lost = relay.chosen.first().filter(|_| relay.is_handed).cloned();
+            if let Some((filter, _)) = lost.filter(|(_, node)| *node == here || node.0 >= nodes) {
+                // There were other nodes then.
+                if nodes < 2 {
+                    let index = self.node.tenant_index(*relay.message.tenant());
+                    self.node
+                        .hand_over(index, &filter, &relay.message, now, &mut actions);
+                    continue;
+                }
+                relay.chosen = [(filter, NodeIndex(u16::from(here.0 == 0)))].into();
+            }
             // The node that writes it down may not have it yet: it knows it from here.
             if relay.message.is_retained() {
                 self.node.adopt(std::slice::from_ref(&relay.message));
@@ -248,6 +290,7 @@ impl Restoring {
                 after: Gate::NONE,
                 // Who wanted it, nobody knows any more; who has seen it passes it over.
                 to: Nodes::ALL,
+                is_handed: relay.is_handed,
             }));
             self.node.journal.relayed(relay);
             self.node.journal.forward();
@@ -329,6 +372,11 @@ impl Node {
                     tenant.index.unsubscribe(&filter, key);
                 }
             }
+            Record::Chosen { number, filter, .. } => self.with(key, |session| {
+                if let Some(entry) = session.outbound.entry_mut(number) {
+                    entry.shared = Some(filter);
+                }
+            }),
             Record::Released { number, .. } => self.with(key, |session| {
                 if let Some(entry) = session.outbound.entry_mut(number) {
                     entry.released = true;
@@ -366,6 +414,7 @@ const fn session_of(record: &Record) -> Option<SessionKey> {
         | Record::Subscribed { key, .. }
         | Record::Unsubscribed { key, .. }
         | Record::Queued { key, .. }
+        | Record::Chosen { key, .. }
         | Record::Released { key, .. }
         | Record::Done { key, .. }
         | Record::Received { key, .. }
@@ -374,6 +423,7 @@ const fn session_of(record: &Record) -> Option<SessionKey> {
         Record::Message { .. }
         | Record::Retained { .. }
         | Record::Relay { .. }
+        | Record::HandedOver { .. }
         | Record::Relayed { .. }
         | Record::Seen { .. } => None,
     }

@@ -89,6 +89,7 @@ impl Node {
                 qos: wanted.qos.min(message.qos()),
                 retain: true,
                 identifiers: Identifiers::from_iter(wanted.identifier),
+                shared: None,
             };
             self.deliver(key, &message, offer, &mut 0, now, actions);
         }

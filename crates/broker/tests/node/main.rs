@@ -65,6 +65,7 @@ fn forwarded(message: Arc<Message>) -> Event<'static> {
             relay: None,
             after: Gate::NONE,
             to: Nodes::ALL,
+            is_handed: false,
         },
     }
 }
@@ -315,7 +316,10 @@ fn renumbered(log: &[Record]) -> Vec<Record> {
     for record in &mut log {
         match record {
             Record::Message { id, .. } => renumber(id),
-            Record::Queued { message, .. } | Record::Retained { message } | Record::Relay { message, .. } => {
+            Record::Queued { message, .. }
+            | Record::Retained { message }
+            | Record::Relay { message, .. }
+            | Record::HandedOver { message, .. } => {
                 renumber(message);
             }
             Record::Attached { will: Some(will), .. } => renumber(&mut will.message),

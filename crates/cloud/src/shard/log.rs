@@ -303,7 +303,10 @@ fn deal(
     }
     let Some(key) = record.session() else {
         // A message may be for any, what is retained is for all, and what was on its way between shards starts at the first.
-        let only_first = matches!(record, Record::Relay { .. } | Record::Relayed { .. });
+        let only_first = matches!(
+            record,
+            Record::Relay { .. } | Record::HandedOver { .. } | Record::Relayed { .. }
+        );
         let count = if only_first { 1 } else { nodes.len() };
         return nodes
             .iter_mut()

@@ -30,6 +30,8 @@ mod kind {
     pub(super) const RELAY: u8 = 15;
     pub(super) const RELAYED: u8 = 16;
     pub(super) const SEEN: u8 = 17;
+    pub(super) const CHOSEN: u8 = 18;
+    pub(super) const HANDED_OVER: u8 = 19;
 }
 
 /// Appends a record.
@@ -108,6 +110,15 @@ pub(crate) fn write(out: &mut Vec<u8>, record: &Record) {
             number(out, identifiers.len() as u64);
             identifiers.iter().for_each(|id| number(out, u64::from(id.get())));
         }
+        Record::Chosen {
+            key,
+            number: place,
+            filter,
+        } => {
+            about(out, kind::CHOSEN, *key);
+            number(out, *place);
+            bytes(out, filter.as_bytes());
+        }
         Record::Released { key, number: place } => {
             about(out, kind::RELEASED, *key);
             number(out, *place);
@@ -142,6 +153,18 @@ pub(crate) fn write(out: &mut Vec<u8>, record: &Record) {
                 bytes(out, filter.as_bytes());
                 number(out, u64::from(node.0));
             }
+        }
+        Record::HandedOver {
+            number: relay,
+            message,
+            filter,
+            node,
+        } => {
+            out.push(kind::HANDED_OVER);
+            number(out, *relay);
+            number(out, *message);
+            bytes(out, filter.as_bytes());
+            number(out, u64::from(node.0));
         }
         Record::Relayed { number: relay } => {
             out.push(kind::RELAYED);
@@ -240,6 +263,12 @@ impl<'a> Reader<'a> {
                 message: self.number()?,
                 chosen: self.chosen()?,
             },
+            kind::HANDED_OVER => Record::HandedOver {
+                number: self.number()?,
+                message: self.number()?,
+                filter: self.text()?,
+                node: NodeIndex(self.small()?),
+            },
             kind::RELAYED => Record::Relayed {
                 number: self.number()?,
             },
@@ -296,6 +325,11 @@ impl<'a> Reader<'a> {
                 filter: self.text()?,
             },
             kind::QUEUED => self.queued(key)?,
+            kind::CHOSEN => Record::Chosen {
+                key,
+                number: self.number()?,
+                filter: self.text()?,
+            },
             kind::RELEASED => Record::Released {
                 key,
                 number: self.number()?,
@@ -561,6 +595,17 @@ mod tests {
                 message: 2,
                 chosen: Arc::new([("$share/g/a".into(), NodeIndex(u16::MAX))]),
             },
+            Record::HandedOver {
+                number: 1,
+                message: 2,
+                filter: "$share/g/a".into(),
+                node: NodeIndex(u16::MAX),
+            },
+            Record::Chosen {
+                key,
+                number: 1 << 40,
+                filter: "$share/g/a".into(),
+            },
             Record::Relayed { number: 5 },
             Record::Seen {
                 from: NodeIndex(3),
@@ -602,7 +647,7 @@ mod tests {
                 );
             }
         }
-        for kind in [0, 18, 255] {
+        for kind in [0, kind::HANDED_OVER + 1, 255] {
             assert!(read_all(&[kind, 0, 0, 0], |_| Ok(())).is_err());
         }
         let endless = [vec![kind::DONE], vec![0xff; 20]].concat();

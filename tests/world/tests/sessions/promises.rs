@@ -76,7 +76,7 @@ impl World {
             }
             if TOPICS[sent.topic] == JOB {
                 let came = self.clients.iter().any(|client| client.got_once.contains(number));
-                if !came && !sent.owed.is_empty() && !self.unsettled.contains(number) {
+                if !came && !sent.owed.is_empty() {
                     missing.push(format!("job {number}: {sent:?}"));
                 }
                 continue;

@@ -115,7 +115,7 @@ impl World {
                 client.unsubscribe(filter);
                 self.excuse(index, |topic| hears(filter, topic));
                 if filter == JOBS {
-                    self.excuse_jobs();
+                    self.excuse_jobs(false);
                 }
             }
             Some(_) => {}
@@ -165,16 +165,18 @@ impl World {
             }
         }
         self.excuse(index, |_| true);
-        self.excuse_jobs();
+        self.excuse_jobs(true);
         self.tally.forgotten += 1;
         self.connect(index);
     }
 
-    /// What was chosen for a member of a shared subscription may end with its membership.
-    fn excuse_jobs(&mut self) {
+    /// What has begun at QoS 2 with a member of a shared subscription ends with its session; what has not goes to another one, if
+    /// there is one.
+    fn excuse_jobs(&mut self, has_ended: bool) {
+        let is_last = !self.clients.iter().any(|client| client.listens(JOB));
         for (number, sent) in &mut self.published {
             let came = self.clients.iter().any(|client| client.got_once.contains(number));
-            if TOPICS[sent.topic] == JOB && !came {
+            if TOPICS[sent.topic] == JOB && !came && (is_last || has_ended && sent.qos == QoS::ExactlyOnce) {
                 sent.owed.clear();
             }
         }
@@ -279,7 +281,7 @@ impl World {
                 let forgot = client.forgets;
                 client.welcomed(answer.session_present);
                 if forgot {
-                    self.excuse_jobs();
+                    self.excuse_jobs(true);
                 }
             }
             Packet::SubscribeAnswer(answer) => client.answered(answer.id),
