@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::cloud::Server;
+use crate::in_turns::middle;
 use crate::{Outcome, cpu};
 
 /// Connections of one measurement.
@@ -41,11 +42,6 @@ pub(crate) fn run() -> Outcome<()> {
         json!({ "stay_us": middle(stays), "hand_over_us": middle(differences) })
     );
     Ok(())
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn micros(server: &Server) -> Outcome<f64> {

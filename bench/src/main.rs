@@ -19,6 +19,7 @@ mod cpu;
 mod devices;
 mod first_connection;
 mod hand_over;
+mod in_turns;
 mod load;
 mod memory;
 mod mqtt;

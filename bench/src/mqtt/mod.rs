@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 
 use self::measure::Broker;
 use self::peers::Peer;
-use crate::Outcome;
 use crate::client::{End, connect_all};
 use crate::cloud::{Cloud, Server, member_of_a_fleet};
 use crate::devices::{Device, Signer};
 use crate::first_connection::files_for_others;
+use crate::{Outcome, in_turns};
 
 /// Devices that connect before anything is measured.
 const WARM_UP: usize = 300;
@@ -96,12 +96,9 @@ pub(crate) fn run(binary: &Path, words: &[&str]) -> Outcome<()> {
         time: settings.time,
     };
     let mut told = Map::new();
-    for check in ["chain", "possession"] {
-        if settings.wants("bare") {
-            let server = Server::bare(check, &files)?;
-            let micros = broker(&server).connect_micros(WARM_UP, CONNECTS)?;
-            told.insert(format!("bare_{check}"), json!({ "connect_us": micros }));
-        }
+    if settings.wants("bare") {
+        eprintln!("bench: connects");
+        told.insert("connects".into(), in_turns::compare(&cloud, &files, &root)?);
     }
     for peer in settings.peers.iter().filter(|peer| settings.wants(&peer.name)) {
         eprintln!("bench: {}", peer.name);
@@ -128,8 +125,6 @@ pub(crate) fn run(binary: &Path, words: &[&str]) -> Outcome<()> {
 /// Everything about the product. Each part has a fresh process, over the records that are there.
 fn ours<'a>(cloud: &mut Cloud, broker: &dyn Fn(&Server) -> Broker<'a>) -> Outcome<Map<String, Value>> {
     let mut told = Map::new();
-    let micros = broker(&cloud.server).connect_micros(WARM_UP, CONNECTS)?;
-    told.insert("connect_us".into(), json!(micros));
     cloud.restart()?;
     told.insert("idle".into(), broker(&cloud.server).idle(IDLE.0, IDLE.1)?);
     cloud.restart()?;

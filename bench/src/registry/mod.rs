@@ -18,16 +18,12 @@ use serde_json::{Value, json};
 use self::api::Api;
 use self::steady::Side;
 use crate::client::{End, connect_all};
-use crate::cloud::{Cloud, Server, member_of_a_fleet};
+use crate::cloud::{Cloud, member_of_a_fleet};
 use crate::devices::Device;
-use crate::first_connection::{files_for_others, microseconds};
-use crate::{Outcome, memory};
+use crate::first_connection::files_for_others;
+use crate::{Outcome, in_turns, memory};
 
-/// Devices that connect before anything is measured.
-const WARM_UP: usize = 300;
-
-/// Devices of the comparison of first connections, and things of the small registry.
-const FIRST: usize = 3_000;
+/// Things of the small registry.
 const SMALL: usize = 1_000;
 
 /// From the start of a server until its memory is looked at.
@@ -80,25 +76,7 @@ fn first_connections(binary: &Path) -> Outcome<Value> {
     let cloud = Cloud::start(binary, folder.path(), &member_of_a_fleet())?;
     let root = CertificateDer::from_pem_file(&cloud.server_root)?;
     let files = files_for_others(&cloud, folder.path())?;
-    let warm_up = cloud.signer.devices("warm", WARM_UP)?;
-    let devices = cloud.signer.devices("bm", FIRST)?;
-    let bare = |check| -> Outcome<f64> {
-        let server = Server::bare(check, &files)?;
-        connect_all(server.address, &root, &warm_up, End::Accepted)?;
-        microseconds(&server, &root, &devices, End::Accepted)
-    };
-    let (chain, possession) = (bare("chain")?, bare("possession")?);
-    connect_all(cloud.server.address, &root, &warm_up, End::Closed)?;
-    let begun = Instant::now();
-    let first = microseconds(&cloud.server, &root, &devices, End::Closed)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    Ok(json!({
-        "bare_us": chain,
-        "bare_ratio": possession / chain,
-        "first_us": first,
-        "ratio": first / chain,
-        "per_second": devices.len() as f64 / seconds,
-    }))
+    in_turns::compare(&cloud, &files, &root)
 }
 
 /// A small registry and a large one, each behind a server of its own.

@@ -49,6 +49,7 @@ pub use limits::Limits;
 pub use message::{Message, Parts, Stamp};
 pub use node::{
     Checkpoint, ClientState, Config, ConnectionState, Node, Restoring, RetainedMessage, Unfit, client_id,
+    is_own,
 };
 pub use record::{Identifiers, KeptWill, NodeIndex, Record, SessionKey, Wanted};
 pub use refusal::{Attempt, Reason, Refusal};

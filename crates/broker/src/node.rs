@@ -32,6 +32,7 @@ use crate::event::{ConnectionId, Departure, Event};
 use crate::index::{Matched, Told};
 use crate::interests::Interests;
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::record::{NodeIndex, SessionKey};
 use crate::refusal::{Attempt, Reason};
 use crate::session::Session;
@@ -41,7 +42,7 @@ use crate::tenant::TenantState;
 use self::journal::Journal;
 
 pub use connecting::client_id;
-pub use inspecting::{ClientState, ConnectionState};
+pub use inspecting::{ClientState, ConnectionState, is_own};
 pub use keeping::Checkpoint;
 pub use restoring::{Restoring, Unfit};
 pub use retaining::RetainedMessage;
@@ -118,6 +119,8 @@ pub struct Node {
     matched: Matched,
     /// Which nodes listen to what; none: all may listen to everything.
     interests: Option<Arc<Interests>>,
+    /// Nobody anywhere hears what the server itself has to say.
+    is_unheard: bool,
 }
 
 impl Node {
@@ -185,6 +188,19 @@ impl Node {
             Event::Grant { connection, grant } => self.regrant(connection, grant, now, actions),
             Event::Thing(change) => self.thing(&change, now, actions),
             Event::Tick => self.tick(now, actions),
+        }
+    }
+
+    /// Says that nobody anywhere hears what the server itself has to say: then its events are not even made.
+    pub fn note_unheard(&mut self, is_unheard: bool) {
+        self.is_unheard = is_unheard;
+    }
+
+    /// Makes an event, if anybody could hear it.
+    fn event(&self, make: impl FnOnce() -> Option<Arc<Message>>) -> Option<Arc<Message>> {
+        match self.is_unheard {
+            true => None,
+            false => make(),
         }
     }
 

@@ -150,7 +150,8 @@ pub(crate) async fn accept(
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                // A handshake is many small messages; none of them may wait for the next.
+                // Some systems do not let it take over what its listener was told.
+                #[cfg(not(target_os = "linux"))]
                 let _ = socket.set_nodelay(true);
                 return Some((socket, peer, place));
             }

@@ -346,6 +346,8 @@ fn listen(listener: &'static str, address: SocketAddr) -> Result<TcpListener, Er
         // A restart must not wait for old connections to be forgotten by the system.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
+        // What is accepted takes it over: a handshake is many small messages, none of which may wait for the next.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(ACCEPT_BACKLOG)?;
         socket.set_nonblocking(true)?;

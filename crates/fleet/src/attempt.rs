@@ -19,7 +19,7 @@ pub struct TraceId(pub [u8; 16]);
 
 impl core::fmt::Display for TraceId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        identity::Hex(&self.0).fmt(f)
     }
 }
 

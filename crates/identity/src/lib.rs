@@ -29,5 +29,5 @@ pub mod request;
 mod time;
 
 pub use error::{Blame, Error, Explained, PemFault};
-pub use ids::{AccountId, CertificateId, Region, Tenant, ThingName};
+pub use ids::{AccountId, CertificateId, Hex, Region, Tenant, ThingName};
 pub use time::{Civil, UnixMillis};

@@ -126,7 +126,7 @@ impl Node {
             answers_after: settled,
             terms,
         };
-        let event = presence::connected(&client_id, &live, now);
+        let event = self.event(|| presence::connected(&client_id, &live, now));
         let welcome = match &live.terms {
             Some(terms) => {
                 let told = connect.keep_alive_seconds != keep_alive_seconds
@@ -346,9 +346,10 @@ impl Node {
             session,
         };
         let unauthorized = matches!(refusal.reason, Reason::Policy { .. });
-        let event = unauthorized
-            .then(|| presence::connect_failed(subject, context.source_ip(), now))
-            .flatten();
+        let event = match unauthorized {
+            true => self.event(|| presence::connect_failed(subject, context.source_ip(), now)),
+            false => None,
+        };
         let answer = match asking.speaks {
             Version::V3 => answer(code, false),
             Version::V5 => {

@@ -42,6 +42,12 @@ pub struct ConnectionState {
     pub thing: Option<Box<str>>,
 }
 
+/// Whether a filter can match topics of the server's own; no wildcard at the beginning does (`[MQTT-4.7.2-1]`).
+#[must_use]
+pub fn is_own(filter: &str) -> bool {
+    filter.contains("$aws/")
+}
+
 impl Node {
     /// How a client stands; none if it neither is connected nor will come back.
     #[must_use]
@@ -60,6 +66,16 @@ impl Node {
             clean: !session.is_kept(),
             expiry_seconds: session.expiry_seconds,
         })
+    }
+
+    /// Whether any client, here or away, listens to what the server itself has to say.
+    #[must_use]
+    pub fn has_listeners(&self) -> bool {
+        let mut filters = self
+            .sessions
+            .values()
+            .flat_map(|session| session.subscriptions.iter());
+        filters.any(|(filter, _)| is_own(filter))
     }
 
     /// What a client listens to, in the order of its filters.

@@ -31,7 +31,10 @@ impl Node {
         if let Some(tenant) = self.tenants.get_mut(tenant_index) {
             tenant.leave(live.grant.certificate, key);
         }
-        let event = presence::disconnected(&session.client_id, &live, reason, now);
+        let event = match self.is_unheard {
+            true => None,
+            false => presence::disconnected(&session.client_id, &live, reason, now),
+        };
         if reason.forgets_will() {
             session.will = None;
         }

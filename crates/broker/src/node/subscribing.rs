@@ -207,7 +207,9 @@ impl Node {
         };
         let tenant_index = session.tenant_index;
         let Some(live) = &session.live else { return };
-        if let Some(event) = presence::subscriptions(&session.client_id, live, kind, filters, now) {
+        if let Some(event) =
+            self.event(|| presence::subscriptions(&session.client_id, live, kind, filters, now))
+        {
             self.publish_event(tenant_index, event, now, actions);
         }
     }

@@ -166,6 +166,8 @@ async fn hand_over(
     client_id: &str,
 ) {
     let control = &door.control;
+    // Those who are ready in the same turn go together: their shard is woken once for all of them.
+    tokio::task::yield_now().await;
     match wire.detach() {
         Ok(wire) => {
             let account = clearance.grant.tenant.account;

@@ -163,6 +163,7 @@ fn turn_away(shard: &Shard, arrival: Arrival) {
 
 fn read(shard: &Rc<Shard>, mail: Mail) {
     let mut state = shard.state.borrow_mut();
+    state.begin();
     match mail {
         Mail::Arrive(arrival) => {
             let id = state.arrive(*arrival);

@@ -95,6 +95,9 @@ impl State {
     pub(super) fn new(control: Arc<Control>, index: usize, restored: Restored) -> Self {
         let others = (0..control.shards.count()).filter(|shard| *shard != index);
         let outboxes = others.map(Outbox::to).collect();
+        if restored.node.has_listeners() {
+            control.shards.note_listener();
+        }
         let mut state = Self {
             control,
             index,
@@ -255,14 +258,21 @@ impl State {
         connection.is_none_or(|connection| connection.grant.by_certificate)
     }
 
+<<<<<<< HEAD
     /// The policies that a client is granted by their names, if it is.
     pub(super) fn policies_of(&self, id: ConnectionId) -> Option<Arc<[PolicyName]>> {
         let footing = self.connections.get(&id)?.footing.as_ref()?;
         footing.policies.clone()
+=======
+    /// Before anything is done: events of the server's own are only made if somebody listens by now.
+    pub(super) fn begin(&mut self) {
+        self.node.note_unheard(!self.control.shards.has_listeners());
+>>>>>>> 409e906 (fmt)
     }
 
     /// One turn of a connection's task: send what is stuck, read what has come. Ready when the connection is gone.
     pub(super) fn turn(&mut self, id: ConnectionId, context: &mut Context<'_>) -> Poll<()> {
+        self.begin();
         for _ in 0..READS_PER_TURN_MAX {
             let congested = self.is_congested();
             let Some(connection) = self.connections.get_mut(&id) else {
@@ -486,6 +496,7 @@ impl State {
 
     /// Time has passed.
     pub(super) fn tick(&mut self) {
+        self.begin();
         (self.now, self.turn) = (clock::now(), Instant::now());
         self.end_leases(self.now);
         self.begin_inquiries(self.now);
@@ -622,7 +633,7 @@ fn event(
 
 /// Messages of the server's own are only made if anybody ever asked for any.
 fn note_listener(control: &Control, event: &Event<'_>) {
-    let names_them = |filter: mqtt::TopicFilter<'_>| filter.as_str().contains("$aws/");
+    let names_them = |filter: mqtt::TopicFilter<'_>| broker::is_own(filter.as_str());
     let asked = match event {
         Event::Packet {
             packet: Packet::Subscribe(request),

@@ -21,7 +21,7 @@ use identity::{CertificateId, Region, Tenant, ThingName};
 use rusqlite::Connection;
 
 use super::facts::{self, Common};
-use super::readers::Readers;
+use super::readers::{Idle, Readers};
 use super::schema::{Durability, RECORDS, open_writer};
 use super::writer::{Job, Writer};
 use super::{audit, lists, manifests, read, search};
@@ -51,7 +51,8 @@ impl LocalRecords {
         let path = directory.records();
         let connection = open_writer(&path, RECORDS, Durability::PowerLoss, WRITER_CACHE_KIB)?;
         let measured = Arc::new(Measured::new(COUNTS));
-        let writer = Writer::new(connection, measured.clone())?;
+        let idle = Idle::beside_writer();
+        let writer = Writer::new(connection, measured.clone(), idle.clone())?;
         let queue = Arc::new(Queue::new(COMMIT_QUEUE_MAX));
         let (taken, failed) = (queue.clone(), |cause| Error::Directory {
             path: path.clone(),
@@ -64,7 +65,7 @@ impl LocalRecords {
             .map_err(failed)?;
         Ok(Self {
             queue,
-            readers: Readers::new(path),
+            readers: Readers::new(path, idle),
             writer: Some(writer),
             measured,
             _directory: Some(directory.clone()),
@@ -83,7 +84,7 @@ impl LocalRecords {
         queue.close();
         Ok(Self {
             queue,
-            readers: Readers::new(path),
+            readers: Readers::new(path, Idle::beside_strangers()),
             writer: None,
             measured: Arc::new(Measured::new(COUNTS)),
             _directory: None,

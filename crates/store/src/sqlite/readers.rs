@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use identity::Tenant;
 use rusqlite::Connection;
@@ -15,38 +15,40 @@ use crate::limits::{READER_CACHE_KIB, READERS_KEPT_MAX};
 /// Connections that only read, taken for one look-up at a time.
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Arc<Idle>,
     /// Tenants never go away, so a number once seen stays right.
     tenants: RwLock<HashMap<Tenant, i64>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
+    /// Without a writer in this process, `idle` must be [`Idle::beside_strangers`].
+    pub(super) fn new(path: PathBuf, idle: Arc<Idle>) -> Self {
         Self {
             path,
-            idle: Mutex::new(Vec::new()),
+            idle,
             tenants: RwLock::new(HashMap::new()),
         }
     }
 
     /// One look-up of one statement.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        let connection = self.take()?;
+        let Taken { connection, moment } = self.take()?;
         let result = look(&connection);
-        self.put_back(connection);
+        self.idle.put_back(connection, moment);
         result
     }
 
-    /// A look-up of several statements that all see the same moment.
+    /// A look-up of several statements that all see the same moment. As long as nothing is written it is the moment of the
+    /// look-up before.
     pub(super) fn look_at_once<T>(
         &self,
         look: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.look(|connection| {
-            run(connection, "BEGIN")?;
-            let result = look(connection);
-            run(connection, "COMMIT")?;
-            result
+            if connection.is_autocommit() {
+                run(connection, "BEGIN")?;
+            }
+            look(connection)
         })
     }
 
@@ -70,18 +72,73 @@ impl Readers {
         Ok(id)
     }
 
-    fn take(&self) -> Result<Connection, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| open_reader(&self.path, RECORDS, READER_CACHE_KIB), Ok)
+    fn take(&self) -> Result<Taken, Error> {
+        let (connection, moment) = self.idle.take();
+        let connection = match connection {
+            Some(connection) => connection,
+            None => open_reader(&self.path, RECORDS, READER_CACHE_KIB)?,
+        };
+        Ok(Taken { connection, moment })
+    }
+}
+
+struct Taken {
+    connection: Connection,
+    moment: u64,
+}
+
+/// Connections that nobody uses. Those that looked at one moment go on seeing it, which spares the next look-up the locks of
+/// the file; so the writer ends that before it writes, and until it has written nothing is held.
+pub(super) struct Idle(Mutex<Waiting>);
+
+struct Waiting {
+    connections: Vec<Connection>,
+    /// Counts the beginnings and ends of writing; odd while it goes on.
+    moment: u64,
+}
+
+impl Idle {
+    /// Beside the one writer, which says when it writes.
+    pub(super) fn beside_writer() -> Arc<Self> {
+        Self::at(0)
     }
 
-    /// A connection inside a transaction (its COMMIT failed) is closed instead.
-    fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < READERS_KEPT_MAX && connection.is_autocommit() {
-            idle.push(connection);
+    /// Beside a writer of another process: one that may write at any time.
+    pub(super) fn beside_strangers() -> Arc<Self> {
+        Self::at(1)
+    }
+
+    fn at(moment: u64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Waiting {
+            connections: Vec::new(),
+            moment,
+        })))
+    }
+
+    /// The writer begins or has ended. After the end no look-up sees what was before.
+    pub(super) fn turn(&self) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.moment += 1;
+        waiting.connections.retain(end);
+    }
+
+    fn take(&self) -> (Option<Connection>, u64) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (waiting.connections.pop(), waiting.moment)
+    }
+
+    fn put_back(&self, connection: Connection, moment: u64) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = waiting.moment == moment && moment.is_multiple_of(2);
+        if waiting.connections.len() < READERS_KEPT_MAX && (holds || end(&connection)) {
+            waiting.connections.push(connection);
         }
     }
+}
+
+/// Whether a connection sees what is there now from now on.
+fn end(connection: &Connection) -> bool {
+    connection.is_autocommit() || run(connection, "COMMIT").is_ok()
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<(), Error> {

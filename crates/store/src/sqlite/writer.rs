@@ -15,6 +15,7 @@ use rusqlite::{Connection, params};
 use super::apply::Applying;
 use super::audit::Chain;
 use super::read;
+use super::readers::Idle;
 use super::remembered::Remembered;
 use crate::error::{CommitError, Error};
 use crate::limits::{BATCH_ITEMS_MAX, GATHER_BATCHES, GATHER_MICROS, GROUP_BATCHES_MAX};
@@ -66,10 +67,15 @@ pub(super) struct Writer {
     tenants: HashMap<Tenant, Realm>,
     remembered: Remembered,
     measured: Arc<Measured>,
+    readers: Arc<Idle>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, measured: Arc<Measured>) -> Result<Self, Error> {
+    pub(super) fn new(
+        connection: Connection,
+        measured: Arc<Measured>,
+        readers: Arc<Idle>,
+    ) -> Result<Self, Error> {
         let mut writer = Self {
             commits: 0,
             chain: Chain::load(&connection)?,
@@ -77,6 +83,7 @@ impl Writer {
             tenants: HashMap::new(),
             remembered: Remembered::default(),
             measured,
+            readers,
         };
         writer.reload()?;
         Ok(writer)
@@ -99,11 +106,14 @@ impl Writer {
             }
             busy = jobs.len() > 1;
             let begun = Instant::now();
+            self.readers.turn();
             let outcomes = self.keep(&jobs);
+            self.readers.turn();
             self.measured.note(begun.elapsed(), outcomes.len() as u64);
             let mut outcomes = outcomes.into_iter();
             jobs.drain(..).for_each(|job| job.answer(&mut outcomes));
         }
+        self.readers.turn();
         // The next start finds one file; a failure here costs only that.
         let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
