@@ -258,16 +258,15 @@ impl State {
         connection.is_none_or(|connection| connection.grant.by_certificate)
     }
 
-<<<<<<< HEAD
     /// The policies that a client is granted by their names, if it is.
     pub(super) fn policies_of(&self, id: ConnectionId) -> Option<Arc<[PolicyName]>> {
         let footing = self.connections.get(&id)?.footing.as_ref()?;
         footing.policies.clone()
-=======
+    }
+
     /// Before anything is done: events of the server's own are only made if somebody listens by now.
     pub(super) fn begin(&mut self) {
         self.node.note_unheard(!self.control.shards.has_listeners());
->>>>>>> 409e906 (fmt)
     }
 
     /// One turn of a connection's task: send what is stuck, read what has come. Ready when the connection is gone.
