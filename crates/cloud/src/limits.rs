@@ -196,8 +196,14 @@ pub const SERVER_CERTIFICATE_RENEWAL_DAYS: i64 = 30;
 pub const SERVER_ROOT_BYTES_MAX: usize = 1024;
 /// Bytes of one line of the file of a registration task (AWS IoT quotas).
 pub const TASK_LINE_BYTES_MAX: usize = 256 * 1024;
-/// Lines of a registration task that are carried out at once; while they are, as many more are prepared.
-pub const TASK_LINES_AT_ONCE: usize = 512;
+/// Lines of a registration task that are kept at once: whoever else changes records waits for no more of them.
+pub const TASK_LINES_AT_ONCE: usize = 256;
+/// So many times as many lines are prepared while they are kept.
+pub const TASK_GROUPS_AHEAD: usize = 4;
+/// Threads on which lines of a registration task are prepared, if there are as many cores.
+pub const TASK_THREADS_MAX: usize = 8;
+/// Bytes of a report that are written at once.
+pub const REPORT_BUFFER_BYTES: usize = 256 * 1024;
 /// How often a registration task writes down how far it has come.
 pub const TASK_PROGRESS_REST: Duration = Duration::from_secs(1);
 /// Items of a manifest of Microchip's that one call takes.

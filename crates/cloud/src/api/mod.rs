@@ -30,6 +30,7 @@ mod own_keys;
 mod policies;
 mod publish;
 mod quotas;
+mod register_thing;
 mod render;
 mod retained;
 mod role_aliases;

@@ -12,8 +12,8 @@ use super::render::Answer;
 use super::{
     Request, authorities, authorization, authorizers, billing_groups, certificates, claims, connections,
     domain_configurations, dynamic_groups, event_configurations, groups, manifests, moving, own, own_keys,
-    policies, publish, retained, role_aliases, search, tagging, tasks, templates, thing_types, things,
-    transfers,
+    policies, publish, register_thing, retained, role_aliases, search, tagging, tasks, templates,
+    thing_types, things, transfers,
 };
 
 /// What an operation's row calls.
@@ -157,7 +157,7 @@ pub(super) static TABLE: &[Operation<Handler>] = &[
     row!("DescribeProvisioningTemplateVersion", "GET" "/provisioning-templates/{templateName}/versions/{versionId}", NONE, templates::describe_version),
     row!("ListProvisioningTemplateVersions", "GET" "/provisioning-templates/{templateName}/versions", RESULTS, templates::versions),
     row!("DeleteProvisioningTemplateVersion", "DELETE" "/provisioning-templates/{templateName}/versions/{versionId}", NONE, templates::delete_version),
-    row!("RegisterThing", "POST" "/things", NONE, templates::register_thing),
+    row!("RegisterThing", "POST" "/things", NONE, register_thing::register),
     row!("CreateAuthorizer", "POST" "/authorizer/{authorizerName}", NONE, authorizers::create),
     row!("DescribeAuthorizer", "GET" "/authorizer/{authorizerName}", NONE, authorizers::describe),
     row!("UpdateAuthorizer", "PUT" "/authorizer/{authorizerName}", NONE, authorizers::update),

@@ -71,7 +71,6 @@ pub(super) async fn start(request: &Request<'_>, input: Input) -> Result<Answer,
     let run = Run {
         control: request.control.clone(),
         call: request.call.clone(),
-        peer: request.peer,
         task,
         stop,
     };

@@ -1,32 +1,20 @@
-//! Operations on named provisioning templates and their versions, and RegisterThing, which carries one out.
+//! Operations on named provisioning templates and their versions.
 //!
-//! They stand between the wire and `fleet::provisioning_template`, `fleet::provisioning_template_versions` and
-//! `fleet::register_thing`.
+//! They stand between the wire and `fleet::provisioning_template` and `fleet::provisioning_template_versions`. What carries a
+//! template out is in `register_thing`.
 
-use std::collections::BTreeMap;
-
-use fleet::attempt::Trail;
-use fleet::certificate::{self, Registration};
 use fleet::names::{TemplateName, TemplateVersionId};
-use fleet::onboarding::Facts;
 use fleet::provisioning_template::{self as template, HookRequest};
 use fleet::record::{ProvisioningTemplate, Tag, Versioned};
-use fleet::register_thing::{self, Asked, Bearing, Made};
-use fleet::template::CertificatePlan;
 use fleet::{arn, provisioning_template_versions as template_versions};
-use identity::UnixMillis;
-use identity::certificate::Certificate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Records as _;
 
-use super::certificates::parse_id;
 use super::listing::{Pages, by_token, part};
 use super::operation::Input;
 use super::render::{Answer, nothing, object};
 use super::{Request, TagInput, fault::ApiFault, timestamp};
-use crate::clock;
-use crate::control::{Control, Told};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -334,122 +322,4 @@ pub(super) async fn delete_version(request: &Request<'_>, input: Input) -> Resul
         .await?;
     request.control.authorities_changed();
     Ok(nothing())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RegisterThing {
-    template_body: String,
-    #[serde(default)]
-    parameters: BTreeMap<String, String>,
-}
-
-/// The certificate of a template, before it is looked up.
-pub(super) enum Brought {
-    Nothing,
-    Registered(identity::CertificateId),
-    Issued(Box<Certificate>),
-    Foreign(Box<Registration>),
-}
-
-impl Brought {
-    fn id(&self) -> Option<identity::CertificateId> {
-        match self {
-            Self::Nothing => None,
-            Self::Registered(id) => Some(*id),
-            Self::Issued(certificate) => Some(certificate.id()),
-            Self::Foreign(registration) => Some(registration.leaf().id()),
-        }
-    }
-}
-
-/// RegisterThing.
-pub(super) async fn register_thing(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
-    let input: RegisterThing = input.read()?;
-    let asked = Asked::read(&input.template_body, input.parameters)?;
-    Ok(made(carry_out(request, &asked).await?))
-}
-
-/// Does what a template asks for, and tells everybody.
-async fn carry_out(request: &Request<'_>, asked: &Asked) -> Result<Made, ApiFault> {
-    let brought = bring(request.control, asked, request.call.now)?;
-    let (made, told) = keep(request, asked, &brought).await?;
-    request.control.tell(&request.call.tenant, told).await?;
-    Ok(made)
-}
-
-/// Keeps what a template asks for; what there is to tell of it, the caller tells.
-pub(super) async fn keep(
-    request: &Request<'_>,
-    asked: &Asked,
-    brought: &Brought,
-) -> Result<(Made, Told), ApiFault> {
-    let thing_id = clock::uuid().map_err(ApiFault::failed)?;
-    let tenant = &request.call.tenant;
-    let decide = async || {
-        let id = brought.id().unwrap_or(identity::CertificateId([0; 32]));
-        let facts = request
-            .store()
-            .onboarding_facts(tenant, &id, &asked.needs())
-            .await?;
-        let bearing = bearing(request, brought, &facts, asked.activates()).await?;
-        Ok(register_thing::decide(
-            &request.call,
-            asked,
-            bearing,
-            &facts,
-            thing_id,
-            &mut Trail::default(),
-        )?)
-    };
-    request.control.keep(decide).await
-}
-
-/// What RegisterThing answers.
-pub(super) fn made(made: Made) -> Answer {
-    let pem = made
-        .certificate
-        .map(|der| identity::pem::encode("CERTIFICATE", &der));
-    object(json!({ "certificatePem": pem, "resourceArns": made.arns }))
-}
-
-/// Reads the certificate that the parameters bring, or issues one for the request that they bring.
-pub(super) fn bring(control: &Control, asked: &Asked, now: UnixMillis) -> Result<Brought, ApiFault> {
-    Ok(match asked.certificate() {
-        None => Brought::Nothing,
-        Some(CertificatePlan::Id(id)) => Brought::Registered(parse_id(id)?),
-        Some(CertificatePlan::Request(pem)) => {
-            let proven = certificate::examine_request(pem)?;
-            let issued = control.issuer.issue(proven, now);
-            Brought::Issued(Box::new(issued.map_err(ApiFault::failed)?))
-        }
-        Some(CertificatePlan::Pem { certificate, ca }) => {
-            let registration = Registration::parse(certificate, ca.as_deref(), None, asked.activates())?;
-            let allowed = control.plan.allow_simulated;
-            Brought::Foreign(Box::new(registration.allow_simulated(allowed)))
-        }
-    })
-}
-
-/// A certificate that is registered already is taken as it is, however it was brought.
-async fn bearing(
-    request: &Request<'_>,
-    brought: &Brought,
-    facts: &Facts,
-    activate: bool,
-) -> Result<Bearing, ApiFault> {
-    let call = &request.call;
-    Ok(match brought {
-        Brought::Nothing => Bearing::Nothing,
-        Brought::Registered(id) => Bearing::Registered(*id),
-        Brought::Issued(issued) => Bearing::New(certificate::create(call, issued, activate)?),
-        Brought::Foreign(registration) if facts.existing.is_some() => {
-            Bearing::Registered(registration.leaf().id())
-        }
-        Brought::Foreign(registration) => {
-            let issuer = registration.leaf().issuer().der();
-            let candidates = request.store().cas_by_subject(&call.tenant, issuer).await?;
-            Bearing::New(certificate::register(call, registration, &candidates, None)?)
-        }
-    })
 }

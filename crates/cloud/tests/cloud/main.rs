@@ -14,5 +14,6 @@ mod operating;
 mod refusals;
 mod restart;
 mod support;
+mod tasks;
 mod templates;
 mod trust;
