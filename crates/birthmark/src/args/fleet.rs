@@ -252,12 +252,31 @@ pub(crate) struct FleetImport {
     pub(crate) json: bool,
 }
 
+/// Reads a span of time as people write it: `30m`, `2h`, `7d`; in seconds.
+fn span_seconds(text: &str) -> Result<u64, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let span = units.iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        count.checked_mul(*seconds)
+    });
+    span.ok_or_else(|| "a number and s, m, h or d is wanted, such as 2h".to_owned())
+}
+
 /// `birthmark fleet reprovision`
 #[derive(Debug, Args)]
 pub(crate) struct FleetReprovision {
     /// Id of the CA whose devices are played once more through its template
-    #[arg(long, value_name = "ID")]
-    pub(crate) ca: String,
+    #[arg(long, value_name = "ID", required_unless_present_any = ["certificate", "thing"])]
+    pub(crate) ca: Option<String>,
+    /// Only the device with this certificate; `birthmark explain` tells its id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["ca", "thing"])]
+    pub(crate) certificate: Option<String>,
+    /// Only the devices of this thing
+    #[arg(long, value_name = "NAME", conflicts_with = "ca")]
+    pub(crate) thing: Option<String>,
+    /// Only devices that were registered so lately: 30m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = span_seconds)]
+    pub(crate) since: Option<u64>,
     /// Do it; without this it is only shown what would become of each device
     #[arg(long)]
     pub(crate) apply: bool,

@@ -349,7 +349,13 @@ fn carry(
 /// Plays devices once more through the template of their CA.
 pub(crate) fn reprovision(typed: &FleetReprovision) -> Result<u8, Failure> {
     let mut client = client(&typed.api)?;
-    let mut body = json!({ "caCertificateId": typed.ca, "apply": typed.apply, "active": typed.active });
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.map_or(0, |elapsed| elapsed.as_secs());
+    let mut body = json!({
+        "caCertificateId": typed.ca, "certificateId": typed.certificate, "thingName": typed.thing,
+        "since": typed.since.map(|span| now.saturating_sub(span)),
+        "apply": typed.apply, "active": typed.active,
+    });
     let (mut provisioned, mut stuck) = (0_u64, 0_u64);
     loop {
         let answer = client

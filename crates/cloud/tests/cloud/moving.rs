@@ -202,6 +202,31 @@ fn stuck_devices_are_played_once_more_after_the_template_was_mended() {
     let device = authority.device("bm-1");
     assert_eq!(world.connect(&device, "bm-1").err(), Some(Left::Closed));
     let mut api = world.api();
+    let mut ask = |asked: Value| {
+        let answer = api.call("POST", "/birthmark/reprovision", asked);
+        answer.map(|answer| answer["devices"].as_array().unwrap().len())
+    };
+    let id = device.id().to_string();
+    assert_eq!(ask(json!({ "certificateId": id })), Ok(1));
+    assert_eq!(ask(json!({ "caCertificateId": ca, "since": 0 })), Ok(1));
+    assert_eq!(
+        ask(json!({ "caCertificateId": ca, "since": 4_000_000_000_u32 })),
+        Ok(0)
+    );
+    for (wrong, exception) in [
+        (json!({}), "InvalidRequestException"),
+        (
+            json!({ "caCertificateId": ca, "thingName": "bm-1" }),
+            "InvalidRequestException",
+        ),
+        (json!({ "thingName": "bm-1" }), "ResourceNotFoundException"),
+        (
+            json!({ "certificateId": "00".repeat(32) }),
+            "ResourceNotFoundException",
+        ),
+    ] {
+        assert_eq!(ask(wrong).unwrap_err().exception, exception);
+    }
     let mut replay = |apply: bool| {
         api.ok(
             "POST",
@@ -224,6 +249,12 @@ fn stuck_devices_are_played_once_more_after_the_template_was_mended() {
     }
     assert_eq!(replay(true)[0]["outcome"], json!("provisioned"));
     assert_eq!(replay(true), json!([]));
+    let active = |active: bool| {
+        let asked = json!({ "thingName": "bm-1", "active": active });
+        world.api().ok("POST", "/birthmark/reprovision", asked)["devices"].clone()
+    };
+    assert_eq!(active(false), json!([]));
+    assert_eq!(active(true)[0]["thingName"], json!("bm-1"));
     world.connect(&device, "bm-1").unwrap();
 }
 

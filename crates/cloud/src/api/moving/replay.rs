@@ -1,4 +1,5 @@
-//! POST /birthmark/reprovision: devices of a CA once more through its template, after somebody mended it.
+//! POST /birthmark/reprovision: devices once more through the template of their CA, after somebody mended it: those of a CA,
+//! one by its certificate, or those of a thing.
 //!
 //! The decision is that of a first connection, with the certificate from the records instead of from a handshake: its key
 //! was proven when it was recorded. Unless the caller says `apply`, nothing is kept and nobody is told.
@@ -8,17 +9,18 @@ use fleet::onboarding::{Arrival, Onboarded};
 use fleet::page::{Marker, PageRequest};
 use fleet::record::{CertificateStatus, DeviceCertificate};
 use fleet::{Decision, Refusal};
-use identity::Explained as _;
 use identity::certificate::Certificate;
+use identity::{Explained as _, UnixMillis};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::Records as _;
+use store::{Page, Records as _};
 
 use crate::api::Request;
 use crate::api::certificates::parse_id;
 use crate::api::fault::ApiFault;
 use crate::api::operation::Input;
 use crate::api::render::{Answer, object};
+use crate::api::things::parse_name;
 use crate::deciding::{self, ShownOut};
 use crate::hook::Consultation;
 use crate::limits::REPROVISION_DEVICES_MAX;
@@ -26,7 +28,11 @@ use crate::limits::REPROVISION_DEVICES_MAX;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {
-    ca_certificate_id: String,
+    ca_certificate_id: Option<String>,
+    certificate_id: Option<String>,
+    thing_name: Option<String>,
+    /// Only those registered since then: seconds since 1970.
+    since: Option<i64>,
     #[serde(default)]
     apply: bool,
     /// Also those that are ACTIVE: their things and policies are brought to what the template says now.
@@ -35,19 +41,13 @@ struct Asked {
     next_token: Option<String>,
 }
 
-/// A page of the devices of a CA.
+/// A page of the devices that are asked for.
 pub(in crate::api) async fn reprovision(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let asked: Asked = input.read()?;
-    let ca = parse_id(&asked.ca_certificate_id)?;
-    let (store, tenant) = (request.store(), &request.call.tenant);
-    fleet::ca::found(&ca, store.ca(tenant, &ca).await?.as_ref())?;
-    let page = PageRequest {
-        size: REPROVISION_DEVICES_MAX,
-        after: asked.next_token.as_deref().map(Marker::parse).transpose()?,
-        ascending: true,
-    };
-    let page = store.list_certificates_by_ca(tenant, &ca, page).await?;
+    let page = chosen(request, &asked).await?;
+    let since = asked.since.map_or(UnixMillis(i64::MIN), UnixMillis::from_seconds);
     let wanted = |certificate: &&DeviceCertificate| match certificate.status {
+        _ if certificate.created < since => false,
         CertificateStatus::PendingActivation => true,
         CertificateStatus::Active => asked.active,
         _ => false,
@@ -59,6 +59,44 @@ pub(in crate::api) async fn reprovision(request: &Request<'_>, input: Input) -> 
     Ok(object(
         json!({ "devices": devices, "nextToken": page.next.map(Marker::to_token) }),
     ))
+}
+
+/// The certificates of a CA, one certificate, or those of a thing.
+async fn chosen(request: &Request<'_>, asked: &Asked) -> Result<Page<DeviceCertificate>, ApiFault> {
+    let (store, tenant) = (request.store(), &request.call.tenant);
+    let whole = |items| Page { items, next: None };
+    match (&asked.ca_certificate_id, &asked.certificate_id, &asked.thing_name) {
+        (Some(ca), None, None) => {
+            let ca = parse_id(ca)?;
+            fleet::ca::found(&ca, store.ca(tenant, &ca).await?.as_ref())?;
+            let page = PageRequest {
+                size: REPROVISION_DEVICES_MAX,
+                after: asked.next_token.as_deref().map(Marker::parse).transpose()?,
+                ascending: true,
+            };
+            Ok(store.list_certificates_by_ca(tenant, &ca, page).await?)
+        }
+        (None, Some(id), None) => {
+            let id = parse_id(id)?;
+            let found = store.certificate(tenant, &id).await?;
+            let found = fleet::certificate::found(&id, found.as_ref())?;
+            Ok(whole(vec![found.record.clone()]))
+        }
+        (None, None, Some(thing)) => {
+            let name = parse_name(thing)?;
+            fleet::thing::found(&name, store.thing(tenant, &name).await?.as_ref())?;
+            let mut items = Vec::new();
+            for holding in store.principals_of(tenant, &name).await? {
+                let id = holding.principal.record.certificate;
+                items.extend(store.certificate(tenant, &id).await?.map(|found| found.record));
+            }
+            Ok(whole(items))
+        }
+        _ => Err(ApiFault::invalid(
+            "cloud.api.member",
+            "name one of caCertificateId, certificateId and thingName",
+        )),
+    }
 }
 
 async fn replay(
