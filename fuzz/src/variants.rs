@@ -9,6 +9,8 @@ use mqtt::{Decoded, decode, limits, v5};
 use optiga::apdu::Answer;
 use optiga::frame::Frame;
 
+use crate::targets::arriving;
+
 /// A target, how the variant of one seed is named, and every name there must be.
 type Row = (&'static str, fn(&[u8]) -> Vec<String>, &'static [&'static str]);
 
@@ -55,6 +57,21 @@ const ROWS: &[Row] = &[
             "Authenticate",
         ],
     ),
+    (
+        "import-line",
+        import_lines,
+        &[
+            "ThingType",
+            "BillingGroup",
+            "Policy",
+            "Template",
+            "Ca",
+            "Group",
+            "Thing",
+            "Certificate",
+        ],
+    ),
+    ("task-line", task_lines, &["Id", "Request", "Pem"]),
     (
         "vi2c-request",
         requests,
@@ -112,6 +129,17 @@ fn requests(bytes: &[u8]) -> Vec<String> {
         .iter()
         .map(|request| first_word(request))
         .collect()
+}
+
+fn import_lines(bytes: &[u8]) -> Vec<String> {
+    let line = arriving::read_line(bytes);
+    line.iter().map(|line| first_word(line)).collect()
+}
+
+/// What a line brings that is a certificate, as the template which takes it sees it.
+fn task_lines(bytes: &[u8]) -> Vec<String> {
+    let brought = arriving::brought(bytes).into_iter().flatten();
+    brought.map(|certificate| first_word(&certificate)).collect()
 }
 
 fn frames(bytes: &[u8]) -> Vec<String> {

@@ -64,6 +64,7 @@ pub use config::{
     AccessKeyConfig, AssumableRole, CloneAnswer, ClonesConfig, Config, DrainConfig, Durability, FirstConnect,
     Profile, Role, ServerCertificateConfig, TelemetryConfig, TlsConfig,
 };
+pub use desk::refusal_of_claim;
 pub use doubts::open_gates;
 pub use error::Error;
 pub use rehearsal::{Question, rehearse};

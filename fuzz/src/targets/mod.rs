@@ -1,10 +1,12 @@
 //! The targets by name; one file per crate whose decoders they feed.
 
+pub(crate) mod arriving;
 mod broker;
 mod bus;
 mod cloud;
 mod fleet;
 mod identity;
+mod manifest;
 mod mqtt;
 mod optiga;
 mod optiga_sim;
@@ -19,6 +21,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("certificate", identity::certificate),
     ("request", identity::request),
     ("pem", identity::blocks),
+    ("manifest", manifest::manifest),
     ("client-hello", cloud::hello),
     ("sigv4", cloud::signature),
     ("api-request", cloud::request),
@@ -30,6 +33,9 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("policy", fleet::policy),
     ("template", fleet::template),
     ("query", search::query),
+    ("import-line", arriving::import_line),
+    ("task-line", arriving::task_line),
+    ("claim", arriving::claim),
     ("vi2c-request", bus::request),
     ("vi2c-serial", bus::serial),
     ("optiga-formats", optiga::formats),

@@ -64,6 +64,7 @@ use store::Records as _;
 
 pub(crate) use encoding::{decode_text, query_pairs};
 pub(crate) use fault::ApiFault;
+pub use moving::{read_line, write_line};
 pub(crate) use quotas::{Quotas, is_operation};
 pub(crate) use render::object;
 pub(crate) use server::{Ways, serve};

@@ -67,6 +67,17 @@ pub(crate) fn turned_away(ask: &Ask) -> Option<Arc<Message>> {
     topic.rejected(&ApiFault::Busy("too many requests of devices wait"))
 }
 
+/// How a device's request is refused if it cannot be read, whoever sent it. Nothing else is looked at, and nothing is done.
+pub fn refusal_of_claim(message: &Message) -> Option<Arc<Message>> {
+    let topic = Topic::of(message)?;
+    let read = match topic.wish() {
+        Wish::Create => topic.read::<wire::CreateRequest>().map(drop),
+        Wish::CreateFromRequest => topic.read::<wire::FromRequest>().map(drop),
+        Wish::Provision(_) => topic.read::<wire::RegisterThing>().map(drop),
+    };
+    topic.rejected(&read.err()?)
+}
+
 /// Works until shutdown, then lets those errands end that are under way.
 pub(crate) async fn work(control: Arc<Control>, mut tray: Tray, shutdown: Shutdown) {
     let room = Arc::new(Semaphore::new(ERRANDS_AT_ONCE));

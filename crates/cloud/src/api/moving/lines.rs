@@ -176,8 +176,11 @@ pub(super) struct CertificateLine {
     things: Vec<(String, Option<String>)>,
 }
 
-/// Reads one line.
-pub(super) fn read(call: &Call, line: &str) -> Result<Line, Refusal> {
+/// Reads one line of an export.
+///
+/// # Errors
+/// It is no line of an export, or a name or a certificate in it is none.
+pub fn read(call: &Call, line: &str) -> Result<Line, Refusal> {
     let written: Written = serde_json::from_str(line).map_err(|error| {
         wrong(format!(
             "it is no line of an export: {}",
@@ -344,8 +347,8 @@ fn read_certificate(line: CertificateLine, now: UnixMillis) -> Result<Line, Refu
     Ok(Line::Certificate(record, policies, things))
 }
 
-/// Writes one line.
-pub(super) fn write(line: &Line) -> Value {
+/// Writes one line of an export.
+pub fn write(line: &Line) -> Value {
     let written = match line {
         Line::ThingType(record) => Written::ThingType {
             body: members(record.plain()),

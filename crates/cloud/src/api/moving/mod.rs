@@ -10,4 +10,5 @@ mod replay;
 
 pub(super) use arriving::import;
 pub(super) use leaving::export;
+pub use lines::{read as read_line, write as write_line};
 pub(super) use replay::reprovision;
