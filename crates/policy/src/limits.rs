@@ -20,3 +20,6 @@ pub const STATEMENTS_EXPLAINED_MAX: usize = 5;
 
 /// Most resources of one statement that an explanation shows.
 pub const RESOURCES_EXPLAINED_MAX: usize = 3;
+
+/// Most places at which a piece of a pattern is tried before all places are followed at once.
+pub const SEARCH_CANDIDATES_MAX: usize = 8;

@@ -4,9 +4,13 @@
 //! developer guide, "Using wildcard characters in MQTT and AWS IoT Core policies"). `${*}`, `${?}` and `${$}` are the characters
 //! themselves.
 
+mod search;
+
 use crate::context::Context;
 use crate::error::Fault;
 use crate::variable::Variable;
+
+use self::search::Piece as _;
 
 /// A compiled pattern and the text it was made from.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ impl Pattern {
     }
 
     fn compile(text: &str, wildcards: bool) -> Result<Self, Fault> {
-        let mut tokens = Tokens::default();
+        let mut tokens = Making::default();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             rest = rest.get(c.len_utf8()..).unwrap_or_default();
@@ -109,67 +113,116 @@ impl Pattern {
         text
     }
 
-    /// Whether the whole subject is meant. At a mismatch the last `*` takes one character more; that is complete, since
-    /// everything between two stars has a fixed text.
+    /// Whether the whole subject is meant.
     pub(crate) fn matches(&self, subject: &str, context: &Context) -> Match {
         if self.has_variables && self.unset_variable(context).is_some() {
             return Match::Unresolved;
         }
-        let (mut tokens, mut rest) = (&*self.tokens, subject);
-        let mut last_star: Option<(&[Token], &str)> = None;
-        loop {
-            if let [Token::AnyRun, after @ ..] = tokens {
-                if after.is_empty() {
-                    return Match::Yes;
-                }
-                last_star = Some((after, rest));
-                tokens = after;
-                continue;
+        match self.is_match(subject, context, &mut 0) {
+            Some(true) => Match::Yes,
+            _ => Match::No,
+        }
+    }
+
+    /// What is before the first star begins the subject, what is after the last one ends it, and what is between two comes in
+    /// between, each piece as early as it can: then there is room for the next one if there is any at all.
+    fn is_match(&self, subject: &str, context: &Context, steps: &mut usize) -> Option<bool> {
+        let mut pieces = self
+            .tokens
+            .split(|token| matches!(token, Token::AnyRun))
+            .map(|tokens| Tokens { tokens, context });
+        let rest = pieces.next()?.strip(subject)?;
+        let Some(last) = pieces.next_back() else {
+            return Some(rest.is_empty());
+        };
+        let mut rest = last.strip_end(rest)?;
+        for piece in pieces {
+            rest = piece.find(rest, steps)?;
+        }
+        Some(true)
+    }
+}
+
+/// What is between two stars.
+struct Tokens<'a> {
+    tokens: &'a [Token],
+    context: &'a Context,
+}
+
+impl<'a> Tokens<'a> {
+    /// The text that a token stands for; none for `?`.
+    fn text(&self, token: &'a Token) -> Option<&'a str> {
+        match token {
+            Token::Text(text) => Some(text),
+            Token::Variable { variable, .. } => self.context.substitution(variable),
+            Token::AnyOne | Token::AnyRun => None,
+        }
+    }
+
+    /// What is left of a subject that ends with all of this.
+    fn strip_end<'s>(&self, subject: &'s str) -> Option<&'s str> {
+        let mut tokens = self.tokens.iter().rev();
+        tokens.try_fold(subject, |rest, token| match self.text(token) {
+            Some(text) => rest.strip_suffix(text),
+            None => {
+                let mut characters = rest.chars();
+                characters.next_back()?;
+                Some(characters.as_str())
             }
-            let step = match tokens {
-                [] if rest.is_empty() => return Match::Yes,
-                [] => None,
-                [token, after @ ..] => take(token, rest, context).map(|rest| (after, rest)),
-            };
-            (tokens, rest) = match (step, last_star) {
-                (Some(step), _) => step,
-                (None, None) => return Match::No,
-                (None, Some((after, from))) => {
-                    let Some(from) = skip_one(from) else {
-                        return Match::No;
-                    };
-                    last_star = Some((after, from));
-                    (after, from)
-                }
-            };
+        })
+    }
+
+    /// What follows where this occurs first.
+    fn find<'s>(&self, subject: &'s str, steps: &mut usize) -> Option<&'s str> {
+        match self.tokens {
+            [one] if self.text(one).is_some() => {
+                let after = subject.split_once(self.text(one)?).map(|(_, after)| after);
+                *steps += subject.len() - after.map_or(0, str::len);
+                after
+            }
+            _ => search::after(self, subject, steps),
         }
     }
 }
 
-/// What is left of the subject after a token that is not a star.
-fn take<'s>(token: &Token, subject: &'s str, context: &Context) -> Option<&'s str> {
-    match token {
-        Token::Text(text) => subject.strip_prefix(&**text),
-        Token::Variable { variable, .. } => subject.strip_prefix(context.substitution(variable)?),
-        Token::AnyOne => skip_one(subject),
-        Token::AnyRun => Some(subject),
+impl search::Piece for Tokens<'_> {
+    fn first(&self) -> Option<&str> {
+        self.tokens.first().and_then(|token| self.text(token))
+    }
+
+    fn strip<'s>(&self, subject: &'s str) -> Option<&'s str> {
+        self.tokens
+            .iter()
+            .try_fold(subject, |rest, token| match self.text(token) {
+                Some(text) => rest.strip_prefix(text),
+                None => {
+                    let mut characters = rest.chars();
+                    characters.next()?;
+                    Some(characters.as_str())
+                }
+            })
+    }
+
+    fn characters(&self) -> Vec<Option<char>> {
+        let mut all = Vec::new();
+        for token in self.tokens {
+            match self.text(token) {
+                Some(text) => all.extend(text.chars().map(Some)),
+                None => all.push(None),
+            }
+        }
+        all
     }
 }
 
-fn skip_one(text: &str) -> Option<&str> {
-    let mut characters = text.chars();
-    characters.next()?;
-    Some(characters.as_str())
-}
-
-/// Tokens in the making: neighbouring characters become one text, neighbouring stars one star.
+/// A pattern in the making: neighbouring characters become one text, neighbouring stars one star.
 #[derive(Default)]
-struct Tokens {
+struct Making {
     text: String,
     done: Vec<Token>,
 }
 
-impl Tokens {
+impl Making {
     fn push(&mut self, token: Token) {
         self.end_text();
         let repeated = matches!((&token, self.done.last()), (Token::AnyRun, Some(Token::AnyRun)));
@@ -200,6 +253,7 @@ mod tests {
 
     use super::*;
     use crate::context::CertificateFacts;
+    use crate::limits::{DOCUMENT_CHARACTERS_MAX, SEARCH_CANDIDATES_MAX};
 
     fn context(client_id: &str) -> Context {
         let facts = Arc::new(CertificateFacts::new(CertificateId([0xab; 32])));
@@ -291,11 +345,38 @@ mod tests {
         assert_eq!(exact.matches("ab!", &context("c")), Match::No);
     }
 
+    /// Steps that a comparison takes, at most: each piece of a pattern costs what its length says, wherever it is looked for.
+    fn steps_max(pattern: &str, subject: &str) -> usize {
+        let subject = subject.len() + 1;
+        SEARCH_CANDIDATES_MAX * pattern.len() + subject * (2 + pattern.len() / 32) + 4 * subject
+    }
+
     #[test]
-    fn a_hostile_pattern_is_decided_quickly() {
-        let pattern = Pattern::with_wildcards(&"*a".repeat(500)).unwrap();
-        assert_eq!(pattern.matches(&"a".repeat(499), &context("c")), Match::No);
-        assert_eq!(pattern.matches(&"b".repeat(60_000), &context("c")), Match::No);
+    fn no_pattern_and_no_topic_make_a_comparison_long() {
+        let longest = DOCUMENT_CHARACTERS_MAX;
+        let long_runs = |piece: &str| piece.repeat(longest / piece.len());
+        let patterns = [
+            long_runs("*a"),
+            long_runs("*?"),
+            format!("*{}*", long_runs("a?")),
+            format!("*{}b*", long_runs("?a")),
+            format!("*{}b", long_runs("a")),
+            format!("*{}b*", long_runs("a")),
+            format!("*a{}b*", long_runs("?")),
+            format!("*{}${{iot:ClientId}}b*", long_runs("a")),
+            long_runs("*a?a"),
+            long_runs("*ab?*a"),
+        ];
+        for pattern in &patterns {
+            let compiled = Pattern::with_wildcards(pattern).unwrap();
+            for subject in ["a", "b", "ab", "aab", "ä"] {
+                let subject = subject.repeat((64 << 10) / subject.len());
+                let mut steps = 0;
+                let _decided = compiled.is_match(&subject, &context("aaa"), &mut steps);
+                let most = steps_max(pattern, &subject);
+                assert!(steps <= most, "{steps} steps of {most}: {}", &pattern[..20]);
+            }
+        }
     }
 
     /// The obvious recursive definition.
@@ -316,6 +397,20 @@ mod tests {
         fn agrees_with_the_obvious_definition(pattern in "[ab*?ä]{0,8}", subject in "[abä]{0,8}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             let expected = if plain(&chars(&pattern), &chars(&subject)) { Match::Yes } else { Match::No };
+            let compiled = Pattern::with_wildcards(&pattern).unwrap();
+            prop_assert_eq!(compiled.matches(&subject, &context("c")), expected);
+        }
+
+        /// Long pieces and subjects of few different characters, so that places are followed over several words of bits.
+        #[test]
+        fn agrees_with_the_obvious_definition_over_long_texts(
+            piece in "[ab?]{60,140}", before in "[ab]{0,150}", put_in: bool, after in "[ab]{0,30}",
+        ) {
+            let body = if put_in { piece.replace('?', "b") } else { String::new() };
+            let (pattern, subject) = (format!("*{piece}*"), format!("{before}{body}{after}"));
+            let (piece, text): (Vec<char>, Vec<char>) = (piece.chars().collect(), subject.chars().collect());
+            let fits = |part: &[char]| part.iter().zip(&piece).all(|(have, want)| *want == '?' || have == want);
+            let expected = if text.windows(piece.len()).any(fits) { Match::Yes } else { Match::No };
             let compiled = Pattern::with_wildcards(&pattern).unwrap();
             prop_assert_eq!(compiled.matches(&subject, &context("c")), expected);
         }
