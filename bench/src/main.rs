@@ -40,7 +40,7 @@ const HELP: &str = "\
 bench first-connection BIRTHMARK     compare; prints one JSON object
 bench cloud BIRTHMARK [things=N] [lines=N]
                                      the registry: small beside large, in bulk; prints one JSON object
-bench mqtt BIRTHMARK [PEER=PROGRAM..] [connections=N] [minutes=M] [seconds=S] [only=NAME]
+bench mqtt BIRTHMARK [PEER=PROGRAM..] [connections=N] [minutes=M] [seconds=S] [only=NAME] [part=NAME]
                                      compare brokers; prints one JSON object
 bench load HOST:PORT ROOT.pem CA.pem CA.key.pem [pid=N] [connections=N] [seconds=S] [acl=none]
                                      load any broker that knows this CA; prints one JSON object

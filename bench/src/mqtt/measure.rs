@@ -95,15 +95,9 @@ impl Broker<'_> {
     /// CPU per message under each load, and what memory that left behind.
     pub(super) fn messages(&self) -> Outcome<Map<String, Value>> {
         let mut told = Map::new();
-        let one_to_one = [
-            ("paced", PACED.0, Pace::PerSecond(PACED.1)),
-            ("window_1", PAIRS, Pace::Window(1)),
-            ("window_10", PAIRS, Pace::Window(10)),
-        ];
-        for (name, pairs, pace) in one_to_one {
-            told.insert(name.into(), self.load(pairs, pairs, pace)?);
+        for name in ["paced", "window_1", "window_10", "fan_out"] {
+            told.insert(name.into(), self.part(name)?);
         }
-        told.insert("fan_out".into(), self.load(1, FAN, Pace::Window(10))?);
         // What comes now was asked of it before.
         let settled = self.pid.is_some().then(|| self.resident()).transpose()?;
         told.insert(
@@ -115,6 +109,18 @@ impl Broker<'_> {
             told.insert("grown_megabytes".into(), json!(grown / 1e6));
         }
         Ok(told)
+    }
+
+    /// One measurement, by its name.
+    pub(super) fn part(&self, name: &str) -> Outcome<Value> {
+        match name {
+            "paced" => self.load(PACED.0, PACED.0, Pace::PerSecond(PACED.1)),
+            "window_1" => self.load(PAIRS, PAIRS, Pace::Window(1)),
+            "window_10" => self.load(PAIRS, PAIRS, Pace::Window(10)),
+            "fan_out" => self.load(1, FAN, Pace::Window(10)),
+            "disturbed" => self.disturbed(),
+            _ => Err(format!("there is no part {name}").into()),
+        }
     }
 
     fn load(&self, publishers: usize, subscribers: usize, pace: Pace) -> Outcome<Value> {

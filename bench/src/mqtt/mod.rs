@@ -40,6 +40,8 @@ struct Settings {
     time: Duration,
     /// Only this broker.
     only: Option<String>,
+    /// Only this part of the product's own numbers.
+    part: Option<String>,
     pid: Option<u32>,
 }
 
@@ -51,6 +53,7 @@ impl Settings {
             minutes: 0.0,
             time: Duration::from_secs_f64(SECONDS),
             only: None,
+            part: None,
             pid: None,
         };
         for word in words {
@@ -59,6 +62,7 @@ impl Settings {
                 Some(("minutes", count)) => settings.minutes = count.parse()?,
                 Some(("seconds", count)) => settings.time = Duration::from_secs_f64(count.parse()?),
                 Some(("only", name)) => settings.only = Some(name.to_owned()),
+                Some(("part", name)) => settings.part = Some(name.to_owned()),
                 Some(("pid", pid)) => settings.pid = Some(pid.parse()?),
                 _ => settings
                     .peers
@@ -107,7 +111,10 @@ pub(crate) fn run(binary: &Path, words: &[&str]) -> Outcome<()> {
     if settings.wants("birthmark") {
         eprintln!("bench: birthmark");
         connect_all(cloud.server.address, &root, &devices, End::Closed)?;
-        let mut own = ours(&mut cloud, &broker)?;
+        let mut own = match settings.part.as_deref() {
+            Some(part) => Map::from_iter([(part.to_owned(), own_part(&mut cloud, &broker, part)?)]),
+            None => ours(&mut cloud, &broker)?,
+        };
         if settings.connections > 0 {
             cloud.restart()?;
             let all = Broker {
@@ -131,6 +138,18 @@ fn ours<'a>(cloud: &mut Cloud, broker: &dyn Fn(&Server) -> Broker<'a>) -> Outcom
     told.extend(broker(&cloud.server).messages()?);
     told.insert("disturbed".into(), broker(&cloud.server).disturbed()?);
     Ok(told)
+}
+
+/// One part of that, in a fresh process.
+fn own_part<'a>(cloud: &mut Cloud, broker: &dyn Fn(&Server) -> Broker<'a>, part: &str) -> Outcome<Value> {
+    cloud.restart()?;
+    let broker = broker(&cloud.server);
+    eprintln!("bench: {part}, process {}", broker.pid.unwrap_or_default());
+    match part {
+        "connect" => Ok(json!({ "connect_us": broker.connect_micros(WARM_UP, CONNECTS)? })),
+        "idle" => broker.idle(IDLE.0, IDLE.1),
+        part => broker.part(part),
+    }
 }
 
 /// Everything about a peer. What it cannot do, it says.
