@@ -207,7 +207,7 @@ impl Places {
 /// Whether a session of this node listens there, alone or as one of a group.
 fn is_heard(leaf: &Leaf, groups: &BTreeMap<Arc<str>, Group>) -> bool {
     let has_members = |filter: &Arc<str>| groups.get(filter).is_some_and(Group::has_members);
-    !leaf.subscribers.is_empty() || leaf.shared.iter().any(has_members)
+    !leaf.subscribers.is_empty() || leaf.shared().iter().any(has_members)
 }
 
 /// The filter of a shared subscription, after its group.

@@ -1,5 +1,6 @@
 //! What a node keeps for one tenant: nothing in here is ever looked up for another one.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(crate) struct TenantState {
     pub(crate) name: Tenant,
     /// Sessions, connected or not.
     pub(crate) clients: HashMap<Arc<str>, SessionKey>,
-    certificates: HashMap<CertificateId, BTreeSet<SessionKey>>,
+    certificates: HashMap<CertificateId, Holders>,
     pub(crate) index: SubscriptionIndex,
     pub(crate) retained: Retained,
     changes: TrustChanges,
@@ -32,23 +33,28 @@ impl TenantState {
 
     /// A session has a connection with this certificate.
     pub(crate) fn enter(&mut self, certificate: CertificateId, key: SessionKey) {
-        self.certificates.entry(certificate).or_default().insert(key);
+        match self.certificates.entry(certificate) {
+            Entry::Vacant(vacant) => drop(vacant.insert(Holders::One(key))),
+            Entry::Occupied(mut held) => held.get_mut().insert(key),
+        }
     }
 
     /// It has none any more.
     pub(crate) fn leave(&mut self, certificate: CertificateId, key: SessionKey) {
-        if let Some(sessions) = self.certificates.get_mut(&certificate) {
-            sessions.remove(&key);
-            if sessions.is_empty() {
-                self.certificates.remove(&certificate);
-            }
+        if let Entry::Occupied(mut held) = self.certificates.entry(certificate)
+            && held.get_mut().remove(key)
+        {
+            held.remove();
         }
     }
 
     /// The connected sessions of a certificate, in order.
     pub(crate) fn sessions_of(&self, certificate: CertificateId) -> Vec<SessionKey> {
-        let sessions = self.certificates.get(&certificate);
-        sessions.into_iter().flatten().copied().collect()
+        match self.certificates.get(&certificate) {
+            None => Vec::new(),
+            Some(Holders::One(key)) => vec![*key],
+            Some(Holders::Many(keys)) => keys.iter().copied().collect(),
+        }
     }
 
     pub(crate) fn trust_changed(&mut self, certificate: CertificateId, epoch: u64) {
@@ -58,6 +64,33 @@ impl TenantState {
     /// A grant read before the last change of its certificate must be read again.
     pub(crate) fn is_outdated(&self, certificate: CertificateId, epoch: u64) -> bool {
         epoch < self.changes.oldest_epoch_allowed(certificate)
+    }
+}
+
+/// The connected sessions of one certificate: nearly always one.
+#[derive(Debug)]
+enum Holders {
+    One(SessionKey),
+    Many(BTreeSet<SessionKey>),
+}
+
+impl Holders {
+    fn insert(&mut self, key: SessionKey) {
+        match self {
+            Self::One(known) => *self = Self::Many(BTreeSet::from([*known, key])),
+            Self::Many(keys) => drop(keys.insert(key)),
+        }
+    }
+
+    /// True when nobody is left.
+    fn remove(&mut self, key: SessionKey) -> bool {
+        match self {
+            Self::One(known) => *known == key,
+            Self::Many(keys) => {
+                keys.remove(&key);
+                keys.is_empty()
+            }
+        }
     }
 }
 
@@ -103,6 +136,27 @@ mod tests {
     const A: CertificateId = CertificateId([1; 32]);
     const B: CertificateId = CertificateId([2; 32]);
     const C: CertificateId = CertificateId([3; 32]);
+
+    #[test]
+    fn a_certificate_has_as_many_sessions_as_entered_and_did_not_leave() {
+        let mut tenant = TenantState::default();
+        let (one, two) = (SessionKey(1), SessionKey(2));
+        tenant.leave(A, one);
+        for (key, entered) in [(two, &[two][..]), (one, &[one, two]), (one, &[one, two])] {
+            tenant.enter(A, key);
+            assert_eq!(tenant.sessions_of(A), entered);
+        }
+        assert_eq!(tenant.sessions_of(B), []);
+        for (key, left) in [(two, &[one][..]), (two, &[one]), (one, &[])] {
+            tenant.leave(A, key);
+            assert_eq!(tenant.sessions_of(A), left);
+        }
+        tenant.enter(A, one);
+        tenant.leave(A, two);
+        assert_eq!(tenant.sessions_of(A), [one]);
+        tenant.leave(A, one);
+        assert!(tenant.certificates.is_empty());
+    }
 
     #[test]
     fn a_change_outdates_its_own_certificate_only() {

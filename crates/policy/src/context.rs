@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use identity::certificate::Certificate;
 use identity::extension::AlternativeName;
@@ -21,7 +21,8 @@ use crate::variable::{AlternativeKind, Variable, Which, Whose};
 pub struct Context {
     client_id: Value,
     source_ip: IpAddr,
-    source_ip_text: Value,
+    /// Made when a policy first asks for it.
+    source_ip_text: OnceLock<Box<Value>>,
     certificate: Arc<CertificateFacts>,
     thing: Option<Thing>,
     persistent_session: bool,
@@ -174,7 +175,7 @@ impl Context {
         let mut context = Self {
             client_id: Value::new(client_id),
             source_ip,
-            source_ip_text: Value::new(source_ip.to_string()),
+            source_ip_text: OnceLock::new(),
             certificate,
             thing: None,
             persistent_session: false,
@@ -236,6 +237,11 @@ impl Context {
         }
     }
 
+    fn source_ip_text(&self) -> &Value {
+        let make = || Box::new(Value::new(self.source_ip.to_string()));
+        self.source_ip_text.get_or_init(make)
+    }
+
     fn is_attached(&self) -> &'static str {
         if self.thing.is_some() { "true" } else { "false" }
     }
@@ -243,7 +249,7 @@ impl Context {
     fn value(&self, variable: &Variable) -> Option<&Value> {
         match variable {
             Variable::ClientId => Some(&self.client_id),
-            Variable::SourceIp => Some(&self.source_ip_text),
+            Variable::SourceIp => Some(self.source_ip_text()),
             Variable::CertificateId => Some(&self.certificate.id).filter(|id| id.substitutable),
             Variable::CertificateSerialNumber => self.certificate.serial_number.as_ref(),
             Variable::Name {

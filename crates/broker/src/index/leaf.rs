@@ -10,9 +10,13 @@ use super::subscribers::Subscribers;
 #[derive(Debug, Default)]
 pub(crate) struct Leaf {
     pub(crate) subscribers: Subscribers,
-    /// Shared subscriptions by their whole text. Most filters have none.
-    pub(crate) shared: Vec<Arc<str>>,
+    /// Most filters have none.
+    shared: Option<Box<Shares>>,
 }
+
+/// Shared subscriptions by their whole text.
+#[derive(Debug, Default)]
+struct Shares(Vec<Arc<str>>);
 
 /// What a topic matches. Filled again and again.
 #[derive(Debug, Default)]
@@ -25,21 +29,30 @@ pub(crate) struct Matched {
 
 impl Leaf {
     pub(crate) fn is_empty(&self) -> bool {
-        self.subscribers.is_empty() && self.shared.is_empty()
+        self.subscribers.is_empty() && self.shared.is_none()
+    }
+
+    /// Shared subscriptions by their whole text.
+    pub(crate) fn shared(&self) -> &[Arc<str>] {
+        self.shared.as_ref().map_or(&[], |shares| &shares.0)
     }
 
     pub(crate) fn collect(&self, matched: &mut Matched) {
         matched.found.extend(self.subscribers.iter());
-        matched.shared.extend(self.shared.iter().cloned());
+        matched.shared.extend(self.shared().iter().cloned());
     }
 
     pub(crate) fn share(&mut self, filter: &Arc<str>) {
-        if !self.shared.contains(filter) {
-            self.shared.push(Arc::clone(filter));
+        let Shares(shared) = &mut **self.shared.get_or_insert_default();
+        if !shared.contains(filter) {
+            shared.push(Arc::clone(filter));
         }
     }
 
     pub(crate) fn unshare(&mut self, filter: &str) {
-        self.shared.retain(|shared| **shared != *filter);
+        if let Some(shares) = &mut self.shared {
+            shares.0.retain(|shared| **shared != *filter);
+            self.shared.take_if(|shares| shares.0.is_empty());
+        }
     }
 }

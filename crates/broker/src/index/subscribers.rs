@@ -9,8 +9,12 @@ pub(crate) enum Subscribers {
     #[default]
     None,
     One(SessionKey, Wanted),
-    Many(BTreeMap<SessionKey, Wanted>),
+    Many(Box<Crowd>),
 }
+
+/// In order. Apart, so that one session alone costs no more than itself.
+#[derive(Debug)]
+pub(crate) struct Crowd(BTreeMap<SessionKey, Wanted>);
 
 impl Subscribers {
     pub(crate) fn insert(&mut self, key: SessionKey, wanted: Wanted) {
@@ -18,10 +22,11 @@ impl Subscribers {
             Self::None => *self = Self::One(key, wanted),
             Self::One(known, known_wanted) if *known == key => *known_wanted = wanted,
             Self::One(known, known_wanted) => {
-                *self = Self::Many(BTreeMap::from([(*known, *known_wanted), (key, wanted)]))
+                let both = BTreeMap::from([(*known, *known_wanted), (key, wanted)]);
+                *self = Self::Many(Box::new(Crowd(both)));
             }
-            Self::Many(all) => {
-                all.insert(key, wanted);
+            Self::Many(crowd) => {
+                crowd.0.insert(key, wanted);
             }
         }
     }
@@ -30,9 +35,9 @@ impl Subscribers {
         match self {
             Self::One(known, _) if *known == key => *self = Self::None,
             Self::None | Self::One(..) => {}
-            Self::Many(all) => {
-                all.remove(&key);
-                if let (1, Some((last, wanted))) = (all.len(), all.first_key_value()) {
+            Self::Many(crowd) => {
+                crowd.0.remove(&key);
+                if let (1, Some((last, wanted))) = (crowd.0.len(), crowd.0.first_key_value()) {
                     *self = Self::One(*last, *wanted);
                 }
             }
@@ -47,7 +52,7 @@ impl Subscribers {
         let (one, many) = match self {
             Self::None => (None, None),
             Self::One(key, wanted) => (Some((*key, *wanted)), None),
-            Self::Many(all) => (None, Some(all.iter().map(|(key, wanted)| (*key, *wanted)))),
+            Self::Many(crowd) => (None, Some(crowd.0.iter().map(|(key, wanted)| (*key, *wanted)))),
         };
         one.into_iter().chain(many.into_iter().flatten())
     }
@@ -66,6 +71,11 @@ mod tests {
             retain_as_published: false,
             identifier: None,
         }
+    }
+
+    #[test]
+    fn one_session_costs_no_more_than_itself() {
+        assert_eq!(size_of::<Subscribers>(), size_of::<(SessionKey, Wanted)>());
     }
 
     #[test]

@@ -120,6 +120,10 @@ impl Node {
                 );
                 check_limit("SUBSCRIPTIONS_PER_CONNECTION_MAX", count, most)?;
                 let filter: Arc<str> = text.into();
+                // Most clients have one for as long as they live.
+                if session.subscriptions.is_empty() {
+                    session.subscriptions.reserve_exact(1);
+                }
                 session.subscriptions.push((Arc::clone(&filter), wanted));
                 self.subscriptions += 1;
                 (filter, true)

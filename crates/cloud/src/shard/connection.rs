@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker::{Aliases, Outgoing};
-use fleet::attempt::{CertificateFacts as CertificateNote, Standing};
+use fleet::attempt::Standing;
 use fleet::record::Thing;
 use identity::ThingName;
 use mqtt::Version;
@@ -69,7 +69,8 @@ pub(super) struct Opening {
 /// What attempt records tell of the client.
 pub(super) struct Client {
     pub(super) peer: Option<SocketAddr>,
-    pub(super) certificate: Option<CertificateNote>,
+    /// Whether it showed a certificate; its wire has it.
+    pub(super) shows_certificate: bool,
     pub(super) thing: Option<ThingName>,
     pub(super) standing: Standing,
     pub(super) listener: Listener,
@@ -113,7 +114,7 @@ impl Connection {
         }
         let client = Client {
             peer: record.attempt.peer,
-            certificate: record.attempt.certificate.clone(),
+            shows_certificate: record.attempt.certificate.is_some(),
             thing,
             standing: record.attempt.standing,
             listener: record.listener,

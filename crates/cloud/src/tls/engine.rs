@@ -70,7 +70,7 @@ impl Engine {
     pub(super) fn take_seen(&mut self) -> Option<Certificate> {
         match self.seen.take() {
             Some(certificate) => Some(*certificate),
-            None if self.is_resumed() => self.resumed(),
+            None if self.is_resumed() => self.proven(),
             None => None,
         }
     }
@@ -79,7 +79,8 @@ impl Engine {
         self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    fn resumed(&self) -> Option<Certificate> {
+    /// The certificate that was proven when the session began.
+    pub(super) fn proven(&self) -> Option<Certificate> {
         Certificate::parse(self.tls.peer_certificates()?.first()?).ok()
     }
 

@@ -96,6 +96,12 @@ impl Stream {
         self.engine.take_seen()
     }
 
+    /// The certificate that was proven in this connection's handshake, or when its session began; read anew at each call, since the
+    /// library keeps it anyway.
+    pub(crate) fn proven(&self) -> Option<Certificate> {
+        self.engine.proven()
+    }
+
     /// What was agreed on: version, cipher suite, protocol.
     pub fn connection(&self) -> &CommonState {
         self.engine.common()

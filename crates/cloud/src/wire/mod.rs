@@ -8,6 +8,7 @@ mod plain;
 use core::task::{Context, Poll, ready};
 use std::io;
 
+use identity::certificate::Certificate;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -111,6 +112,14 @@ impl Wire {
                 return Poll::Ready(Ok(0));
             }
             frames.decode(buffer, before);
+        }
+    }
+
+    /// The certificate that the client has proven to hold the key of.
+    pub(crate) fn proven(&self) -> Option<Certificate> {
+        match &self.carrier {
+            Carrier::Tls(stream) => stream.proven(),
+            Carrier::Plain(_) => None,
         }
     }
 

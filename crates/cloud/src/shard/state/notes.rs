@@ -1,7 +1,7 @@
 //! Attempt records of what happens to live connections: what a client asked for and did not get, and why.
 
 use broker::{ConnectionId, Refusal};
-use fleet::attempt::{Attempt, Kind, Verdict};
+use fleet::attempt::{Attempt, CertificateFacts, Kind, Verdict};
 use fleet::text::Text;
 use identity::{Explained as _, Tenant};
 
@@ -32,7 +32,8 @@ impl State {
         let mut attempt = Attempt::begin(self.control.traces.next(), kind, tenant, clock::now());
         let client = &connection.client;
         attempt.peer = client.peer;
-        attempt.certificate.clone_from(&client.certificate);
+        let certificate = connection.wire.proven().filter(|_| client.shows_certificate);
+        attempt.certificate = certificate.as_ref().map(CertificateFacts::of);
         attempt.thing.clone_from(&client.thing);
         attempt.standing = client.standing;
         attempt

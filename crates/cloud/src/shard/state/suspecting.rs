@@ -111,5 +111,5 @@ impl State {
 /// A certificate is what lets it in. Behind a signature or a custom authorizer many clients may be the same principal, whatever
 /// certificate they show beside it.
 fn shows_what_it_is(connection: &Connection) -> bool {
-    connection.client.certificate.is_some() && connection.grant.by_certificate
+    connection.client.shows_certificate && connection.grant.by_certificate
 }
