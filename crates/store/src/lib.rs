@@ -18,6 +18,7 @@ mod error;
 pub mod limits;
 pub mod measure;
 mod oneshot;
+pub mod plain;
 mod queue;
 mod records;
 mod sessions;

@@ -20,7 +20,6 @@ mod issuers;
 mod lists;
 mod local;
 mod manifests;
-mod plain;
 mod readers;
 mod remembered;
 mod schema;

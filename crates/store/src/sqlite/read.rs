@@ -747,7 +747,7 @@ pub(super) fn resource<T: Resource>(
 }
 
 pub(super) fn resource_row<T: Resource>(row: &Row<'_>) -> Read<(u64, Versioned<T>)> {
-    let body = super::plain::read(text(row, 1)?)?;
+    let body = crate::plain::read(text(row, 1)?)?;
     let record = T::shaped(&body)
         .ok_or_else(|| Error::corrupt("resource.body", format!("not the shape of a {}", T::KIND.name())))?;
     Ok((

@@ -196,15 +196,11 @@ pub fn read(call: &Call, line: &str) -> Result<Line, Refusal> {
             name: PolicyName::parse(&line.name)?,
             default_version: PolicyVersionId(line.default_version),
             last_version: PolicyVersionId(highest(&line.versions).max(line.last_version)),
-            versions: line
-                .versions
-                .into_iter()
-                .map(|version| PolicyVersion {
-                    id: PolicyVersionId(version.id),
-                    created: at(version.created),
-                    document: version.document.into(),
-                })
-                .collect(),
+            versions: read_versions(line.versions, now, |id, document, created| PolicyVersion {
+                id: PolicyVersionId(id),
+                document,
+                created,
+            }),
             created: at(line.created),
             modified: now,
             tags: tags(line.tags),
@@ -221,15 +217,11 @@ pub fn read(call: &Call, line: &str) -> Result<Line, Refusal> {
             }),
             default_version: TemplateVersionId(line.default_version),
             last_version: TemplateVersionId(highest(&line.versions).max(line.last_version)),
-            versions: line
-                .versions
-                .into_iter()
-                .map(|version| TemplateVersion {
-                    id: TemplateVersionId(version.id),
-                    created: at(version.created),
-                    body: version.document.into(),
-                })
-                .collect(),
+            versions: read_versions(line.versions, now, |id, body, created| TemplateVersion {
+                id: TemplateVersionId(id),
+                body,
+                created,
+            }),
             created: at(line.created),
             modified: now,
             tags: tags(line.tags),
@@ -351,21 +343,17 @@ fn read_certificate(line: CertificateLine, now: UnixMillis) -> Result<Line, Refu
 pub fn write(line: &Line) -> Value {
     let written = match line {
         Line::ThingType(record) => Written::ThingType {
-            body: members(record.plain()),
+            body: members(&record.plain()),
         },
         Line::BillingGroup(record) => Written::BillingGroup {
-            body: members(record.plain()),
+            body: members(&record.plain()),
         },
         Line::Policy(record) => Written::Policy(PolicyLine {
             name: record.name.to_string(),
             versions: record
                 .versions
                 .iter()
-                .map(|version| VersionLine {
-                    id: version.id.0,
-                    document: version.document.to_string(),
-                    created: Some(version.created.0),
-                })
+                .map(|version| version_line(version.id.0, &version.document, version.created))
                 .collect(),
             default_version: record.default_version.0,
             last_version: record.last_version.0,
@@ -385,11 +373,7 @@ pub fn write(line: &Line) -> Value {
             versions: record
                 .versions
                 .iter()
-                .map(|version| VersionLine {
-                    id: version.id.0,
-                    document: version.body.to_string(),
-                    created: Some(version.created.0),
-                })
+                .map(|version| version_line(version.id.0, &version.body, version.created))
                 .collect(),
             default_version: record.default_version.0,
             last_version: record.last_version.0,
@@ -452,42 +436,11 @@ pub fn write(line: &Line) -> Value {
     serde_json::to_value(written).unwrap_or_else(|_| json!({}))
 }
 
-fn members(plain: Plain) -> Map<String, Value> {
-    match value(plain) {
+fn members(plain: &Plain) -> Map<String, Value> {
+    match store::plain::value(plain) {
         Value::Object(members) => members,
         _ => Map::new(),
     }
-}
-
-fn value(plain: Plain) -> Value {
-    match plain {
-        Plain::Nothing => Value::Null,
-        Plain::Flag(flag) => flag.into(),
-        Plain::Number(number) => number.into(),
-        Plain::Text(text) => text.into(),
-        Plain::List(items) => items.into_iter().map(value).collect(),
-        Plain::Map(members) => members
-            .into_iter()
-            .map(|(name, member)| (name, value(member)))
-            .collect::<Map<_, _>>()
-            .into(),
-    }
-}
-
-fn plain(value: Value) -> Option<Plain> {
-    Some(match value {
-        Value::Null => Plain::Nothing,
-        Value::Bool(flag) => Plain::Flag(flag),
-        Value::Number(number) => Plain::Number(number.as_i64()?),
-        Value::String(text) => Plain::Text(text),
-        Value::Array(items) => Plain::List(items.into_iter().map(plain).collect::<Option<_>>()?),
-        Value::Object(members) => {
-            let members = members
-                .into_iter()
-                .map(|(name, member)| Some((name, plain(member)?)));
-            Plain::Map(members.collect::<Option<_>>()?)
-        }
-    })
 }
 
 /// A record that is kept whole. Its name is checked by whoever knows the kind.
@@ -495,10 +448,30 @@ fn shaped<T: fleet::resource::Resource>(mut body: Map<String, Value>) -> Result<
     if !body.contains_key("id") {
         body.insert("id".to_owned(), uuid(None)?.to_string().into());
     }
-    let record = plain(Value::Object(body)).and_then(|plain| T::shaped(&plain));
+    let record = store::plain::plain(Value::Object(body)).and_then(|plain| T::shaped(&plain));
     let record = record.ok_or_else(|| wrong(format!("its body is not that of a {}", T::KIND.name())))?;
     ThingTypeName::parse(record.name())?;
     Ok(record)
+}
+
+fn version_line(id: u32, document: &str, created: UnixMillis) -> VersionLine {
+    VersionLine {
+        id,
+        document: document.to_owned(),
+        created: Some(created.0),
+    }
+}
+
+fn read_versions<T>(
+    lines: Vec<VersionLine>,
+    now: UnixMillis,
+    make: impl Fn(u32, Arc<str>, UnixMillis) -> T,
+) -> Vec<T> {
+    let version = |line: VersionLine| {
+        let created = line.created.map_or(now, UnixMillis);
+        make(line.id, line.document.into(), created)
+    };
+    lines.into_iter().map(version).collect()
 }
 
 fn highest(versions: &[VersionLine]) -> u32 {

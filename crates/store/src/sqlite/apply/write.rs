@@ -12,8 +12,9 @@ use rusqlite::{Params, params};
 
 use super::{Applying, Row};
 use crate::error::Error;
+use crate::plain;
 use crate::sqlite::codec::{attributes_text, registration_text, tags_text};
-use crate::sqlite::{plain, read, search};
+use crate::sqlite::{read, search};
 
 impl Applying<'_> {
     /// Attachments rest on rows, so they go first when deleted and last when made.

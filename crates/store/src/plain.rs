@@ -1,24 +1,25 @@
-//! Plain values as JSON texts: the form in which records that are kept whole stand in their table.
+//! Plain values as JSON: the form in which records that are kept whole stand in their table, and leave for another cloud.
 
 use fleet::plain::Plain;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// As JSON.
-pub(super) fn text(plain: &Plain) -> String {
+/// As a JSON text.
+pub(crate) fn text(plain: &Plain) -> String {
     value(plain).to_string()
 }
 
-/// From JSON.
-pub(super) fn read(text: &str) -> Result<Plain, Error> {
+/// From a JSON text.
+pub(crate) fn read(text: &str) -> Result<Plain, Error> {
     let value = serde_json::from_str(text);
     let value =
         value.map_err(|fault: serde_json::Error| Error::corrupt("resource.body", fault.to_string()))?;
     plain(value).ok_or_else(|| Error::corrupt("resource.body", "a number that is not whole".to_owned()))
 }
 
-fn value(plain: &Plain) -> Value {
+/// As JSON; a member that is nothing is left out.
+pub fn value(plain: &Plain) -> Value {
     match plain {
         Plain::Nothing => Value::Null,
         Plain::Flag(flag) => Value::Bool(*flag),
@@ -34,7 +35,8 @@ fn value(plain: &Plain) -> Value {
     }
 }
 
-fn plain(value: Value) -> Option<Plain> {
+/// From JSON; `None` if it holds a number that is not whole.
+pub fn plain(value: Value) -> Option<Plain> {
     Some(match value {
         Value::Null => Plain::Nothing,
         Value::Bool(flag) => Plain::Flag(flag),
