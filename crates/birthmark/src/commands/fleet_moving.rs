@@ -5,12 +5,14 @@
 //! started again from the beginning and catches up.
 
 use std::{
+    borrow::Cow,
     fs::File,
     io::{BufRead as _, BufReader, BufWriter, Write as _},
     path::Path,
     sync::{Mutex, PoisonError, mpsc},
 };
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -207,7 +209,7 @@ struct Sender<'a> {
     done: &'a mpsc::Receiver<()>,
     under_way: usize,
     piece: Piece,
-    kind: Vec<u8>,
+    kind: &'static str,
     number: u64,
 }
 
@@ -218,7 +220,7 @@ impl Sender<'_> {
         let changes = kind != self.kind;
         if changes || self.piece.body.len() + line.len() > PIECE_BYTES_MAX {
             self.send()?;
-            let is_crowd = CROWDS.iter().any(|crowd| crowd.as_bytes() == self.kind);
+            let is_crowd = CROWDS.contains(&self.kind);
             if changes || !is_crowd {
                 self.wait(0)?;
             }
@@ -265,23 +267,20 @@ fn stopped() -> Failure {
     Failure::fault("the lines could not be sent")
 }
 
-/// The word behind `"kind":`, without reading the whole line.
-fn kind_of(line: &[u8]) -> Vec<u8> {
-    let head = line.get(..line.len().min(64)).unwrap_or_default();
-    let is_whole = KINDS.iter().find(|kind| {
-        let wanted = [format!("\"kind\":\"{kind}\""), format!("\"kind\": \"{kind}\"")];
-        wanted
-            .iter()
-            .any(|wanted| head.windows(wanted.len()).any(|part| part == wanted.as_bytes()))
-    });
-    if let Some(kind) = is_whole {
-        return kind.as_bytes().to_vec();
-    }
-    // Written by somebody else, who put it elsewhere.
-    let value: Option<Value> = serde_json::from_slice(line).ok();
-    value
-        .map(|value| text(&value, "kind").into_bytes())
-        .unwrap_or_default()
+/// The kind of a line; everything else in it is passed over.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
+/// The kind of a line, if it is one that is known.
+fn kind_of(line: &[u8]) -> &'static str {
+    let head: Option<Head<'_>> = serde_json::from_slice(line).ok();
+    let kind = head
+        .as_ref()
+        .and_then(|head| KINDS.iter().find(|kind| head.kind == **kind));
+    kind.copied().unwrap_or_default()
 }
 
 fn send(api: &Api, read: impl FnOnce(&mut Sender<'_>) -> Result<(), Failure>) -> Result<Sum, Failure> {
@@ -306,7 +305,7 @@ fn send(api: &Api, read: impl FnOnce(&mut Sender<'_>) -> Result<(), Failure>) ->
                 first: 0,
                 body: Vec::new(),
             },
-            kind: Vec::new(),
+            kind: "",
             number: 0,
         };
         read(&mut sender)

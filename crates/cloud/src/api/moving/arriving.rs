@@ -1,7 +1,9 @@
 //! POST /birthmark/import: lines become records, many in one transaction.
 //!
 //! Lines are put together until a batch is full. If somebody else changed what a batch rests on, its lines are tried again
-//! one by one, so that only the line at fault is refused. Nothing is answered before it is durable.
+//! one by one, so that only the line at fault is refused. Nothing is answered before it is durable and told.
+//!
+//! All of it happens on a thread beside the runtime: reading hundreds of certificates would make every other caller wait.
 
 use std::collections::HashMap;
 
@@ -11,10 +13,12 @@ use fleet::import::{self, Existing, Facts, Gathered, Line, Outcome};
 use fleet::record::Versioned;
 use fleet::resource::{self, Kind};
 use fleet::thing_type::ThingType;
-use fleet::{Event, Refusal};
+use fleet::{Call, Event, Refusal};
 use identity::Explained as _;
 use serde_json::{Value, json};
 use store::{CommitError, Records as _};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::leaving::{certificate_line, group_line, thing_line};
 use super::lines;
@@ -22,41 +26,32 @@ use crate::api::Request;
 use crate::api::fault::ApiFault;
 use crate::api::operation::Input;
 use crate::api::render::Answer;
-use crate::control::Told;
+use crate::control::{Control, Told};
 use crate::limits::{CONFLICT_RETRIES_MAX, IMPORT_BATCH_ITEMS, IMPORT_REFUSALS_TOLD_MAX};
 
 /// Takes lines in.
 pub(in crate::api) async fn import(request: &Request<'_>, _: Input) -> Result<Answer, ApiFault> {
-    let text = core::str::from_utf8(request.body)
-        .map_err(|_| ApiFault::invalid("cloud.api.body", "the lines are not UTF-8"))?;
-    let mut intake = Intake::new(request);
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        match lines::read(&request.call, line) {
-            Ok(line) => intake.take(number + 1, line).await?,
-            Err(refusal) => intake.refuse(number + 1, &refusal),
-        }
-    }
-    intake.flush().await?;
+    let (control, call) = (request.control.clone(), request.call.clone());
+    let (body, runtime) = (request.body.to_vec(), Handle::current());
+    let work = spawn_blocking(move || {
+        let mut intake = Intake::new(&control, &call);
+        let outcome = runtime.block_on(intake.take_all(&body));
+        (intake.told, intake.sum, outcome)
+    });
+    let (told, sum, outcome) = work.await.map_err(ApiFault::failed)?;
+    // Also if it broke off: what was kept by then is kept.
+    request.control.tell(&request.call.tenant, told).await?;
     request.control.authorities_changed();
+    outcome?;
     Ok(json!({
-        "made": intake.made, "mended": intake.mended, "known": intake.known,
-        "refused": intake.refused, "refusals": intake.refusals,
+        "made": sum.made, "mended": sum.mended, "known": sum.known,
+        "refused": sum.refused, "refusals": sum.refusals,
     }))
 }
 
-/// The lines of one request on their way.
-struct Intake<'a> {
-    request: &'a Request<'a>,
-    gathered: Gathered,
-    /// The lines in the batch.
-    waiting: Vec<(usize, Line, Outcome)>,
-    /// Records that lines name, with their versions; few of them are named by many lines.
-    seen: HashMap<Key, Option<u64>>,
-    is_alone: bool,
+/// What became of the lines.
+#[derive(Default)]
+struct Sum {
     made: u64,
     mended: u64,
     known: u64,
@@ -64,38 +59,7 @@ struct Intake<'a> {
     refusals: Vec<Value>,
 }
 
-impl<'a> Intake<'a> {
-    fn new(request: &'a Request<'a>) -> Self {
-        let plan = &request.control.plan;
-        Self {
-            request,
-            gathered: Gathered::new(&request.call),
-            waiting: Vec::new(),
-            seen: HashMap::new(),
-            is_alone: plan
-                .accounts()
-                .all(|account| account == request.call.tenant.account),
-            made: 0,
-            mended: 0,
-            known: 0,
-            refused: 0,
-            refusals: Vec::new(),
-        }
-    }
-
-    async fn take(&mut self, number: usize, line: Line) -> Result<(), ApiFault> {
-        let is_full = self.gathered.weight() + line.weight() > IMPORT_BATCH_ITEMS;
-        if is_full || self.gathered.holds(&line.key()) {
-            self.flush().await?;
-        }
-        let facts = self.facts(&line).await?;
-        match import::add(&self.request.call, &line, &facts, &mut self.gathered) {
-            Ok(outcome) => self.waiting.push((number, line, outcome)),
-            Err(refusal) => self.refuse(number, &refusal),
-        }
-        Ok(())
-    }
-
+impl Sum {
     fn refuse(&mut self, number: usize, refusal: &Refusal) {
         self.refused += 1;
         if self.refusals.len() < IMPORT_REFUSALS_TOLD_MAX {
@@ -112,13 +76,72 @@ impl<'a> Intake<'a> {
             Outcome::Known => self.known += 1,
         }
     }
+}
+
+/// The lines of one request on their way.
+struct Intake<'a> {
+    control: &'a Control,
+    call: &'a Call,
+    gathered: Gathered,
+    /// The lines in the batch.
+    waiting: Vec<(usize, Line, Outcome)>,
+    /// Records that lines name, with their versions; few of them are named by many lines.
+    seen: HashMap<Key, Option<u64>>,
+    is_alone: bool,
+    /// What was kept and is to be told.
+    told: Told,
+    sum: Sum,
+}
+
+impl<'a> Intake<'a> {
+    fn new(control: &'a Control, call: &'a Call) -> Self {
+        let mut accounts = control.plan.accounts();
+        Self {
+            control,
+            call,
+            gathered: Gathered::new(call),
+            waiting: Vec::new(),
+            seen: HashMap::new(),
+            is_alone: accounts.all(|account| account == call.tenant.account),
+            told: Told::default(),
+            sum: Sum::default(),
+        }
+    }
+
+    async fn take_all(&mut self, body: &[u8]) -> Result<(), ApiFault> {
+        let text = core::str::from_utf8(body)
+            .map_err(|_| ApiFault::invalid("cloud.api.body", "the lines are not UTF-8"))?;
+        let lines = text.lines().enumerate();
+        for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+            match lines::read(self.call, line) {
+                Ok(line) => self.take(number + 1, line).await?,
+                Err(refusal) => self.sum.refuse(number + 1, &refusal),
+            }
+        }
+        self.flush().await
+    }
+
+    async fn take(&mut self, number: usize, line: Line) -> Result<(), ApiFault> {
+        let is_full = self.gathered.weight() + line.weight() > IMPORT_BATCH_ITEMS;
+        if is_full || self.gathered.holds(&line.key()) {
+            self.flush().await?;
+        }
+        let facts = self.facts(&line).await?;
+        match import::add(self.call, &line, &facts, &mut self.gathered) {
+            Ok(outcome) => self.waiting.push((number, line, outcome)),
+            Err(refusal) => self.sum.refuse(number, &refusal),
+        }
+        Ok(())
+    }
 
     /// Keeps what was put together.
     async fn flush(&mut self) -> Result<(), ApiFault> {
         let waiting = core::mem::take(&mut self.waiting);
-        let gathered = core::mem::replace(&mut self.gathered, Gathered::new(&self.request.call));
+        let gathered = core::mem::replace(&mut self.gathered, Gathered::new(self.call));
         if self.keep(gathered, &waiting).await? {
-            waiting.iter().for_each(|(_, _, outcome)| self.count(*outcome));
+            waiting
+                .iter()
+                .for_each(|(_, _, outcome)| self.sum.count(*outcome));
             return Ok(());
         }
         self.seen.clear();
@@ -133,17 +156,17 @@ impl<'a> Intake<'a> {
         for _ in 0..CONFLICT_RETRIES_MAX {
             self.seen.clear();
             let facts = self.facts(&line).await?;
-            let mut gathered = Gathered::new(&self.request.call);
-            let outcome = match import::add(&self.request.call, &line, &facts, &mut gathered) {
+            let mut gathered = Gathered::new(self.call);
+            let outcome = match import::add(self.call, &line, &facts, &mut gathered) {
                 Ok(outcome) => outcome,
                 Err(refusal) => {
-                    self.refuse(number, &refusal);
+                    self.sum.refuse(number, &refusal);
                     return Ok(());
                 }
             };
             let one = [(number, line.clone(), outcome)];
             if self.keep(gathered, &one).await? {
-                self.count(outcome);
+                self.sum.count(outcome);
                 return Ok(());
             }
         }
@@ -151,7 +174,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Whether the batch was kept; not if somebody else changed what it rests on.
-    async fn keep(&self, gathered: Gathered, lines: &[(usize, Line, Outcome)]) -> Result<bool, ApiFault> {
+    async fn keep(&mut self, gathered: Gathered, lines: &[(usize, Line, Outcome)]) -> Result<bool, ApiFault> {
         let mut batch = gathered.batch;
         if batch.writes.is_empty() {
             return Ok(true);
@@ -161,22 +184,18 @@ impl<'a> Intake<'a> {
             lines.last().map_or(0, |line| line.0),
         );
         batch.audit.push(fleet::audit::Entry {
-            at: self.request.call.now,
-            actor: self.request.call.actor.clone(),
+            at: self.call.now,
+            actor: self.call.actor.clone(),
             action: "fleet.import",
             subject: fleet::text::Text::short(format!("lines {first} to {last} of one request")),
             detail: fleet::text::Text::long(format!("{} records", batch.writes.len())),
         });
-        let tenant = &self.request.call.tenant;
-        match self.request.store().commit(batch).await {
+        match self.control.records.commit(batch).await {
             Ok(committed) => {
                 let mended = lines.iter().filter(|(_, _, outcome)| *outcome == Outcome::Mended);
                 let events = mended.filter_map(|(_, line, _)| trust_of(line)).collect();
-                let told = Told {
-                    events,
-                    epoch: committed.epoch,
-                };
-                self.request.control.tell(tenant, told).await?;
+                let epoch = committed.epoch;
+                self.told.add(Told { events, epoch });
                 Ok(true)
             }
             Err(CommitError::Conflict(_)) => Ok(false),
@@ -209,7 +228,7 @@ impl<'a> Intake<'a> {
     }
 
     async fn existing(&self, line: &Line) -> Result<Option<Existing>, ApiFault> {
-        let (store, tenant) = (self.request.store(), &self.request.call.tenant);
+        let (store, tenant) = (&self.control.records, &self.call.tenant);
         Ok(match line {
             Line::ThingType(record) => {
                 import::existing(store.resource(tenant, &record.name).await?, Line::ThingType)
@@ -236,21 +255,21 @@ impl<'a> Intake<'a> {
             {
                 None => None,
                 Some(Versioned { version, record }) => Some(Existing::Line(
-                    Box::new(group_line(self.request, record).await?),
+                    Box::new(group_line(store, tenant, record).await?),
                     version,
                 )),
             },
             Line::Thing(record, _) => match store.thing(tenant, &record.name).await? {
                 None => None,
                 Some(Versioned { version, record }) => Some(Existing::Line(
-                    Box::new(thing_line(self.request, record).await?),
+                    Box::new(thing_line(store, tenant, record).await?),
                     version,
                 )),
             },
             Line::Certificate(record, ..) => match store.certificate(tenant, &record.id).await? {
                 None => None,
                 Some(Versioned { version, record }) => Some(Existing::Line(
-                    Box::new(certificate_line(self.request, record).await?),
+                    Box::new(certificate_line(store, tenant, record).await?),
                     version,
                 )),
             },
@@ -259,7 +278,7 @@ impl<'a> Intake<'a> {
 
     /// The version of a record that a line names.
     async fn version(&self, key: &Key) -> Result<Option<u64>, ApiFault> {
-        let (store, tenant) = (self.request.store(), &self.request.call.tenant);
+        let (store, tenant) = (&self.control.records, &self.call.tenant);
         Ok(match key {
             Key::Policy(name) => store.policy(tenant, name).await?.map(|found| found.version),
             Key::Template(name) => store.template(tenant, name).await?.map(|found| found.version),

@@ -6,9 +6,10 @@ use fleet::names::{GroupName, PolicyName};
 use fleet::page::{Marker, Page, PageRequest};
 use fleet::record::{DeviceCertificate, PolicyTarget, Thing, ThingGroup};
 use fleet::thing_type::ThingType;
+use identity::Tenant;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{GroupFilter, Records as _};
+use store::{GroupFilter, LocalRecords, Records as _};
 
 use super::lines;
 use crate::api::Request;
@@ -90,7 +91,7 @@ async fn lines_of(request: &Request<'_>, kind: &str, page: PageRequest) -> Found
             let groups = store.list_groups(tenant, &filter, page).await?;
             let mut found = Vec::with_capacity(groups.items.len());
             for group in groups.items {
-                found.push(group_line(request, group).await?);
+                found.push(group_line(store, tenant, group).await?);
             }
             Ok((found, groups.next))
         }
@@ -100,7 +101,7 @@ async fn lines_of(request: &Request<'_>, kind: &str, page: PageRequest) -> Found
                 .await?;
             let mut found = Vec::with_capacity(things.items.len());
             for thing in things.items {
-                found.push(thing_line(request, thing).await?);
+                found.push(thing_line(store, tenant, thing).await?);
             }
             Ok((found, things.next))
         }
@@ -108,7 +109,7 @@ async fn lines_of(request: &Request<'_>, kind: &str, page: PageRequest) -> Found
             let certificates = store.list_certificates(tenant, page).await?;
             let mut found = Vec::with_capacity(certificates.items.len());
             for certificate in certificates.items {
-                found.push(certificate_line(request, certificate).await?);
+                found.push(certificate_line(store, tenant, certificate).await?);
             }
             Ok((found, certificates.next))
         }
@@ -124,17 +125,22 @@ fn plain<T>(page: Page<T>, line: impl Fn(T) -> Line) -> (Vec<Line>, Option<Marke
 }
 
 /// A group with its policies.
-pub(super) async fn group_line(request: &Request<'_>, group: ThingGroup) -> Result<Line, ApiFault> {
-    let policies = policies(request, &PolicyTarget::Group(group.name.clone())).await?;
+pub(super) async fn group_line(
+    store: &LocalRecords,
+    tenant: &Tenant,
+    group: ThingGroup,
+) -> Result<Line, ApiFault> {
+    let policies = policies(store, tenant, &PolicyTarget::Group(group.name.clone())).await?;
     Ok(Line::Group(group, policies))
 }
 
 /// A thing with its groups.
-pub(super) async fn thing_line(request: &Request<'_>, thing: Thing) -> Result<Line, ApiFault> {
-    let memberships = request
-        .store()
-        .groups_of(&request.call.tenant, &thing.name)
-        .await?;
+pub(super) async fn thing_line(
+    store: &LocalRecords,
+    tenant: &Tenant,
+    thing: Thing,
+) -> Result<Line, ApiFault> {
+    let memberships = store.groups_of(tenant, &thing.name).await?;
     let groups: Vec<GroupName> = memberships
         .into_iter()
         .map(|membership| membership.member.record.group)
@@ -144,14 +150,12 @@ pub(super) async fn thing_line(request: &Request<'_>, thing: Thing) -> Result<Li
 
 /// A certificate with its policies and things.
 pub(super) async fn certificate_line(
-    request: &Request<'_>,
+    store: &LocalRecords,
+    tenant: &Tenant,
     certificate: DeviceCertificate,
 ) -> Result<Line, ApiFault> {
-    let policies = policies(request, &PolicyTarget::Certificate(certificate.id)).await?;
-    let things = request
-        .store()
-        .things_of(&request.call.tenant, &certificate.id)
-        .await?;
+    let policies = policies(store, tenant, &PolicyTarget::Certificate(certificate.id)).await?;
+    let things = store.things_of(tenant, &certificate.id).await?;
     let things = things
         .into_iter()
         .map(|held| (held.record.thing, held.record.kind))
@@ -159,8 +163,12 @@ pub(super) async fn certificate_line(
     Ok(Line::Certificate(certificate, policies, things))
 }
 
-async fn policies(request: &Request<'_>, target: &PolicyTarget) -> Result<Vec<PolicyName>, ApiFault> {
-    let attached = request.store().policies_of(&request.call.tenant, target).await?;
+async fn policies(
+    store: &LocalRecords,
+    tenant: &Tenant,
+    target: &PolicyTarget,
+) -> Result<Vec<PolicyName>, ApiFault> {
+    let attached = store.policies_of(tenant, target).await?;
     Ok(attached
         .into_iter()
         .map(|attachment| attachment.record.policy)
