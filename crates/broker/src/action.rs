@@ -86,6 +86,13 @@ pub enum Action {
     Share(Share),
     /// A client asks the server for something; what it is told comes back as the event `Answer`.
     Ask(Ask),
+    /// A client has acknowledged a message that was for its connection alone.
+    Received {
+        /// Which connection.
+        connection: ConnectionId,
+        /// The number of the message.
+        number: u64,
+    },
     /// Something was refused: write it down. What the client gets to see of it, if anything, is a `Send` or `Close` of its own.
     Refused(Refusal),
 }

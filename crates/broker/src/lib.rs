@@ -48,8 +48,8 @@ pub use interests::{Interests, Nodes};
 pub use limits::Limits;
 pub use message::{Message, Parts, Stamp};
 pub use node::{
-    Checkpoint, ClientState, Config, ConnectionState, Node, Restoring, RetainedMessage, Unfit, client_id,
-    is_own,
+    Checkpoint, ClientState, Config, ConnectionState, Directed, Node, Restoring, RetainedMessage, Unfit,
+    client_id, is_own,
 };
 pub use record::{Identifiers, KeptWill, NodeIndex, Record, SessionKey, Wanted};
 pub use refusal::{Attempt, Reason, Refusal};

@@ -6,6 +6,7 @@ mod acknowledging;
 mod asking;
 mod connecting;
 mod delivering;
+mod directing;
 mod handing;
 mod inspecting;
 mod journal;
@@ -42,6 +43,7 @@ use crate::tenant::TenantState;
 use self::journal::Journal;
 
 pub use connecting::client_id;
+pub use directing::Directed;
 pub use inspecting::{ClientState, ConnectionState, is_own};
 pub use keeping::Checkpoint;
 pub use restoring::{Restoring, Unfit};

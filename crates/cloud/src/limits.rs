@@ -120,6 +120,12 @@ pub const CHANGES_REMEMBERED_MAX: usize = 64 * 1024;
 pub const SIGNED_CONNECTION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Withdrawals of what connections rest on that are remembered, to refuse those that were on their way.
 pub const WITHDRAWALS_REMEMBERED_MAX: usize = 4096;
+/// Seconds that a caller waits for the acknowledgement of a message to one client (AWS IoT API reference, SendDirectMessage).
+pub const CONFIRMATION_SECONDS: i64 = 5;
+/// … the most that it may ask for.
+pub const CONFIRMATION_SECONDS_MAX: u64 = 15;
+/// Messages to single clients whose acknowledgements API callers of one shard wait for.
+pub const CONFIRMATIONS_MAX: usize = 4096;
 /// Questions to authorizers about live connections that one shard has under way.
 pub const INQUIRIES_UNDER_WAY_MAX: usize = 16;
 /// Connections without TLS that have not sent their CONNECT.

@@ -3,9 +3,13 @@
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import tempfile
 import threading
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud import ACCOUNT, OPEN_POLICY, arn, client
 
@@ -339,6 +343,27 @@ class World:
         pem = self.ca("follower", "/CN=Follower", registered=None).pem
         self.iot.register_ca_certificate(caCertificate=pem, certificateMode="SNI_ONLY", registrationConfig={"templateName": name})
         return name
+
+    def long_payload(self):
+        return "x" * (128 * 1024 + 1)
+
+    def deaf_client(self):
+        """A client that acknowledges nothing."""
+        made = self.iot.create_keys_and_certificate(setAsActive=True)
+        self.iot.create_policy(policyName="deaf", policyDocument=OPEN_POLICY)
+        self.iot.attach_policy(policyName="deaf", target=made["certificateArn"])
+        context = ssl.create_default_context(cafile=os.environ["CLOUD_CA"])
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(made["certificatePem"] + made["keyPair"]["PrivateKey"])
+            file.flush()
+            context.load_cert_chain(file.name)
+        self.deaf, connected = paho.Client(CallbackAPIVersion.VERSION2, "deaf", manual_ack=True), threading.Event()
+        self.deaf.tls_set_context(context)
+        self.deaf.on_connect = lambda *_: connected.set()
+        self.deaf.connect("localhost", int(os.environ["CLOUD_MQTT"].rsplit(":", 1)[1]))
+        self.deaf.loop_start()
+        assert connected.wait(20)
+        return "deaf"
 
     def full_region(self):
         there = client(region=FULL_REGION)

@@ -4,6 +4,7 @@ Arguments: the folder with device.pem and device.key, the server's root, HOST:PO
 """
 
 import base64
+import functools
 import http.client
 import json
 import queue
@@ -37,10 +38,10 @@ def split(address):
 class Listener:
     """An MQTT 5.0 client that hears what is published by HTTPS."""
 
-    def __init__(self, client_id, topic, expiry=0):
+    def __init__(self, client_id, topic, expiry=0, acknowledges=True):
         self.heard, ready = queue.Queue(), queue.Queue()
         self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False, manual_ack=not acknowledges
         )
         self.client.tls_set_context(context())
         self.client.on_connect = lambda *_: ready.put("connected")
@@ -124,6 +125,28 @@ listed = [(item["topic"], item["payloadSize"]) for page in pages for item in pag
 assert listed == [("dt/kept/a", 6), ("dt/kept/b", 6), ("dt/kept/c", 6)], listed
 refused("ResourceNotFoundException", data.get_retained_message, topic="dt/kept/none")
 refused("InvalidRequestException", data.list_retained_messages, nextToken="?")
+
+# To one client, which has subscribed to something else.
+status, exception, _ = ask(api, None, "POST", "/connections/https-ear/messages?topic=dt%2Fx", "no")
+assert (status, exception) == (401, "UnauthorizedException"), (status, exception)
+for confirmation in [False, True]:
+    members = {"contentType": "text/plain", "responseTopic": "dt/answer", "userProperties": [{"a": "1"}], "payloadFormatIndicator": "UTF8_DATA"}
+    sent = data.send_direct_message(clientId="https-ear", topic="dt/direct", payload=b"you", confirmation=confirmation, **members)
+    assert sent["message"] == "OK" and sent["traceId"], sent
+    message = ear.next()
+    assert (message.topic, message.payload, message.qos, message.retain) == ("dt/direct", b"you", int(confirmation), False), message
+    assert message.properties.ContentType == "text/plain" and message.properties.UserProperty == [("a", "1")], message.properties
+direct = functools.partial(data.send_direct_message, clientId="https-ear", topic="dt/direct", payload=b"no")
+direct.__name__ = "send_direct_message"
+refused("ResourceNotFoundException", direct, clientId="nobody")
+refused("ForbiddenException", direct, "Forbidden", topic="secret/x")
+refused("InvalidRequestException", direct, "timeout", confirmation=True, timeout=16)
+refused("InvalidRequestException", direct, "topic", topic="dt/#")
+refused("InvalidRequestException", direct, "client id", clientId="$aws")
+refused("RequestEntityTooLargeException", direct, payload=b"x" * (128 * 1024 + 1))
+deaf = Listener("https-deaf", "dt/deaf", acknowledges=False)
+refused("GatewayTimeoutException", direct, clientId="https-deaf", confirmation=True, timeout=1)
+data.delete_connection(clientId="https-deaf")
 
 # Connections.
 watched = Listener("https-watched", "dt/watched", expiry=600)

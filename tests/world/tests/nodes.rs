@@ -234,6 +234,7 @@ impl World {
             Action::Close { .. }
             | Action::Attached { .. }
             | Action::Ask(_)
+            | Action::Received { .. }
             | Action::Refused(_)
             | Action::Keep(_)
             | Action::Share(_) => {}

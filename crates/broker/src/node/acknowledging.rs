@@ -4,7 +4,7 @@ use identity::UnixMillis;
 use mqtt::v5::{self, Acknowledgement, Properties};
 use mqtt::{PacketId, PacketType, encode};
 
-use crate::action::{Actions, Gate, Outgoing};
+use crate::action::{Action, Actions, Gate, Outgoing};
 use crate::record::{Record, SessionKey};
 
 use super::Node;
@@ -20,6 +20,12 @@ impl Node {
     ) {
         let session = self.sessions.get_mut(&key);
         if let Some(entry) = session.and_then(|session| session.outbound.acknowledged(id)) {
+            if entry.message.is_private()
+                && let Some(connection) = self.sessions.get(&key).and_then(|session| session.connection())
+            {
+                let number = entry.number;
+                actions.push(Action::Received { connection, number });
+            }
             self.forget_entry(key, &entry, actions);
             self.pump(key, now, actions);
         }

@@ -118,7 +118,7 @@ impl Node {
         self.end_session(key, now, actions);
     }
 
-    fn session_of(&self, tenant: &Tenant, client_id: &str) -> Option<&Session> {
+    pub(super) fn session_of(&self, tenant: &Tenant, client_id: &str) -> Option<&Session> {
         let index = self.tenant_indices.get(tenant)?;
         let key = self.tenants.get(*index)?.clients.get(client_id)?;
         self.sessions.get(key).map(|session| &**session)

@@ -145,3 +145,61 @@ fn a_will_is_no_request() {
     let refused = bench.attach(1, &grant(EVERYTHING), connect);
     assert!(refused[1].contains("broker.topic.reserved"), "{refused:?}");
 }
+
+/// Sends to one client; what came of it, and what was done.
+fn direct(bench: &mut Bench, client_id: &str, topic: &str, qos: QoS) -> (broker::Directed, Vec<String>) {
+    let message = Message::new(Tenant::default(), TopicName::new(topic).unwrap(), b"m", qos).unwrap();
+    let mut actions = Actions::new();
+    let directed = bench.node.direct(client_id, message, bench.now, &mut actions);
+    (directed, bench.show_all(&mut actions))
+}
+
+#[test]
+fn a_message_to_one_client_needs_no_subscription() {
+    use broker::Directed;
+    let narrow = r#"[{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"},
+        {"Effect": "Allow", "Action": "iot:Receive", "Resource": "arn:aws:iot:*:*:topic/to/me"}]"#;
+    let mut bench = Bench::new();
+    bench.connect(1, narrow);
+    bench.connect(2, EVERYTHING);
+    bench.subscribe(2, &[("#", QoS::AtLeastOnce)]);
+    let (sent, done) = direct(&mut bench, "c1", "to/me", QoS::AtMostOnce);
+    assert_eq!(
+        (sent, done),
+        (Directed::Sent, vec!["1 < to/me QoS 0 m".to_owned()])
+    );
+    let (awaited, done) = direct(&mut bench, "c1", "to/me", QoS::AtLeastOnce);
+    let Directed::Awaited(ConnectionId(1), number) = awaited else {
+        panic!("{awaited:?}");
+    };
+    assert_eq!(done, ["1 < to/me QoS 1 id 1 m"]);
+    assert_eq!(kept(&bench), 0, "it is for this connection alone");
+    assert_eq!(
+        bench.send(1, Packet::PublishAcknowledged(packet_id(1))),
+        [format!("1 has {number}")]
+    );
+    assert_eq!(bench.send(1, Packet::PublishAcknowledged(packet_id(1))), NOTHING);
+    let (forbidden, done) = direct(&mut bench, "c1", "to/other", QoS::AtMostOnce);
+    assert!(
+        matches!(forbidden, Directed::Forbidden(_)) && done.is_empty(),
+        "{forbidden:?}"
+    );
+    assert_eq!(
+        direct(&mut bench, "c9", "to/me", QoS::AtMostOnce).0,
+        Directed::Absent
+    );
+    bench.closed(1, Departure::ConnectionLost);
+    assert_eq!(
+        direct(&mut bench, "c1", "to/me", QoS::AtMostOnce).0,
+        Directed::Absent
+    );
+}
+
+#[test]
+fn a_client_that_acknowledges_nothing_is_sent_no_more_than_it_takes() {
+    let mut bench = Bench::new();
+    bench.connect(1, EVERYTHING);
+    let full =
+        (0..100_000).find(|_| direct(&mut bench, "c1", "t", QoS::AtLeastOnce).0 == broker::Directed::Full);
+    assert!(full.is_some(), "its queue has an end");
+}

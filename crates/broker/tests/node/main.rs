@@ -368,6 +368,7 @@ fn show(action: &Action) -> String {
         Action::Forward(forward) => format!("forward {}", forward.message.topic()),
         Action::Share(share) => format!("share {} {} {}", share.filter, share.present, share.away),
         Action::Keep(record) => format!("keep {record:?}"),
+        Action::Received { connection, number } => format!("{} has {number}", connection.0),
         Action::Ask(ask) => format!(
             "{} asks {} {}",
             ask.connection.0,

@@ -95,7 +95,7 @@ async fn client(request: &Request<'_>, client_id: &str) -> Result<ClientNews, Ap
     found.await?.ok_or_else(|| unknown().into())
 }
 
-fn check_client_id(client_id: &str) -> Result<(), ApiFault> {
+pub(super) fn check_client_id(client_id: &str) -> Result<(), ApiFault> {
     match client_id.starts_with('$') {
         true => Err(ApiFault::invalid(
             "cloud.connection.client_id",
@@ -103,6 +103,15 @@ fn check_client_id(client_id: &str) -> Result<(), ApiFault> {
         )),
         false => Ok(()),
     }
+}
+
+/// Nobody is there to be sent something.
+pub(super) fn absent() -> Refusal {
+    Refusal::new(
+        Exception::ResourceNotFound,
+        "cloud.connection.absent",
+        "no client with this id is connected",
+    )
 }
 
 fn unknown() -> Refusal {

@@ -46,6 +46,8 @@ pub(crate) enum ApiFault {
         /// How many bytes it may have.
         bytes_max: usize,
     },
+    /// A client did not say in time that it has what it was sent.
+    Unconfirmed,
     /// Too much is going on; try again.
     Busy(&'static str),
     /// Something of ours failed; the cause is in the attempt record, not in the answer.
@@ -104,6 +106,7 @@ impl fmt::Display for ApiFault {
             Self::Unauthenticated(_) => f.write_str("Unauthorized"),
             Self::Forbidden { .. } => f.write_str("Forbidden"),
             Self::TooLarge { bytes_max } => write!(f, "the request body is longer than {bytes_max} bytes"),
+            Self::Unconfirmed => f.write_str("the client did not acknowledge the message in time"),
             Self::Busy(what) => write!(f, "{what}; try again in a moment"),
             Self::Failed(_) => {
                 f.write_str("the server could not complete the request; its attempt records say why")

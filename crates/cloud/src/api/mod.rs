@@ -14,6 +14,7 @@ mod certificates;
 mod claims;
 mod connections;
 mod credentials;
+mod direct;
 mod domain_configurations;
 mod dynamic_groups;
 mod encoding;

@@ -4,6 +4,8 @@
 //! policies say so. QoS 1 is
 //! answered when the message is durable for every session that waits for it, and a retained one when it is durable itself.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use broker::{Limits, Message};
@@ -26,9 +28,17 @@ struct Publish {
     qos: Option<i64>,
     #[serde(default)]
     retain: bool,
+    message_expiry: Option<i64>,
+    #[serde(flatten)]
+    about: About,
+}
+
+/// What is said about a message to receivers of MQTT 5.0.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct About {
     content_type: Option<String>,
     response_topic: Option<String>,
-    message_expiry: Option<i64>,
     /// JSON in Base64: a list of objects with one member each.
     user_properties: Option<String>,
     payload_format_indicator: Option<String>,
@@ -51,21 +61,13 @@ pub(super) async fn publish(request: &Request<'_>, input: Input) -> Result<Answe
         }
     };
     let topic = check_topic(&input.topic)?;
-    if request.body.len() > broker::limits::PAYLOAD_BYTES_MAX {
-        return Err(ApiFault::TooLarge {
-            bytes_max: broker::limits::PAYLOAD_BYTES_MAX,
-        });
-    }
+    check_payload(request)?;
     request.authorize(Action::Publish, Resource::topic(&input.topic))?;
     if input.retain {
         request.authorize(Action::RetainPublish, Resource::topic(&input.topic))?;
     }
-    let properties = input.properties()?;
-    let properties = Properties::new(&properties, Place::Publish)
-        .map_err(|error| wrong("cloud.api.properties", error.to_string()))?;
     let expiry = input.expiry_seconds(&request.control.plan.broker.limits)?;
-    let message = Message::with_properties(request.call.tenant, topic, request.body, qos, properties, expiry)
-        .map_err(|error| wrong("cloud.api.topic", error.to_string()))?;
+    let message = compose(request, topic, qos, &input.about, expiry)?;
     let message = match input.retain {
         true => Message::retained(message),
         false => message,
@@ -77,8 +79,48 @@ pub(super) async fn publish(request: &Request<'_>, input: Input) -> Result<Answe
     })
 }
 
+/// A message with the body of the request.
+pub(super) fn compose(
+    request: &Request<'_>,
+    topic: TopicName<'_>,
+    qos: QoS,
+    about: &About,
+    expiry_seconds: Option<u32>,
+) -> Result<Arc<Message>, ApiFault> {
+    let (tenant, body) = (request.call.tenant, request.body);
+    let properties = about.properties()?;
+    let properties =
+        Properties::new(&properties, Place::Publish).map_err(|error| wrong(error.to_string()))?;
+    Message::with_properties(tenant, topic, body, qos, properties, expiry_seconds)
+        .map_err(|error| ApiFault::invalid("cloud.api.topic", error.to_string()))
+}
+
+/// The payload rule of AWS.
+pub(super) fn check_payload(request: &Request<'_>) -> Result<(), ApiFault> {
+    match request.body.len() > broker::limits::PAYLOAD_BYTES_MAX {
+        true => Err(ApiFault::TooLarge {
+            bytes_max: broker::limits::PAYLOAD_BYTES_MAX,
+        }),
+        false => Ok(()),
+    }
+}
+
 impl Publish {
-    /// What is said about the message to receivers of MQTT 5.0, as it stands in a packet.
+    /// How long the message lives, within what the broker allows.
+    fn expiry_seconds(&self, limits: &Limits) -> Result<Option<u32>, ApiFault> {
+        let Some(seconds) = self.message_expiry else {
+            return Ok(None);
+        };
+        if seconds < 1 {
+            return Err(wrong("messageExpiry is at least 1 second"));
+        }
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Ok(Some(seconds.min(limits.message_expiry_seconds_max)))
+    }
+}
+
+impl About {
+    /// As it stands in a packet.
     fn properties(&self) -> Result<Vec<u8>, ApiFault> {
         let mut out = Vec::new();
         let mut add = |property: Property<'_>| {
@@ -134,18 +176,6 @@ impl Publish {
         });
         pairs.collect()
     }
-
-    /// How long the message lives, within what the broker allows.
-    fn expiry_seconds(&self, limits: &Limits) -> Result<Option<u32>, ApiFault> {
-        let Some(seconds) = self.message_expiry else {
-            return Ok(None);
-        };
-        if seconds < 1 {
-            return Err(wrong("messageExpiry is at least 1 second"));
-        }
-        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        Ok(Some(seconds.min(limits.message_expiry_seconds_max)))
-    }
 }
 
 fn wrong(reason: impl Into<String>) -> ApiFault {
@@ -153,7 +183,7 @@ fn wrong(reason: impl Into<String>) -> ApiFault {
 }
 
 /// The topic rules of AWS ("Message broker and protocol limits and quotas").
-fn check_topic(text: &str) -> Result<TopicName<'_>, ApiFault> {
+pub(super) fn check_topic(text: &str) -> Result<TopicName<'_>, ApiFault> {
     use broker::limits::{TOPIC_BYTES_MAX, TOPIC_SLASHES_MAX};
     let wrong = |reason: String| ApiFault::invalid("cloud.api.topic", reason);
     let topic =

@@ -88,6 +88,7 @@ pub(super) fn exception_of(fault: &ApiFault) -> &'static str {
         ApiFault::Unauthenticated(_) => "UnauthorizedException",
         ApiFault::Forbidden { .. } => "ForbiddenException",
         ApiFault::TooLarge { .. } => TOO_LARGE,
+        ApiFault::Unconfirmed => "GatewayTimeoutException",
         ApiFault::Busy(_) => "ServiceUnavailableException",
         ApiFault::Failed(_) => "InternalFailureException",
     }
@@ -109,6 +110,7 @@ fn status_of(fault: &ApiFault) -> StatusCode {
         ApiFault::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         ApiFault::Forbidden { .. } => StatusCode::FORBIDDEN,
         ApiFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        ApiFault::Unconfirmed => StatusCode::GATEWAY_TIMEOUT,
         ApiFault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiFault::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -234,6 +236,7 @@ mod tests {
                 401,
                 "UnauthorizedException",
             ),
+            (ApiFault::Unconfirmed, 504, "GatewayTimeoutException"),
             (ApiFault::Failed("secret".into()), 500, "InternalFailureException"),
         ];
         for (fault, status, exception) in cases {

@@ -11,8 +11,8 @@ use super::operation::{Input, Member, Operation, PAYLOAD, flag, header, number, 
 use super::render::Answer;
 use super::{
     Request, authorities, authorization, authorizers, billing_groups, certificates, claims, connections,
-    domain_configurations, dynamic_groups, event_configurations, groups, manifests, moving, own, own_keys,
-    policies, publish, register_thing, retained, role_aliases, search, tagging, tasks, templates,
+    direct, domain_configurations, dynamic_groups, event_configurations, groups, manifests, moving, own,
+    own_keys, policies, publish, register_thing, retained, role_aliases, search, tagging, tasks, templates,
     thing_types, things, transfers,
 };
 
@@ -176,6 +176,7 @@ pub(super) static TABLE: &[Operation<Handler>] = &[
     row!("Publish", "POST" "/topics/{topic+}", [number("qos"), flag("retain"), query("contentType"), query("responseTopic"), number("messageExpiry"), USER_PROPERTIES, PAYLOAD_FORMAT, CORRELATION, PAYLOAD], publish::publish),
     row!("GetRetainedMessage", "GET" "/retainedMessage/{topic+}", NONE, retained::fetch),
     row!("ListRetainedMessages", "GET" "/retainedMessage", RESULTS, retained::list),
+    row!("SendDirectMessage", "POST" "/connections/{clientId}/messages", [query("topic"), flag("confirmation"), number("timeout"), query("contentType"), query("responseTopic"), USER_PROPERTIES, PAYLOAD_FORMAT, CORRELATION, PAYLOAD], direct::send),
     row!("GetConnection", "GET" "/connections/{clientId}", [flag("includeSocketInformation")], connections::fetch),
     row!("ListSubscriptions", "GET" "/connections/{clientId}/subscriptions", RESULTS, connections::subscriptions),
     row!("DeleteConnection", "DELETE" "/connections/{clientId}", [flag("cleanSession"), flag("preventWillMessage")], connections::delete),

@@ -243,7 +243,7 @@ fn rendered(fault: &ApiFault) -> (u16, &'static str) {
         ApiFault::UnknownOperation { .. } | ApiFault::WrongMethod { .. } | ApiFault::TooLarge { .. } => {
             (400, "InvalidRequest")
         }
-        ApiFault::Failed(_) => (500, "InternalError"),
+        ApiFault::Failed(_) | ApiFault::Unconfirmed => (500, "InternalError"),
     }
 }
 

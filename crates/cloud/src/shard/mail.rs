@@ -96,6 +96,15 @@ pub(crate) enum Mail {
         /// Answered at once.
         answer: oneshot::Sender<Option<ClientNews>>,
     },
+    /// A message for one client.
+    Direct {
+        /// Which client.
+        client_id: Box<str>,
+        /// What; nobody else has it.
+        message: Arc<Message>,
+        /// Answered at once.
+        answer: oneshot::Sender<Direct>,
+    },
     /// Ends a client's connection.
     Disconnect {
         /// Whose.
@@ -148,6 +157,23 @@ pub(crate) enum Mail {
         /// Answered at once.
         answer: oneshot::Sender<()>,
     },
+}
+
+/// What became of a message for one client.
+#[derive(Debug)]
+pub(crate) enum Direct {
+    /// It is on its way.
+    Sent,
+    /// It is on its way; this tells when the client has it, and ends when the connection does.
+    Awaited(oneshot::Receiver<()>),
+    /// The client is not connected.
+    Absent,
+    /// Its policies do not let it receive this, in words.
+    Forbidden(String),
+    /// It takes no packet that long.
+    TooLong,
+    /// Too much waits for it, or for clients like it.
+    Full,
 }
 
 /// Who has a policy, of those who are connected.

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub(crate) use log::{Restored, open_all};
-pub(crate) use mail::{ClientNews, Holder, Mail, ThingNews};
+pub(crate) use mail::{ClientNews, Direct, Holder, Mail, ThingNews};
 pub(crate) use run::start;
 
 use crate::api::ApiFault;
@@ -260,6 +260,18 @@ impl Shards {
         self.ask(index, |answer| Mail::Client {
             tenant,
             client_id: name,
+            answer,
+        })
+        .await
+    }
+
+    /// Sends a message to one client, whatever it has subscribed to. Nobody else may have the message.
+    pub(crate) async fn direct(&self, client_id: &str, message: Arc<Message>) -> Result<Direct, ApiFault> {
+        let index = self.index_of(message.tenant(), client_id);
+        let client_id = client_id.into();
+        self.ask(index, |answer| Mail::Direct {
+            client_id,
+            message,
             answer,
         })
         .await

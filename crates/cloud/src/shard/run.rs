@@ -208,6 +208,13 @@ fn read(shard: &Rc<Shard>, mail: Mail) {
         } => {
             let _ = answer.send(state.client(&tenant, &client_id));
         }
+        Mail::Direct {
+            client_id,
+            message,
+            answer,
+        } => {
+            let _ = answer.send(state.direct(&client_id, message));
+        }
         Mail::Disconnect {
             tenant,
             client_id,

@@ -5,6 +5,7 @@
 
 mod acting;
 mod asking;
+mod directing;
 mod measuring;
 mod notes;
 mod peers;
@@ -83,6 +84,8 @@ pub(super) struct State {
     pub(super) closing: Vec<Wire>,
     /// When the time of a connection is up.
     leases: BTreeMap<(UnixMillis, ConnectionId), broker::Lease>,
+    /// Callers that wait until a client has a message.
+    confirmations: HashMap<(ConnectionId, u64), oneshot::Sender<()>>,
     /// What connections rest on.
     footings: Footings,
     /// Questions to authorizers that are to be asked now.
@@ -124,6 +127,7 @@ impl State {
             turn: Instant::now(),
             closing: Vec::new(),
             leases: BTreeMap::new(),
+            confirmations: HashMap::new(),
             footings: Footings::default(),
             inquiring: Vec::new(),
             outdated: Vec::new(),
@@ -422,6 +426,7 @@ impl State {
         if let Some(footing) = &connection.footing {
             self.footings.leave(id, footing);
         }
+        self.give_up_direct(id);
         if connection.opening.is_none() {
             self.counts.closed(connection.client.listener, connection.version);
         }

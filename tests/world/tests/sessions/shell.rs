@@ -63,7 +63,7 @@ impl World {
                         self.mail.entry((at, other)).or_default().push_back(mail);
                     }
                 }
-                Action::Attached { .. } | Action::Ask(_) | Action::Refused(_) => {}
+                Action::Attached { .. } | Action::Ask(_) | Action::Received { .. } | Action::Refused(_) => {}
             }
         }
         if !step.is_empty() {

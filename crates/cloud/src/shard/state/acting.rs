@@ -80,6 +80,7 @@ impl State {
             }
             Action::Share(share) => self.tell_share(&share),
             Action::Ask(ask) => self.ask(ask),
+            Action::Received { connection, number } => self.confirm_direct(connection, number),
             Action::Refused(refusal) => self.note_refusal(&refusal),
         }
     }
