@@ -238,8 +238,11 @@ fn clients_of_others_speak_at_every_listener() {
 fn a_custom_authorizer_decides_at_every_listener() {
     let folder = tempfile::tempdir().unwrap();
     // The program behind the authorizers listens there once this has let go of it.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port().to_string();
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let port = address.port().to_string();
     let config = folder.path().join("birthmark.toml");
     let webhook =
         format!("[webhooks.who]\nurl = \"http://127.0.0.1:{port}/\"\nallow_addresses = [\"127.0.0.1\"]\n");
