@@ -456,6 +456,11 @@ fn applied(mut changed: DomainConfiguration, settings: Settings) -> Result<Domai
     changed.security_policy = settings.security_policy.unwrap_or(changed.security_policy);
     changed.authentication = settings.authentication.unwrap_or(changed.authentication);
     changed.protocol = settings.protocol.unwrap_or(changed.protocol);
+    if changed.authentication == Authentication::CustomX509 {
+        return Err(invalid(
+            "this server asks no authorizer about clients with a certificate: authenticationType is AWS_X509 or CUSTOM_AUTH",
+        ));
+    }
     check_combination(changed.protocol, changed.authentication)?;
     Ok(changed)
 }
@@ -477,12 +482,13 @@ fn check_authorizer(name: &str) -> Result<(), Refusal> {
 /// certificates.
 fn check_combination(protocol: Protocol, authentication: Authentication) -> Result<(), Refusal> {
     match (protocol, authentication) {
-        (Protocol::Mqtt, Authentication::SigV4)
-        | (Protocol::WebSocket, Authentication::X509 | Authentication::CustomX509) => Err(invalid(&format!(
-            "{} cannot be used with {}",
-            protocol.name(),
-            authentication.name()
-        ))),
+        (Protocol::Mqtt, Authentication::SigV4) | (Protocol::WebSocket, Authentication::X509) => {
+            Err(invalid(&format!(
+                "{} cannot be used with {}",
+                protocol.name(),
+                authentication.name()
+            )))
+        }
         _ => Ok(()),
     }
 }

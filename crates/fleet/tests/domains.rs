@@ -200,11 +200,9 @@ fn protocols_and_authentications_fit_together() {
             };
             let fits = !matches!(
                 (protocol, authentication),
-                (Protocol::Mqtt, Authentication::SigV4)
-                    | (
-                        Protocol::WebSocket,
-                        Authentication::X509 | Authentication::CustomX509
-                    )
+                (_, Authentication::CustomX509)
+                    | (Protocol::Mqtt, Authentication::SigV4)
+                    | (Protocol::WebSocket, Authentication::X509)
             );
             let outcome = create(&call(), &name(), set(settings), facts());
             assert_eq!(outcome.is_ok(), fits, "{protocol:?} {authentication:?}");

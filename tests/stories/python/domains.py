@@ -93,6 +93,7 @@ for members in (
     {"serviceType": "NONE"},
     {"tlsConfig": {"securityPolicy": "IoTSecurityPolicy_SSL3"}},
     {"authenticationType": "PASSWORD"},
+    {"authenticationType": "CUSTOM_AUTH_X509"},
     {"applicationProtocol": "COAP"},
     {"applicationProtocol": "MQTT_WSS", "authenticationType": "AWS_X509"},
     {"serverCertificateConfig": {"enableOCSPCheck": True}},

@@ -153,6 +153,8 @@ watched = Listener("https-watched", "dt/watched", expiry=600)
 found = data.get_connection(clientId="https-watched", includeSocketInformation=True)
 assert found["connected"] and not found["cleanSession"] and found["keepAliveDuration"] == 60, found
 assert found["sourceIp"] == "127.0.0.1" and found["sourcePort"] > 0 and found["sessionExpiry"] == 600, found
+assert (found["targetIp"], found["targetPort"]) == ("127.0.0.1", split(mqtt)[1]), found
+assert "targetIp" not in data.get_connection(clientId="https-watched")
 listed = data.list_subscriptions(clientId="https-watched")["subscriptions"]
 assert [(item["topicFilter"], item["qos"]) for item in listed] == [("dt/watched/#", 1)], listed
 witness = Listener("https-witness", "dt/watched")

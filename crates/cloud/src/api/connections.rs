@@ -25,9 +25,11 @@ struct Get {
 /// GetConnection.
 pub(super) async fn fetch(request: &Request<'_>, input: Input) -> Result<Answer, ApiFault> {
     let input: Get = input.read()?;
-    let ClientNews { state, peer, .. } = client(request, &input.client_id).await?;
+    let ClientNews {
+        state, peer, reached, ..
+    } = client(request, &input.client_id).await?;
     let connection = state.connection.as_ref();
-    let peer = peer.filter(|_| input.include_socket_information);
+    let [peer, reached] = [peer, reached].map(|address| address.filter(|_| input.include_socket_information));
     Ok(object(json!({
         "clientId": input.client_id,
         "connected": connection.is_some(),
@@ -39,6 +41,8 @@ pub(super) async fn fetch(request: &Request<'_>, input: Input) -> Result<Answer,
         "disconnectedSince": state.gone_at.filter(|_| connection.is_none()).map(|at| at.0),
         "sourceIp": peer.map(|peer| peer.ip().to_canonical().to_string()),
         "sourcePort": peer.map(|peer| peer.port()),
+        "targetIp": reached.map(|reached| reached.ip().to_canonical().to_string()),
+        "targetPort": reached.map(|reached| reached.port()),
     })))
 }
 

@@ -191,6 +191,8 @@ pub(crate) struct ClientNews {
     pub(crate) state: ClientState,
     /// Where it comes from, with the port.
     pub(crate) peer: Option<SocketAddr>,
+    /// Which address of this server it has reached.
+    pub(crate) reached: Option<SocketAddr>,
     /// The filters of its subscriptions, in order.
     pub(crate) subscriptions: Vec<(Arc<str>, QoS)>,
 }

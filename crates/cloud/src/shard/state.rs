@@ -559,6 +559,7 @@ impl State {
         Some(ClientNews {
             state,
             peer,
+            reached: connection.and_then(|connection| connection.wire.reached()),
             subscriptions: self.node.subscriptions(tenant, client_id).unwrap_or_default(),
         })
     }

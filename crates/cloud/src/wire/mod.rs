@@ -7,6 +7,7 @@ mod plain;
 
 use core::task::{Context, Poll, ready};
 use std::io;
+use std::net::SocketAddr;
 
 use identity::certificate::Certificate;
 use tokio::net::TcpStream;
@@ -70,6 +71,15 @@ impl Wire {
         frames.decode(&mut early, 0);
         let frames = Some(frames);
         (Self { frames, ..self }, early)
+    }
+
+    /// The address of this server that the client has reached.
+    pub(crate) fn reached(&self) -> Option<SocketAddr> {
+        let socket = match &self.carrier {
+            Carrier::Tls(stream) => stream.socket(),
+            Carrier::Plain(plain) => plain.socket(),
+        };
+        socket.local_addr().ok()
     }
 
     /// Takes it off this thread's runtime.

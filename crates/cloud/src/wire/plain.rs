@@ -33,6 +33,10 @@ impl Plain {
         }
     }
 
+    pub(super) const fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     pub(super) fn detach(self) -> io::Result<DetachedPlain> {
         Ok(DetachedPlain {
             socket: self.socket.into_std()?,
