@@ -1,7 +1,7 @@
 //! The thread of a shard: one runtime, one state, and the tasks that borrow it.
 //!
-//! One task per connection reads; one task flushes what all of them caused, after all that were ready had their turn; one
-//! takes mail; one looks at the clock.
+//! One task per connection reads; one takes mail; one looks at the clock. When all that were ready had their turn, what they
+//! caused is sent, once for all of them and before the thread looks for more.
 
 use std::cell::RefCell;
 use std::io;
@@ -52,8 +52,26 @@ pub(crate) fn start(
         .name(format!("shard-{index}"))
         .spawn(move || {
             let tasks = LocalSet::new();
-            tasks.block_on(&runtime, run(control, index, slot, restored, shutdown));
+            runtime.block_on(async {
+                let state = RefCell::new(State::new(control.clone(), index, restored));
+                let shard = Rc::new(Shard { control, state });
+                let turns = tasks.run_until(run(shard.clone(), index, slot, shutdown));
+                in_turns(&tasks, &shard, turns).await;
+            });
         })
+}
+
+/// Lets all tasks that are ready have their turn, sends what they caused, and begins again.
+async fn in_turns(tasks: &LocalSet, shard: &Rc<Shard>, turns: impl Future<Output = ()>) {
+    let mut turns = core::pin::pin!(turns);
+    poll_fn(|context| {
+        let outcome = turns.as_mut().poll(context);
+        if outcome.is_pending() && flush(tasks, shard) {
+            context.waker().wake_by_ref();
+        }
+        outcome
+    })
+    .await;
 }
 
 /// What the tasks of one shard share.
@@ -62,16 +80,7 @@ struct Shard {
     state: RefCell<State>,
 }
 
-async fn run(
-    control: Arc<Control>,
-    index: usize,
-    mut slot: mpsc::Receiver<Mail>,
-    restored: Restored,
-    shutdown: Shutdown,
-) {
-    let state = RefCell::new(State::new(control.clone(), index, restored));
-    let shard = Rc::new(Shard { control, state });
-    spawn_local(flush(shard.clone()));
+async fn run(shard: Rc<Shard>, index: usize, mut slot: mpsc::Receiver<Mail>, shutdown: Shutdown) {
     spawn_local(keep_time(shard.clone()));
     spawn_local(follow_log(shard.clone()));
     let mut mail = Vec::with_capacity(MAIL_PER_TURN_MAX);
@@ -254,31 +263,32 @@ async fn carry(shard: Rc<Shard>, id: ConnectionId) {
     poll_fn(|context| shard.state.borrow_mut().turn(id, context)).await;
 }
 
-/// Sends what was queued, closes what is to be closed, and looks up again what has to be.
-async fn flush(shard: Rc<Shard>) {
-    loop {
-        poll_fn(|context| shard.state.borrow_mut().poll_work(context)).await;
-        let (closing, outdated, inquiring) = {
-            let mut state = shard.state.borrow_mut();
-            state.flush();
-            (
-                core::mem::take(&mut state.closing),
-                core::mem::take(&mut state.outdated),
-                core::mem::take(&mut state.inquiring),
-            )
-        };
-        for wire in closing {
-            shard.control.beside(linger(wire));
-        }
-        for id in outdated {
-            spawn_local(look_again(shard.clone(), id));
-        }
-        for (id, question) in inquiring {
-            spawn_local(inquire(shard.clone(), id, question));
-        }
-        // Whoever became ready meanwhile comes first, so that the next flush serves many.
-        tokio::task::yield_now().await;
+/// Sends what was queued, closes what is to be closed, and looks up again what has to be. True when something is left that could
+/// not be done now.
+fn flush(tasks: &LocalSet, shard: &Rc<Shard>) -> bool {
+    let mut state = shard.state.borrow_mut();
+    if !state.has_work() {
+        return false;
     }
+    state.flush();
+    let (closing, outdated, inquiring) = (
+        core::mem::take(&mut state.closing),
+        core::mem::take(&mut state.outdated),
+        core::mem::take(&mut state.inquiring),
+    );
+    let has_more = state.has_work();
+    drop(state);
+    let _inside = tasks.enter();
+    for wire in closing {
+        shard.control.beside(linger(wire));
+    }
+    for id in outdated {
+        spawn_local(look_again(shard.clone(), id));
+    }
+    for (id, question) in inquiring {
+        spawn_local(inquire(shard.clone(), id, question));
+    }
+    has_more
 }
 
 /// Asks an authorizer again about a client that it let in.

@@ -14,7 +14,7 @@ mod suspecting;
 mod trusting;
 mod withdrawing;
 
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -65,7 +65,6 @@ pub(super) struct State {
     actions: Actions,
     departed: Vec<(ConnectionId, Departure)>,
     touched: Vec<ConnectionId>,
-    flusher: Option<Waker>,
     /// Read buffer of all connections: only the rest of an incomplete packet stays with its connection.
     scratch: Vec<u8>,
     gates: Gates,
@@ -114,7 +113,6 @@ impl State {
             actions: restored.actions,
             departed: Vec::new(),
             touched: Vec::new(),
-            flusher: None,
             scratch: Vec::new(),
             gates: Gates::default(),
             forwards: 0,
@@ -417,7 +415,6 @@ impl State {
             let _ = connection.flush();
             connection.wake();
             self.closing.push(connection.wire);
-            self.call_flusher();
         }
     }
 
@@ -445,7 +442,6 @@ impl State {
             connection.wake();
             if connection.wire.is_framed() {
                 self.closing.push(connection.wire);
-                self.call_flusher();
             }
         }
     }
@@ -455,7 +451,7 @@ impl State {
         if !self.log.submit() && self.log.has_failed() {
             self.progressed();
         }
-        for id in core::mem::take(&mut self.touched) {
+        for id in self.touched.drain(..) {
             let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
             };
@@ -470,32 +466,14 @@ impl State {
         self.send_mail();
     }
 
-    /// Whether there is something to flush; if not, whoever asks is woken when there is.
-    pub(super) fn poll_work(&mut self, context: &Context<'_>) -> Poll<()> {
-        match self.has_work() {
-            true => Poll::Ready(()),
-            false => {
-                self.flusher = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    fn has_work(&self) -> bool {
+    /// Whether something waits to be sent, written, closed or looked up.
+    pub(super) fn has_work(&self) -> bool {
         let speaks = self.failed_at.is_none();
         let mail =
             speaks && self.outboxes.iter().any(|outbox| !outbox.parcels.is_empty()) && !self.is_congested();
         let records = speaks && self.log.has_unsubmitted();
         let looks = !self.outdated.is_empty() || !self.inquiring.is_empty();
         mail || records || looks || !self.touched.is_empty() || !self.closing.is_empty()
-    }
-
-    fn call_flusher(&mut self) {
-        if self.has_work()
-            && let Some(flusher) = self.flusher.take()
-        {
-            flusher.wake();
-        }
     }
 
     /// Time has passed.

@@ -54,7 +54,6 @@ impl State {
         self.control
             .shards
             .note_kept(self.index, self.node.kept_subscriptions());
-        self.call_flusher();
     }
 
     pub(super) fn perform(&mut self, action: Action) {

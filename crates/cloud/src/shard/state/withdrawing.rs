@@ -52,7 +52,6 @@ impl State {
             self.inquire_at(id, now);
         }
         self.begin_inquiries(now);
-        self.call_flusher();
     }
 
     fn inquire_at(&mut self, id: ConnectionId, due: UnixMillis) {
