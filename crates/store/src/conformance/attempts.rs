@@ -95,6 +95,24 @@ pub fn attempts_are_found_by_what_they_are_about(place: &impl AttemptPlace) {
         };
         assert!(newest(&attempts, elsewhere, 10).is_empty());
     }
+    // Refused before it was clear whose certificate it is.
+    let mut refused = attempt(3, Some("revoked"));
+    refused.thing = None;
+    attempts.record(refused.clone());
+    // A claim certificate that provisioned it, and now another device.
+    let mut claim = attempt(9, None);
+    (claim.kind, claim.thing) = (Kind::Provision, Some(thing_name(3)));
+    attempts.record(claim.clone());
+    let mut other = attempt(9, None);
+    other.thing = None;
+    attempts.record(other);
+    let of_thing = Filter {
+        what: What::Thing(thing_name(3)),
+        ..Filter::default()
+    };
+    let found = newest(&attempts, of_thing, 10);
+    let found: Vec<_> = found.iter().map(|recorded| &recorded.attempt).collect();
+    assert_eq!(found, [&claim, &refused, &wanted]);
     let nobody = Filter {
         what: What::Certificate(id(99)),
         ..Filter::default()

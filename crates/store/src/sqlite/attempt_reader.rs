@@ -86,7 +86,14 @@ fn conditions(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
     match &filter.what {
         What::Last => {}
         What::Certificate(id) => demand("fingerprint = ?", Box::new(id.0)),
-        What::Thing(name) => demand("thing = ?", Box::new(name.to_string())),
+        What::Thing(name) => {
+            // Also those of its certificates that ended before it was looked up whose they are. A claim certificate
+            // is shared by many, so what it provisioned does not count.
+            demand("(thing = ? OR thing IS NULL)", Box::new(name.to_string()));
+            let own = "(thing IS NOT NULL OR fingerprint IN (SELECT fingerprint FROM attempt WHERE thing = ?
+                 AND json_extract(body, '$.kind') <> 'provision'))";
+            demand(own, Box::new(name.to_string()));
+        }
         What::Address(address) => demand("address = ?", Box::new(address.to_string())),
         What::Trace(trace) => demand("trace = ?", Box::new(trace.0)),
     }
