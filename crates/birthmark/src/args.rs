@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// A device: enroll one by hand, or connect and publish; with this machine's tokens or any vendor's module
     #[command(subcommand)]
     Device(Device),
-    /// The fleet in the cloud: which devices may come in
+    /// The fleet in the cloud: which devices may come in, moving it, and stuck devices once more
     #[command(subcommand)]
     Fleet(Fleet),
     /// Access keys of the API: when each was last used, a new one in the place of an old one, an end to one that leaked
@@ -190,15 +190,18 @@ pub(crate) struct FactoryRun {
 /// How to reach an API that speaks AWS IoT Core.
 #[derive(Debug, Args)]
 pub(crate) struct Api {
+    /// Data directory of a `serve` on this machine: it says where the API is, and has its CA and an access key
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// The API, https://host:port
-    #[arg(long, value_name = "URL")]
-    pub(crate) endpoint_url: String,
+    #[arg(long, value_name = "URL", required_unless_present = "data_dir")]
+    pub(crate) endpoint_url: Option<String>,
     /// CA that the API's server certificate ends in, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_bundle: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "data_dir")]
+    pub(crate) ca_bundle: Option<PathBuf>,
     /// Access key, in the AWS shared-credentials format
-    #[arg(long, value_name = "FILE")]
-    pub(crate) credentials: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "data_dir")]
+    pub(crate) credentials: Option<PathBuf>,
     /// Profile in that file
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) profile: String,

@@ -14,7 +14,7 @@ use super::{
     device_attempts,
     device_token::{self, Opened},
     enrolment::{Enrolment, enrol},
-    factory::{certificate, client},
+    factory::{certificate, client, reached},
     registration::text,
 };
 use crate::{
@@ -45,8 +45,11 @@ pub(crate) fn enroll(typed: &Enroll) -> Result<u8, Failure> {
 fn enroll_in<T: DeviceToken + 'static>(token: T, typed: &Enroll) -> Result<u8, Failure> {
     let labels = device_token::labels(&typed.token);
     let mut client = client(&typed.api)?;
-    let root_file = typed.server_root.as_deref().unwrap_or(&typed.api.ca_bundle);
-    let server_root = certificate(root_file)?;
+    let root_file = match &typed.server_root {
+        Some(file) => file.clone(),
+        None => reached(&typed.api)?.ca_bundle,
+    };
+    let server_root = certificate(&root_file)?;
     let enrolment = Enrolment {
         thing: &typed.thing,
         policy: &typed.policy,

@@ -1,6 +1,9 @@
 //! `birthmark factory`: a CA for a customer, a line for its chips, a ledger that says what happened.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use ::factory::{
     Factory, Plan, Terms, ledger,
@@ -201,13 +204,57 @@ pub(crate) fn register(
 
 /// A client of the API that was typed.
 pub(crate) fn client(api: &Api) -> Result<Client, Failure> {
+    let reached = reached(api)?;
     let endpoint = Endpoint {
-        url: api.endpoint_url.clone(),
-        ca_bundle_pem: read(&api.ca_bundle)?,
+        url: reached.url,
+        ca_bundle_pem: read(&reached.ca_bundle)?,
         region: api.region.clone(),
         real_aws: api.real_aws,
     };
-    Client::new(&endpoint, AccessKey::from_file(&api.credentials, &api.profile)?)
+    Client::new(
+        &endpoint,
+        AccessKey::from_file(&reached.credentials, &api.profile)?,
+    )
+}
+
+/// Where an API is, and what is needed to speak with it.
+pub(crate) struct Reached {
+    url: String,
+    /// What its certificate ends in.
+    pub(crate) ca_bundle: PathBuf,
+    credentials: PathBuf,
+}
+
+/// What was typed; the rest as a server on this machine has written it down.
+pub(crate) fn reached(api: &Api) -> Result<Reached, Failure> {
+    let ready = match &api.data_dir {
+        Some(data_dir) => ready(data_dir)?,
+        None => Value::Null,
+    };
+    let told = |name: &str| ready.get(name).and_then(Value::as_str);
+    let file = |typed: &Option<PathBuf>, name: &str| typed.clone().or_else(|| told(name).map(PathBuf::from));
+    let url = api.endpoint_url.clone();
+    let url = url.or_else(|| told("api").map(|address| format!("https://{address}")));
+    let parts = url
+        .zip(file(&api.ca_bundle, "server_ca"))
+        .zip(file(&api.credentials, "credentials"));
+    let ((url, ca_bundle), credentials) =
+        parts.ok_or_else(|| Failure::usage("ready.json lacks what an API is reached by".to_owned()))?;
+    Ok(Reached {
+        url,
+        ca_bundle,
+        credentials,
+    })
+}
+
+/// What a running server says of itself.
+fn ready(data_dir: &Path) -> Result<Value, Failure> {
+    let path = data_dir.join("ready.json");
+    let text = fs::read_to_string(&path).fault(|| {
+        let path = path.display();
+        format!("could not read {path}: it is there while `birthmark serve` runs with that data directory")
+    })?;
+    serde_json::from_str(&text).fault(|| format!("could not understand {}", path.display()))
 }
 
 /// Reads a text file.

@@ -186,9 +186,10 @@ fn send_account(typed: &FleetImport) -> Result<Sum, Failure> {
     let missing =
         || Failure::usage("--from-aws needs --source-url, --source-ca-bundle and --source-credentials");
     let api = Api {
-        endpoint_url: typed.source_url.clone().ok_or_else(missing)?,
-        ca_bundle: typed.source_ca_bundle.clone().ok_or_else(missing)?,
-        credentials: typed.source_credentials.clone().ok_or_else(missing)?,
+        data_dir: None,
+        endpoint_url: Some(typed.source_url.clone().ok_or_else(missing)?),
+        ca_bundle: Some(typed.source_ca_bundle.clone().ok_or_else(missing)?),
+        credentials: Some(typed.source_credentials.clone().ok_or_else(missing)?),
         profile: typed.source_profile.clone(),
         region: typed.source_region.clone(),
         real_aws: typed.api.real_aws,
