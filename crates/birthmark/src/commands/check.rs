@@ -33,7 +33,8 @@ pub(crate) fn run(typed: &Check) -> Result<u8, Failure> {
         return audit(&effective.config.data_dir);
     }
     for (key, value, origin) in effective.settings() {
-        tell(&format!("{key:<16} {value:<28} # {origin}"))
+        let shown = if value.is_empty() { "none" } else { &value };
+        tell(&format!("{key:<20} {shown:<36} # {origin}"))
             .fault(|| "could not write to stdout".to_owned())?;
     }
     let open = cloud::open_gates(&effective.config)

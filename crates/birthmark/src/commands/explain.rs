@@ -150,7 +150,15 @@ fn page(recorded: &Recorded) -> String {
             StepVerdict::Skipped => "-   ",
             StepVerdict::Failed => "FAIL",
         };
-        lines.push(format!("  {mark} {:<24} {}", step.name, step.detail.as_str()));
+        let detail = step.detail.as_str();
+        let is_why = step.verdict == StepVerdict::Failed && detail == attempt.reason.as_str();
+        // What ended it is told below, with what mends it.
+        let detail = if is_why { "" } else { detail };
+        lines.push(
+            format!("  {mark} {:<24} {detail}", step.name)
+                .trim_end()
+                .to_owned(),
+        );
     }
     if !attempt.reason.is_empty() {
         lines.push(format!(

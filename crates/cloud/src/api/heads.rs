@@ -9,7 +9,7 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 
-use fleet::attempt::Verdict;
+use fleet::attempt::{Kind, Verdict};
 use fleet::record::Uuid;
 use http::StatusCode;
 use serde_json::json;
@@ -158,6 +158,7 @@ pub(super) fn note(conversation: &Conversation, ended: &hyper::Error) {
     let control = &conversation.control;
     let mut record = conversation.record.again(control);
     record.attempt.trace = conversation.record.attempt.trace;
+    record.attempt.kind = Kind::Api;
     let status = match ended.is_parse_too_large() {
         true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         false => StatusCode::BAD_REQUEST,
