@@ -1,8 +1,10 @@
-//! The cloud as a registry: first connections, a small registry beside a large one, bulk registration, and policy decisions.
+//! The cloud as a registry: first connections, a small registry beside a large one, bulk registration, import, and policy
+//! decisions.
 
 mod api;
 mod bulk;
 mod decisions;
+mod moved;
 mod seed;
 mod steady;
 
@@ -65,6 +67,8 @@ pub(crate) fn run(binary: &Path, words: &[&str]) -> Outcome<()> {
     if settings.lines > 0 {
         eprintln!("bench: a bulk registration of {} lines", settings.lines);
         told["bulk"] = bulk_registration(binary, settings.lines)?;
+        eprintln!("bench: an import of {} lines", settings.lines);
+        told["import"] = import(binary, settings.lines)?;
     }
     println!("{told}");
     Ok(())
@@ -142,6 +146,29 @@ fn bulk_registration(binary: &Path, lines: u64) -> Outcome<Value> {
     let used = (crate::cpu::nanoseconds(server.pid())? - before) as f64;
     if done != lines {
         return Err(format!("{done} of {lines} lines were done").into());
+    }
+    Ok(json!({
+        "lines": lines,
+        "seconds": seconds,
+        "per_second": lines as f64 / seconds,
+        "cpu_us": used / 1e3 / lines as f64,
+        "megabytes": memory::of(server.pid())?.total as f64 / 1e6,
+    }))
+}
+
+/// A file of lines, taken in by an empty server.
+fn import(binary: &Path, lines: u64) -> Outcome<Value> {
+    let folder = tempfile::tempdir()?;
+    let (data, config) = (folder.path().join("data"), folder.path().join("serve.toml"));
+    let file = folder.path().join("fleet.ndjson");
+    moved::write(&file, lines)?;
+    fs::write(&config, "")?;
+    let (server, address, root) = Cloud::serve_configured(binary, &data, &config)?;
+    let before = crate::cpu::nanoseconds(server.pid())?;
+    let (seconds, made) = moved::run(binary, &file, address, &root, &data.join("credentials"))?;
+    let used = (crate::cpu::nanoseconds(server.pid())? - before) as f64;
+    if made != lines {
+        return Err(format!("{made} of {lines} lines were taken in").into());
     }
     Ok(json!({
         "lines": lines,

@@ -129,7 +129,7 @@ impl Pattern {
 }
 
 /// The same bytes with another name of the same length in them.
-fn replace(der: &[u8], old: &str, new: &str) -> Outcome<Vec<u8>> {
+pub(super) fn replace(der: &[u8], old: &str, new: &str) -> Outcome<Vec<u8>> {
     if old.len() != new.len() {
         return Err(format!("{old} and {new} differ in length").into());
     }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use stories::{Cloud, Python};
+use stories::{Cloud, Python, birthmark, tool};
 
 #[test]
 fn a_file_of_devices_is_registered_line_by_line() {
@@ -18,4 +18,17 @@ fn a_file_of_devices_is_registered_line_by_line() {
     if let Some(python) = Python::of(&cloud) {
         let _ = python.with("BUCKET", bucket.to_str().unwrap()).runs("tasks");
     }
+}
+
+#[test]
+fn a_task_that_was_killed_with_its_server_is_started_again() {
+    let Some(python) = Python::alone() else { return };
+    if tool("openssl").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let _ = python
+        .with("FOLDER", &folder.path().display().to_string())
+        .with("BIRTHMARK", &birthmark().get_program().display().to_string())
+        .runs("task_kill");
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask bench cloud`: first connections against a bare acceptor, a registry of a million beside one of a thousand, bulk
-//! registration, policy decisions, and the demo with many devices.
+//! registration, import, policy decisions, and the demo with many devices.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const DEVICES: u64 = 100_000;
 pub(crate) struct Choice {
     /// Things of the large registry; 0 leaves it out.
     pub(crate) things: Option<u64>,
-    /// Lines of the bulk registration; 0 leaves it out.
+    /// Lines of the bulk registration and of the import; 0 leaves them out.
     pub(crate) lines: Option<u64>,
     /// Devices of the demo; 0 leaves it out.
     pub(crate) devices: Option<u64>,
@@ -28,7 +28,7 @@ pub(crate) struct Choice {
 /// A row, its place in the answer, its unit, what one of the answer's unit is in it, and its target.
 type Place = (&'static str, &'static str, &'static str, f64, Target);
 
-const PLACES: [Place; 17] = [
+const PLACES: [Place; 19] = [
     (
         "bare acceptor: CPU per handshake",
         "/first/bare_us",
@@ -142,6 +142,20 @@ const PLACES: [Place; 17] = [
         1.0,
         Target::None,
     ),
+    (
+        "fleet import, lines a second",
+        "/import/per_second",
+        "1/s",
+        1.0,
+        Target::None,
+    ),
+    (
+        "fleet import, CPU of the server per line",
+        "/import/cpu_us",
+        "us",
+        1.0,
+        Target::None,
+    ),
 ];
 
 /// Measures every row.
@@ -153,7 +167,8 @@ pub(super) fn measure(choice: Choice) -> Outcome<Vec<Row>> {
     let answer: Value =
         serde_json::from_str(&run.caught_well()?).trying(|| "read the answer of bench".to_owned())?;
     let mut rows = rows(&answer)?;
-    rows.push(bulk(&answer, lines));
+    rows.push(many_lines("bulk registration", "/bulk/seconds", &answer, lines));
+    rows.push(many_lines("fleet import", "/import/seconds", &answer, lines));
     match choice.devices.unwrap_or(DEVICES) {
         0 => {}
         devices => rows.push(demo(devices)?),
@@ -178,10 +193,10 @@ fn rows(answer: &Value) -> Outcome<Vec<Row>> {
 }
 
 /// A million lines may take two minutes; fewer lines accordingly less.
-fn bulk(answer: &Value, lines: u64) -> Row {
+fn many_lines(what: &str, place: &str, answer: &Value, lines: u64) -> Row {
     Row {
-        name: format!("bulk registration of {lines} lines"),
-        value: answer.pointer("/bulk/seconds").and_then(Value::as_f64),
+        name: format!("{what} of {lines} lines"),
+        value: answer.pointer(place).and_then(Value::as_f64),
         unit: "s",
         target: Target::AtMost(120.0 * lines as f64 / LINES as f64),
     }
@@ -221,8 +236,9 @@ mod tests {
         assert_eq!(verdict("first connection against the bare acceptor"), Some(true));
         assert_eq!(verdict("policy decision"), Some(false));
         assert_eq!(verdict("registry on disk, per device"), None);
-        assert_eq!(bulk(&answer, 1_000_000).ok(), Some(true));
-        assert_eq!(bulk(&answer, 100_000).ok(), Some(false));
+        let judged = |lines| many_lines("bulk registration", "/bulk/seconds", &answer, lines).ok();
+        assert_eq!((judged(1_000_000), judged(100_000)), (Some(true), Some(false)));
+        assert_eq!(many_lines("fleet import", "/import/seconds", &answer, 1).ok(), None);
     }
 
     #[test]
