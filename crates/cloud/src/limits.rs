@@ -118,6 +118,8 @@ pub const CHANGES_REMEMBERED_MAX: usize = 64 * 1024;
 
 /// How long a connection lives that a signature let in ("AWS IoT Core endpoints and quotas", "Connection duration" over WebSocket).
 pub const SIGNED_CONNECTION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes of headers and query of a request for WebSocket that an authorizer decides about: they are kept as long as its connection.
+pub const AUTHORIZER_REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Withdrawals of what connections rest on that are remembered, to refuse those that were on their way.
 pub const WITHDRAWALS_REMEMBERED_MAX: usize = 4096;
 /// Seconds that a caller waits for the acknowledgement of a message to one client (AWS IoT API reference, SendDirectMessage).

@@ -215,6 +215,8 @@ upgrade += ["-H", "Sec-WebSocket-Protocol: mqtt", "-H", "Sec-WebSocket-Key: dGhl
 for asked, expected in [(forged, 401), ({NAME: "none"}, 401)]:
     found, said = curl(f"https://{HOST}/mqtt?{query(asked)}", *upgrade)
     assert (found, json.loads(said[0])) == ([expected], {"message": "Unauthorized"}), (found, said)
+found, said = curl(f"https://{HOST}/mqtt?{query(good)}", *upgrade, "-H", "more: " + "x" * 16_384)
+assert found == [400] and "longer than 16384 bytes" in said[0], (found, said)
 
 # Amazon's SDK.
 login = {"auth_username": "me", "auth_password": "word", "auth_authorizer_name": "gate", "ca_filepath": CA, "endpoint": HOST}

@@ -29,7 +29,7 @@ use crate::authorizer::{self, Credentials};
 use crate::clock;
 use crate::control::Control;
 use crate::front_door::{self, Bearer, Guest, Pass};
-use crate::limits::UPGRADE_DEADLINE;
+use crate::limits::{AUTHORIZER_REQUEST_BYTES_MAX, UPGRADE_DEADLINE};
 use crate::principal;
 use crate::shard::Clearance;
 use crate::tls::Stream;
@@ -153,6 +153,7 @@ async fn bearing(
     let (control, addressed) = (&conversation.control, conversation.addressed);
     let domain = conversation.domain.as_deref();
     front_door::admit(domain, Protocol::WebSocket, Authentication::Custom)?;
+    check_length(incoming)?;
     let attempt = &mut record.attempt;
     let server_name = attempt.tls.sni.clone();
     let credentials = Credentials::at(domain, server_name.as_ref().map(Text::as_str))
@@ -169,6 +170,21 @@ async fn bearing(
         domain: conversation.domain.clone(),
         http: Some((incoming.headers.clone(), incoming.query.to_owned())),
     })))
+}
+
+/// The request stays in memory with its connection.
+fn check_length(incoming: &Incoming<'_>) -> Result<(), ApiFault> {
+    let headers = incoming.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    match headers + incoming.query.len() > AUTHORIZER_REQUEST_BYTES_MAX {
+        true => Err(ApiFault::invalid(
+            "cloud.websocket.long",
+            format!("headers and query are longer than {AUTHORIZER_REQUEST_BYTES_MAX} bytes"),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Who signed, may do what his key's role allows.
