@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broker::Event;
-use identity::Tenant;
+use identity::{CertificateId, Tenant};
 
 use super::State;
 use crate::clock;
@@ -37,16 +37,29 @@ impl State {
     /// Acts on a change of a thing.
     pub(in crate::shard) fn change_thing(&mut self, news: &ThingNews) {
         self.changes.note_thing(news);
+        let attached_to = self.attached_to(news);
         let change = broker::ThingChange {
             tenant: news.tenant,
             name: &news.name,
             facts: news.facts.as_ref(),
-            attached_to: &news.attached_to,
+            attached_to: &attached_to,
         };
         self.node
             .step(Event::Thing(change), clock::now(), &mut self.actions);
         self.carry_out();
         self.flush();
+    }
+
+    /// The certificates that a thing is attached to, and what stands in their place where a temporary access key was given for one.
+    fn attached_to(&self, news: &ThingNews) -> Vec<CertificateId> {
+        let mut attached_to = news.attached_to.clone();
+        for certificate in &news.attached_to {
+            let ground = Ground::Certificate(news.tenant, *certificate);
+            let connections = self.footings.resting_on(&ground).into_iter();
+            let held = connections.filter_map(|id| self.connections.get(&id));
+            attached_to.extend(held.map(|connection| connection.grant.certificate));
+        }
+        attached_to
     }
 
     /// Notes that a policy changed, and names the holders of live connections that have it.
