@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use broker::Switches;
 use fleet::clones::Answer;
@@ -136,6 +137,8 @@ pub struct TlsConfig {
     pub certificates: Vec<String>,
     /// Bytes of application data in one record of the MQTT listener, for devices with little memory; 0: as TLS allows.
     pub mqtt_record_bytes_max: usize,
+    /// Whether certificates that come from no registered CA are refused in the handshake, where a certificate is demanded.
+    pub strict: bool,
 }
 
 impl Default for TlsConfig {
@@ -146,6 +149,7 @@ impl Default for TlsConfig {
             server_rsa: false,
             certificates: Vec::new(),
             mqtt_record_bytes_max: 0,
+            strict: false,
         }
     }
 }
@@ -593,6 +597,7 @@ impl Config {
             server_rsa,
             certificates,
             mqtt_record_bytes_max,
+            strict,
         } = &self.tls;
         let unknown = certificates
             .iter()
@@ -620,6 +625,7 @@ impl Config {
                 security_policy: policy,
                 resumption: *resumption,
                 record_bytes_max,
+                anchors: strict.then(Arc::default),
             },
             server_rsa: *server_rsa,
             certificates: certificates.clone(),

@@ -110,6 +110,11 @@ impl Server {
         let own = renewal::own(&plan, &pki, &certificates)?;
         let domains = Arc::new(Domains::open(&records, certificates, pki.server_issuer)?);
         let shown = Arc::new(Shown::new(own, Some(domains.clone())));
+        if let Some(anchors) = &plan.tls.terms.anchors {
+            let cas = records.every_ca().map_err(Error::Store)?;
+            let cas = cas.into_iter().map(|(tenant, ca)| (Some(tenant), ca.id, ca.der));
+            anchors.hold(cas.chain([pki.issuer.anchor()]));
+        }
         let settings = (
             Settings::mqtt(&shown, &plan.tls.terms).map_err(Error::Tls)?,
             mux::Settings::new(&shown, &plan.tls.terms).map_err(Error::Tls)?,

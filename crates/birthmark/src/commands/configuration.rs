@@ -161,8 +161,9 @@ impl Effective {
             (
                 "tls",
                 format!(
-                    "{}{}{}",
+                    "{}{}{}{}",
                     tls.security_policy,
+                    if tls.strict { ", strict" } else { "" },
                     if tls.resumption { ", with resumption" } else { "" },
                     if tls.server_rsa {
                         ", with an RSA certificate beside"

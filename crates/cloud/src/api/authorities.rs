@@ -111,6 +111,10 @@ pub(super) async fn register(request: &Request<'_>, input: Input) -> Result<Answ
         .await?
         .registered;
     request.control.authorities_changed();
+    if let Some(anchors) = &request.control.plan.tls.terms.anchors {
+        let ca = request.store().ca(&request.call.tenant, &registered.id).await?;
+        anchors.hold(ca.map(|ca| (Some(request.call.tenant), ca.record.id, ca.record.der)));
+    }
     Ok(json!({ "certificateArn": registered.arn, "certificateId": registered.id.to_string() }))
 }
 
@@ -268,6 +272,9 @@ pub(super) async fn delete(request: &Request<'_>, input: Input) -> Result<Answer
         })
         .await?;
     request.control.authorities_changed();
+    if let Some(anchors) = &request.control.plan.tls.terms.anchors {
+        anchors.forget(tenant, id);
+    }
     Ok(nothing())
 }
 

@@ -20,7 +20,7 @@ use identity::issue::{AWS_ISSUED_COMMON_NAME, Profile, Serial, Signer as _, Vali
 use identity::key::Curve;
 use identity::name::{AttributeKind, Name};
 use identity::request::ProvenKey;
-use identity::{Civil, UnixMillis};
+use identity::{CertificateId, Civil, Tenant, UnixMillis};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
@@ -231,6 +231,12 @@ impl DeviceIssuer {
         let profile = Profile::device(&self.0.certificate, validity)?;
         self.0
             .issue(&profile, key, &Name::with_common_name(CLAIM_COMMON_NAME)?)
+    }
+
+    /// Its certificate, as a CA of no tenant.
+    pub(crate) fn anchor(&self) -> (Option<Tenant>, CertificateId, Arc<[u8]>) {
+        let certificate = &self.0.certificate;
+        (None, certificate.id(), certificate.der().into())
     }
 
     /// Whether a certificate says that it was issued here.

@@ -129,6 +129,18 @@ fn explain_certificate(error: &CertificateError) -> Failure {
             "the client's certificate or its public key cannot be read",
             "use an X.509 certificate with an EC P-256, P-384, P-521 or RSA key",
         ),
+        CertificateError::UnknownIssuer => Failure::sent(
+            "cloud.tls.unknown_issuer",
+            AlertDescription::UnknownCA,
+            "the client's certificate comes from no registered CA, and the listener is strict",
+            "register the CA that issued it, let the client send the certificates between, or switch `tls.strict` off",
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::sent(
+            "cloud.tls.expired",
+            AlertDescription::CertificateExpired,
+            "the client's certificate has expired, and the listener is strict",
+            "give the device a new certificate; if it has not expired, look at the clock of the server",
+        ),
         other => match is_possession_failure(other) {
             true => explain_certificate(&CertificateError::BadSignature),
             false => Failure::sent(

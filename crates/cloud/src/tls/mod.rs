@@ -3,6 +3,7 @@
 //! It stands between the sockets and the front door. Two listeners use it: MQTT demands a client certificate, the API
 //! takes one. It must never decide who a client is; that is looked up after the handshake.
 
+mod anchors;
 mod engine;
 mod failure;
 mod hello;
@@ -23,6 +24,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, SupportedCipherSuite};
 use tokio::net::TcpStream;
 
+pub use anchors::Anchors;
 pub use failure::{Failure, explain};
 pub use hello::{Hello, MalformedHello, is_grease, parse as parse_hello, version_name};
 pub use possession::Possession;

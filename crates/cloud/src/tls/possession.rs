@@ -2,12 +2,14 @@
 //!
 //! It stands inside the handshake. Who the client is and whether it may come in is decided after the handshake, as AWS
 //! does, so every certificate whose key can be read is taken here: expired ones, unknown issuers, unknown critical
-//! extensions. What must never happen: a handshake that completes without a valid signature of that key over it.
+//! extensions; only where the operator wants it strict must it come from a registered CA. What must never happen: a handshake that completes without a valid signature of that key over it.
 //!
 //! The certificate is also caught when the handshake fails afterwards, so that the attempt record can name it: the TLS
 //! library calls the verifier from inside, and [`watch`] gives that call a place where it can leave what it saw.
 
 use core::cell::RefCell;
+use std::sync::Arc;
+
 use identity::certificate::Certificate;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
@@ -16,6 +18,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved, SignatureScheme,
 };
+
+use super::anchors::Anchors;
 
 thread_local! {
     static SEEN: RefCell<Option<Box<Certificate>>> = const { RefCell::new(None) };
@@ -36,6 +40,7 @@ pub(super) fn watch<T>(seen: &mut Option<Box<Certificate>>, step: impl FnOnce() 
 pub struct Possession {
     algorithms: WebPkiSupportedAlgorithms,
     mandatory: bool,
+    anchors: Option<Arc<Anchors>>,
 }
 
 impl Possession {
@@ -44,7 +49,14 @@ impl Possession {
         Self {
             algorithms,
             mandatory,
+            anchors: None,
         }
+    }
+
+    /// The same for a listener that takes certificates of these CAs only.
+    #[must_use]
+    pub fn of(self, anchors: Option<Arc<Anchors>>) -> Self {
+        Self { anchors, ..self }
     }
 }
 
@@ -61,12 +73,15 @@ impl ClientCertVerifier for Possession {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let certificate = Certificate::parse(end_entity)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
         SEEN.with(|slot| slot.replace(Some(Box::new(certificate))));
+        if let Some(anchors) = &self.anchors {
+            anchors.check(end_entity, intermediates, now)?;
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -10,6 +10,7 @@ use fleet::domain_configuration::SecurityPolicy;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{Error, ServerConfig};
 
+use super::anchors::Anchors;
 use super::possession::Possession;
 use super::shown::Shown;
 use super::tickets::Tickets;
@@ -37,6 +38,8 @@ pub struct Terms {
     pub resumption: bool,
     /// Bytes of application data in one record; none: as many as TLS allows.
     pub record_bytes_max: Option<usize>,
+    /// The CAs that a certificate must come from where one is demanded; none: any may come.
+    pub anchors: Option<Arc<Anchors>>,
 }
 
 /// What a client gets.
@@ -110,7 +113,7 @@ impl Settings {
         protocols: &[&[u8]],
     ) -> Result<Self, Error> {
         let set = |versions| -> Result<Set, Error> {
-            let config = base_config(shown, versions, client_certificate, terms.resumption)?;
+            let config = base_config(shown, versions, client_certificate, terms)?;
             Ok(Set {
                 aes_first: Choice::new(&config, true, protocols),
                 client_first: Choice::new(&config, false, protocols),
@@ -201,18 +204,20 @@ fn base_config(
     shown: &Arc<Shown>,
     versions: Versions,
     client_certificate: bool,
-    resumption: bool,
+    terms: &Terms,
 ) -> Result<ServerConfig, Error> {
     let mut provider = provider();
     Arc::make_mut(&mut provider)
         .cipher_suites
         .retain(|suite| versions.has(suite));
     let algorithms = provider.signature_verification_algorithms;
+    let anchors = terms.anchors.clone().filter(|_| client_certificate);
+    let possession = Possession::new(algorithms, client_certificate).of(anchors);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions.spoken())?
-        .with_client_cert_verifier(Arc::new(Possession::new(algorithms, client_certificate)))
+        .with_client_cert_verifier(Arc::new(possession))
         .with_cert_resolver(shown.clone());
-    match resumption {
+    match terms.resumption {
         true => {
             config.send_tls13_tickets = 1;
             config.ticketer = Arc::new(Tickets::new()?);

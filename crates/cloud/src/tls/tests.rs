@@ -464,4 +464,5 @@ async fn protocols_are_agreed_on_or_ignored() {
 }
 
 mod engine;
+mod strict;
 mod terms;

@@ -221,6 +221,27 @@ pub(super) fn every_resource<T: Resource>(connection: &Connection) -> Read<Vec<(
     })
 }
 
+/// CAs with their tenants; there are few of either.
+pub(super) fn every_ca(connection: &Connection) -> Read<Vec<(Tenant, CaCertificate)>> {
+    let sql = "SELECT id, account, region FROM tenant ORDER BY id";
+    let tenants = read::all(connection, sql, [], |row| {
+        let tenant = Tenant {
+            account: word("tenant.account", read::text(row, 1)?, |text| text.parse().ok())?,
+            region: word("tenant.region", read::text(row, 2)?, |text| text.parse().ok())?,
+        };
+        Ok((column::<i64>(row, 0)?, tenant))
+    })?;
+    let sql = concat!("SELECT ", ca_columns!(), " WHERE tenant = ?1 ORDER BY id");
+    let mut cas = Vec::new();
+    for (id, tenant) in tenants {
+        let own = read::all(connection, sql, [id], |row| {
+            read::ca_row(row).map(|(_, ca)| ca.record)
+        })?;
+        cas.extend(own.into_iter().map(|ca| (tenant, ca)));
+    }
+    Ok(cas)
+}
+
 pub(super) fn policies(connection: &Connection, tenant: i64, page: PageRequest) -> Read<Page<PolicyName>> {
     let select = "SELECT id, name FROM policy WHERE tenant = ?1";
     Listing {

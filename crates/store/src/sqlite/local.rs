@@ -101,6 +101,14 @@ impl LocalRecords {
         self.measured.look()
     }
 
+    /// The registered CAs of every tenant.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn every_ca(&self) -> Result<Vec<(Tenant, CaCertificate)>, Error> {
+        self.readers.look(lists::every_ca)
+    }
+
     /// Reads the whole audit log and checks every link; gives the number of lines and the last hash.
     pub fn verify_audit(&self) -> Result<(u64, [u8; 32]), Error> {
         self.readers.look_at_once(audit::verify)
