@@ -238,7 +238,10 @@ mod tests {
         assert_eq!(verdict("registry on disk, per device"), None);
         let judged = |lines| many_lines("bulk registration", "/bulk/seconds", &answer, lines).ok();
         assert_eq!((judged(1_000_000), judged(100_000)), (Some(true), Some(false)));
-        assert_eq!(many_lines("fleet import", "/import/seconds", &answer, 1).ok(), None);
+        assert_eq!(
+            many_lines("fleet import", "/import/seconds", &answer, 1).ok(),
+            None
+        );
     }
 
     #[test]

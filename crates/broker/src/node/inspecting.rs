@@ -78,6 +78,13 @@ impl Node {
         filters.any(|(filter, _)| is_own(filter))
     }
 
+    /// The client id of a connection.
+    #[must_use]
+    pub fn client_id_of(&self, connection: ConnectionId) -> Option<&str> {
+        let key = self.connections.get(&connection)?;
+        Some(&self.sessions.get(key)?.client_id)
+    }
+
     /// What a client listens to, in the order of its filters.
     #[must_use]
     pub fn subscriptions(&self, tenant: &Tenant, client_id: &str) -> Option<Vec<(Arc<str>, QoS)>> {

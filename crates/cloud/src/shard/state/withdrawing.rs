@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker::{ConnectionId, Departure, Event};
 use fleet::attempt::{Kind, Trail, Verdict};
 use fleet::authorizer_answer::Admitted;
+use fleet::text::Text;
 use identity::UnixMillis;
 use policy::Grant;
 
@@ -38,6 +39,7 @@ impl State {
         for id in self.footings.resting_on(ground) {
             if let Some(connection) = self.connections.get(&id) {
                 let mut attempt = self.attempt_of(connection, Kind::Connect, connection.grant.tenant);
+                attempt.client_id = self.node.client_id_of(id).map(Text::short);
                 attempt.end(Verdict::Refused, "cloud.trust.withdrawn", reason.as_str(), hint);
                 self.control.record(attempt);
             }
@@ -116,6 +118,7 @@ impl State {
     fn disown(&mut self, id: ConnectionId, fault: ApiFault, trail: Trail) {
         if let Some(connection) = self.connections.get(&id) {
             let mut attempt = self.attempt_of(connection, Kind::Connect, connection.grant.tenant);
+            attempt.client_id = self.node.client_id_of(id).map(Text::short);
             attempt.trail.extend(trail);
             match fault {
                 ApiFault::Refused(refusal) => attempt.refuse(&refusal),
