@@ -203,3 +203,63 @@ fn replacement(story: &Story, made: &stories::Certificates) {
 fn hang_up(story: &Story) {
     let _ = run(Command::new("kill").args(["-HUP", &story.cloud.pid()])).well();
 }
+
+/// OpenSSL is told why in its alert, and the operator in the attempt record.
+#[test]
+fn a_strict_server_refuses_strangers_in_the_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(made) = stories::Certificates::in_folder(folder.path()) else {
+        return;
+    };
+    let file = folder.path().join("birthmark.toml");
+    fs::write(&file, "[tls]\nstrict = true\n").unwrap();
+    let Some(story) = Story::begin(&["--config", file.to_str().unwrap()]) else {
+        return;
+    };
+    let (mqtt, root) = (story.cloud.mqtt(), story.cloud.server_ca());
+    made.authority("plant", KeyKind::P256);
+    made.signed_server("lamp", "plant", "30", "extendedKeyUsage=clientAuth");
+    let (certificate, key) = (made.path("lamp", "pem"), made.path("lamp", "key"));
+    let shown = [
+        "-tls1_2",
+        "-cert",
+        certificate.to_str().unwrap(),
+        "-key",
+        key.to_str().unwrap(),
+    ];
+    let _ = s_client(mqtt, root, &shown).refused(&["unknown ca"]);
+    let registered = story.aws.iot(&[
+        "register-ca-certificate",
+        "--ca-certificate",
+        &made.url("plant", "pem"),
+        "--set-as-active",
+        "--certificate-mode",
+        "SNI_ONLY",
+    ]);
+    let said = s_client(mqtt, root, &shown).well();
+    says(&said, &["Verify return code: 0 (ok)"]);
+    let id = registered["certificateId"].as_str().unwrap();
+    let inactive = [
+        "update-ca-certificate",
+        "--certificate-id",
+        id,
+        "--new-status",
+        "INACTIVE",
+    ];
+    let _ = story.aws.try_iot(&inactive).well();
+    let _ = s_client(mqtt, root, &shown).well();
+    let delete = ["delete-ca-certificate", "--certificate-id", id];
+    let _ = story.aws.try_iot(&delete).well();
+    let _ = s_client(mqtt, root, &shown).refused(&["unknown ca"]);
+    // What the server issued itself needs no registration.
+    let _ = story.device("lamp-1");
+    let data_dir = story.cloud.credentials().parent().unwrap();
+    let mut command = birthmark();
+    command
+        .args(["explain", &made.id("lamp"), "--data-dir"])
+        .arg(data_dir);
+    says(
+        &run(&mut command),
+        &["cloud.tls.unknown_issuer", "comes from no registered CA"],
+    );
+}
