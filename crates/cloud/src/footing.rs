@@ -29,6 +29,17 @@ pub(crate) enum Ground {
 }
 
 impl Ground {
+    /// What was withdrawn, in a word: attempts that ended for different reasons are not told as one.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Domain(_) => "cloud.withdrawn.domain",
+            Self::AccessKey(_) => "cloud.withdrawn.access_key",
+            Self::Certificate(..) => "cloud.withdrawn.certificate",
+            Self::RoleAlias(..) => "cloud.withdrawn.role_alias",
+            Self::Authorizer(..) => "cloud.withdrawn.authorizer",
+        }
+    }
+
     /// Why nothing rests on it any more, and what to do.
     pub(crate) fn end(&self) -> (String, &'static str) {
         match self {

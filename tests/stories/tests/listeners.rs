@@ -274,6 +274,8 @@ fn a_custom_authorizer_decides_at_every_listener() {
         "there is no authorizer named none",
         "is not for clients of custom authorizers",
         "is INACTIVE",
+        "cloud.withdrawn.authorizer",
+        "cloud.withdrawn.access_key",
     ] {
         assert!(explained.contains(words), "`{words}` is not in\n{explained}");
     }

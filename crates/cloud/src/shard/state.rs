@@ -163,7 +163,7 @@ impl State {
         let lease = arrival.clearance.lease;
         let id = ConnectionId(self.last_connection + 1);
         if let Err(ground) = self.set_foot(id, arrival.clearance.footing.as_deref()) {
-            let ((reason, hint), code) = (ground.end(), "cloud.trust.withdrawn");
+            let ((reason, hint), code) = (ground.end(), ground.code());
             arrival
                 .record
                 .end(&self.control, Verdict::Refused, code, &reason, hint);

@@ -40,7 +40,7 @@ impl State {
             if let Some(connection) = self.connections.get(&id) {
                 let mut attempt = self.attempt_of(connection, Kind::Connect, connection.grant.tenant);
                 attempt.client_id = self.node.client_id_of(id).map(Text::short);
-                attempt.end(Verdict::Refused, "cloud.trust.withdrawn", reason.as_str(), hint);
+                attempt.end(Verdict::Refused, ground.code(), reason.as_str(), hint);
                 self.control.record(attempt);
             }
             self.departed.push((id, Departure::TrustWithdrawn));
