@@ -114,7 +114,7 @@ fn show(found: &[Recorded], typed: &Explain) -> Result<(), Failure> {
 
 /// Shows the newest attempts that match, oldest first, and then every further one, until somebody ends it.
 fn follow(data_dir: &Path, filter: &Filter, typed: &Explain) -> Result<u8, Failure> {
-    let what = || format!("could not read the attempt records in {}", data_dir.display());
+    let what = || unread(data_dir);
     let reader = AttemptReader::open(data_dir).fault(what)?;
     let mut found = reader.newest(filter, typed.count).fault(what)?;
     found.reverse();
@@ -129,9 +129,17 @@ fn follow(data_dir: &Path, filter: &Filter, typed: &Explain) -> Result<u8, Failu
 
 /// The newest recorded attempts of a data directory.
 pub(crate) fn newest(data_dir: &Path, filter: &Filter, limit: usize) -> Result<Vec<Recorded>, Failure> {
-    let what = || format!("could not read the attempt records in {}", data_dir.display());
+    let what = || unread(data_dir);
     let reader = AttemptReader::open(data_dir).fault(what)?;
     reader.newest(filter, limit).fault(what)
+}
+
+/// Attempts that cannot be read: mostly it is another folder than the server's.
+fn unread(data_dir: &Path) -> String {
+    let shown = data_dir.display();
+    format!(
+        "could not read the attempt records in {shown}; --data-dir must be that of a server, or of a device"
+    )
 }
 
 /// One attempt, laid out for a person.

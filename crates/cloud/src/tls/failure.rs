@@ -89,6 +89,12 @@ fn explain_socket(error: &io::Error) -> Failure {
     }
 }
 
+/// Whether the client would speak HTTP and nothing else.
+fn offers_http(hello: &Hello) -> bool {
+    let is_http = |protocol: &Vec<u8>| matches!(protocol.as_slice(), b"h2" | b"http/1.1");
+    !hello.alpn.is_empty() && hello.alpn.iter().all(is_http)
+}
+
 fn explain_tls(error: &Error, hello: Option<&Hello>) -> Failure {
     match error {
         Error::AlertReceived(alert) => explain_alert(*alert),
@@ -97,7 +103,12 @@ fn explain_tls(error: &Error, hello: Option<&Hello>) -> Failure {
             "cloud.tls.no_certificate",
             AlertDescription::CertificateRequired,
             "the client sent no certificate",
-            "configure the client with its certificate and private key (--cert and --key for mosquitto)",
+            match hello.is_some_and(offers_http) {
+                true => "this is the port of MQTT; HTTPS goes to that of the API (\"api\" in ready.json)",
+                false => {
+                    "configure the client with its certificate and private key (--cert and --key for mosquitto)"
+                }
+            },
         ),
         Error::PeerIncompatible(why) => explain_incompatible(why, hello),
         Error::PeerMisbehaved(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme) => Failure::sent(
