@@ -36,11 +36,17 @@ pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |value: u8| {
+            if value < 10 {
+                b'0' + value
+            } else {
+                b'a' + value - 10
+            }
+        };
         let mut text = [0; 64];
         for bytes in self.0.chunks(text.len() / 2) {
             for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-                pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+                pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
             }
             let written = text.get(..2 * bytes.len()).unwrap_or_default();
             f.write_str(core::str::from_utf8(written).map_err(|_| fmt::Error)?)?;

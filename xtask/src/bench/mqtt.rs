@@ -54,6 +54,14 @@ const TARGETS: [Target; 7] = [
     Target::AtMost(5.0),
 ];
 
+/// Targets in microseconds against what the same load cost Mosquitto 2.0.11 on the machine where they were set: on a machine whose
+/// system calls cost more, both sides grow.
+const AGAINST_MOSQUITTO: [(&str, &str, f64); 3] = [
+    ("paced", "/paced/us", 1.0),
+    ("window 1", "/window_1/us", 14.0 / 17.1),
+    ("window 10", "/window_10/us", 5.0 / 17.0),
+];
+
 /// The brokers that are compared.
 const PEERS: [&str; 3] = ["mosquitto", "rumqttd", "rmqtt"];
 
@@ -109,6 +117,15 @@ fn rows(answer: &Value) -> Outcome<Vec<Row>> {
             let peers_value = value(format!("/{peer}{place}"));
             rows.push(row(&format!("  {peer}: {name}"), peers_value, unit, Target::None));
         }
+    }
+    for (name, place, ratio_max) in AGAINST_MOSQUITTO {
+        let peers = value(format!("/mosquitto{place}"));
+        rows.push(row(
+            &format!("birthmark: QoS 1 one to one, {name}, against mosquitto"),
+            own(place).zip(peers).map(|(own, peers)| own / peers),
+            "ratio",
+            Target::AtMost(ratio_max),
+        ));
     }
     rows.extend(alone(&own));
     Ok(rows)
@@ -231,6 +248,8 @@ mod tests {
         assert_eq!(verdict(&rows, connect), Some(true));
         assert_eq!(verdict(&rows, "birthmark: QoS 1 one to one, paced"), Some(false));
         assert_eq!(verdict(&rows, "  mosquitto: QoS 1 one to one, paced"), None);
+        let against = "birthmark: QoS 1 one to one, paced, against mosquitto";
+        assert_eq!(verdict(&rows, against), Some(true));
         let absent = rows.iter().find(|row| row.name.starts_with("  rmqtt:")).unwrap();
         assert_eq!((absent.value, absent.unit), (None, "not installed"));
     }

@@ -40,15 +40,7 @@ fn folder(name: &str) -> PathBuf {
 fn install(name: &str, package: &str, version: &str) -> Outcome<()> {
     eprintln!("    building {package} {version}");
     let caught = Run::cargo()
-        .args([
-            "install",
-            "--quiet",
-            "--locked",
-            package,
-            "--version",
-            version,
-            "--root",
-        ])
+        .args(["install", "--quiet", package, "--version", version, "--root"])
         .args([folder(name)])
         .env("CARGO_TARGET_DIR", folder(name).join("build"))
         .caught()?;
