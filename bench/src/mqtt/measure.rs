@@ -209,6 +209,8 @@ impl Broker<'_> {
     /// As many connections as there are devices: all come, stay, are dropped at once, and come back.
     pub(super) fn many(&self, stay: Duration) -> Outcome<Value> {
         let (road, mut crowd) = (self.road()?, Crowd::new()?);
+        thread::sleep(SETTLE);
+        let before = self.resident()?;
         let first_seconds = crowd.join(&road, self.devices)?;
         let held = crowd.len();
         let pings = crowd.stay(stay)?;
@@ -225,6 +227,7 @@ impl Broker<'_> {
             "stayed_seconds": stay.as_secs_f64(),
             "pings": pings,
             "megabytes": resident.total as f64 / 1e6,
+            "bytes": (resident.total as f64 - before.total as f64) / held as f64,
         }))
     }
 }

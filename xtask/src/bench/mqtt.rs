@@ -204,6 +204,12 @@ fn alone(own: &dyn Fn(&str) -> Option<f64>) -> Vec<Row> {
                 Target::None,
             ),
             row(
+                "birthmark: memory of each of them",
+                own("/many/bytes"),
+                "bytes",
+                Target::AtMost(8_000.0),
+            ),
+            row(
                 "birthmark: memory with all of them",
                 own("/many/megabytes"),
                 "MB",
