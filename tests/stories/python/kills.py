@@ -85,6 +85,7 @@ class Caller:
     """Makes, changes and deletes what bears its own prefix."""
 
     def __init__(self, number):
+        self.number, self.lives = number, 0
         self.prefix = f"c{number}"
         self.dice = random.Random(SEED * 1000 + number)
         self.model = empty()
@@ -218,7 +219,8 @@ class Caller:
         if len(self.model["things"]) > 8:
             for name in [name for name in self.model["things"] if "registered" in name]:
                 del self.model["things"][name]
-            self.prefix += "x"
+            self.lives += 1
+            self.prefix = f"c{self.number}x{self.lives}"
             self.model = empty()
         return half and kept
 
