@@ -219,6 +219,9 @@ class Caller:
         if len(self.model["things"]) > 8:
             for name in [name for name in self.model["things"] if "registered" in name]:
                 del self.model["things"][name]
+            # Of these an account has few.
+            for name in self.model["templates"]:
+                iot.delete_provisioning_template(templateName=name)
             self.lives += 1
             self.prefix = f"c{self.number}x{self.lives}"
             self.model = empty()
