@@ -237,12 +237,11 @@ fn clients_of_others_speak_at_every_listener() {
 #[test]
 fn a_custom_authorizer_decides_at_every_listener() {
     let folder = tempfile::tempdir().unwrap();
-    // The program behind the authorizers listens there once this has let go of it.
-    let address = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let port = address.port().to_string();
+    // The program behind the authorizers listens there once this has let go of it; nothing else is given a port so low by the system.
+    let pid = u16::try_from(std::process::id() % 12_000).unwrap();
+    let mut ports = (0..100).map(|step| 20_000 + (pid + 97 * step) % 12_000);
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = ports.find(is_free).unwrap().to_string();
     let config = folder.path().join("birthmark.toml");
     let webhook =
         format!("[webhooks.who]\nurl = \"http://127.0.0.1:{port}/\"\nallow_addresses = [\"127.0.0.1\"]\n");
