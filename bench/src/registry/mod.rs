@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::api::Api;
 use self::steady::Side;
 use crate::client::{End, connect_all};
-use crate::cloud::{Cloud, member_of_a_fleet};
+use crate::cloud::{Cloud, Server, member_of_a_fleet};
 use crate::devices::Device;
 use crate::first_connection::files_for_others;
 use crate::{Outcome, in_turns, memory};
@@ -147,13 +147,7 @@ fn bulk_registration(binary: &Path, lines: u64) -> Outcome<Value> {
     if done != lines {
         return Err(format!("{done} of {lines} lines were done").into());
     }
-    Ok(json!({
-        "lines": lines,
-        "seconds": seconds,
-        "per_second": lines as f64 / seconds,
-        "cpu_us": used / 1e3 / lines as f64,
-        "megabytes": memory::of(server.pid())?.total as f64 / 1e6,
-    }))
+    by_the_line(&server, lines, seconds, used)
 }
 
 /// A file of lines, taken in by an empty server.
@@ -170,6 +164,11 @@ fn import(binary: &Path, lines: u64) -> Outcome<Value> {
     if made != lines {
         return Err(format!("{made} of {lines} lines were taken in").into());
     }
+    by_the_line(&server, lines, seconds, used)
+}
+
+/// What so many lines took: seconds, and nanoseconds of the server's CPU.
+fn by_the_line(server: &Server, lines: u64, seconds: f64, used: f64) -> Outcome<Value> {
     Ok(json!({
         "lines": lines,
         "seconds": seconds,

@@ -8,7 +8,7 @@ use crate::debian::Unpacked;
 use crate::failure::Outcome;
 use crate::process::{self, Run};
 
-/// Brokers from crates.io: name, package, version, program.
+/// Brokers from crates.io: name, package and program, version.
 const CRATES: [(&str, &str, &str); 2] = [("rumqttd", "rumqttd", "0.20.0"), ("rmqtt", "rmqttd", "0.24.0")];
 
 /// Every peer that is there, as `NAME=PROGRAM`; with `build`, those from crates.io are built first.

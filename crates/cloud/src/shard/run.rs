@@ -360,7 +360,8 @@ fn withdrawn() -> Attempted {
     })
 }
 
-fn faulted(fault: ApiFault) -> Attempted {
+/// Writes down what kept a look-up from saying yes.
+pub(super) fn faulted(fault: ApiFault) -> Attempted {
     Box::new(move |attempt| match fault {
         ApiFault::Refused(refusal) => attempt.refuse(&refusal),
         fault => attempt.end(

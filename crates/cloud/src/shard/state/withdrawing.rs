@@ -14,6 +14,7 @@ use crate::api::ApiFault;
 use crate::authorizer::Question;
 use crate::clock;
 use crate::footing::{Footing, Ground};
+use crate::shard::run::faulted;
 
 impl State {
     /// Takes note of what a new connection rests on; why it may not come, if that counts no more.
@@ -120,15 +121,7 @@ impl State {
             let mut attempt = self.attempt_of(connection, Kind::Connect, connection.grant.tenant);
             attempt.client_id = self.node.client_id_of(id).map(Text::short);
             attempt.trail.extend(trail);
-            match fault {
-                ApiFault::Refused(refusal) => attempt.refuse(&refusal),
-                fault => attempt.end(
-                    Verdict::Faulted,
-                    "cloud.trust.fault",
-                    fault.to_string(),
-                    "look at the server's disk and log",
-                ),
-            }
+            faulted(fault)(&mut attempt);
             self.control.record(attempt);
         }
         self.departed.push((id, Departure::TrustWithdrawn));
