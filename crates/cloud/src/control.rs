@@ -329,7 +329,7 @@ impl Control {
         Ok(ThingNews {
             tenant: *tenant,
             name: name.clone(),
-            facts: thing.map(|thing| thing_facts(&thing.record)),
+            facts: thing.map(|thing| thing_facts(thing.record)),
             attached_to: holdings
                 .iter()
                 .map(|holding| holding.principal.record.certificate)

@@ -21,6 +21,7 @@ use crate::footing::Ground;
 use crate::limits::SIGNED_CONNECTION_LIFE;
 use crate::shard::{Clearance, Lease};
 use crate::temporary_keys::Assumed;
+use crate::trust::thing_facts;
 
 /// Who comes in without TLS.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -95,7 +96,7 @@ pub(crate) async fn of_assumed(
         .resting_on(Ground::RoleAlias(*tenant, assumed.alias.as_str().into()), mark);
     if let Some(thing) = assumed.thing.as_ref().and_then(|thing| thing.parse().ok()) {
         let found = control.records.thing(tenant, &thing).await?;
-        clearance.things = found.map(|found| found.record).into_iter().collect();
+        clearance.things = found.map(|found| thing_facts(found.record)).into_iter().collect();
     }
     Ok(clearance)
 }

@@ -5,7 +5,7 @@
 //! be allowed by its absence.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fleet::names::PolicyName;
 use fleet::record::{CertificateStatus, Thing};
@@ -21,13 +21,23 @@ use crate::limits::COMPILED_POLICIES_MAX;
 /// Makes grants, and remembers compiled documents.
 #[derive(Default)]
 pub(crate) struct Grants {
-    compiled: Mutex<HashMap<(Tenant, Arc<str>), Compiled>>,
+    compiled: Mutex<Library>,
 }
 
+/// Compiled documents.
+#[derive(Default)]
+struct Library {
+    shelves: HashMap<Tenant, HashMap<Box<str>, Compiled>>,
+    count: usize,
+}
+
+#[derive(Clone)]
 struct Compiled {
     /// The commit that wrote the policy.
     record_version: u64,
     policy: NamedPolicy,
+    /// The list that has this policy alone, as most certificates have.
+    alone: Arc<[NamedPolicy]>,
 }
 
 impl Grants {
@@ -85,17 +95,15 @@ impl Grants {
 
     /// The grant that follows from what was just looked up. The caller has checked that the certificate may connect.
     pub(crate) fn grant(&self, tenant: &Tenant, trust: &Trust) -> Result<Arc<Grant>, ApiFault> {
-        let policies: Result<Vec<NamedPolicy>, ApiFault> = trust
-            .policies
-            .iter()
-            .map(|attached| self.compiled(tenant, attached))
-            .collect();
-        Ok(Arc::new(Grant::new(
-            *tenant,
-            trust.certificate.record.id,
-            trust.epoch,
-            policies?,
-        )))
+        let policies: Arc<[NamedPolicy]> = match trust.policies.as_slice() {
+            [attached] => self.entry(tenant, attached)?.alone,
+            several => several
+                .iter()
+                .map(|attached| self.compiled(tenant, attached))
+                .collect::<Result<_, _>>()?,
+        };
+        let id = trust.certificate.record.id;
+        Ok(Arc::new(Grant::new(*tenant, id, trust.epoch, policies)))
     }
 
     /// The policy, compiled.
@@ -104,25 +112,70 @@ impl Grants {
         tenant: &Tenant,
         attached: &AttachedPolicy,
     ) -> Result<NamedPolicy, ApiFault> {
-        let name: Arc<str> = Arc::from(attached.name.as_str());
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = compiled.get(&(*tenant, name.clone()))
-            && known.record_version == attached.record_version
-        {
-            return Ok(known.policy.clone());
+        Ok(self.entry(tenant, attached)?.policy)
+    }
+
+    /// The list that has this policy alone, if this commit has written it and it is still so; read from the records only
+    /// when it is not compiled yet.
+    pub(crate) async fn alone(
+        &self,
+        records: &LocalRecords,
+        tenant: &Tenant,
+        name: &PolicyName,
+        record_version: u64,
+    ) -> Option<Arc<[NamedPolicy]>> {
+        let known = self.library().find(tenant, name.as_str(), record_version);
+        if let Some(known) = known {
+            return Some(known.alone);
+        }
+        let found = records.policy(tenant, name).await.ok()??;
+        let version = found.record.default_document()?;
+        let attached = AttachedPolicy {
+            name: name.clone(),
+            version: version.id,
+            record_version: found.version,
+            document: version.document.clone(),
+        };
+        let compiled = self.entry(tenant, &attached).ok()?;
+        (found.version == record_version).then_some(compiled.alone)
+    }
+
+    fn entry(&self, tenant: &Tenant, attached: &AttachedPolicy) -> Result<Compiled, ApiFault> {
+        let (name, record_version) = (attached.name.as_str(), attached.record_version);
+        if let Some(known) = self.library().find(tenant, name, record_version) {
+            return Ok(known);
         }
         let policy = Policy::parse(&attached.document)
             .map_err(|error| ApiFault::failed(format_args!("policy {name} cannot be compiled: {error}")))?;
-        let policy = NamedPolicy::new(name.clone(), policy);
-        if compiled.len() >= COMPILED_POLICIES_MAX {
-            compiled.clear();
-        }
-        let entry = Compiled {
-            record_version: attached.record_version,
-            policy: policy.clone(),
+        let policy = NamedPolicy::new(name, policy);
+        let compiled = Compiled {
+            record_version,
+            alone: Arc::new([policy.clone()]),
+            policy,
         };
-        compiled.insert((*tenant, name), entry);
-        Ok(policy)
+        self.library().keep(tenant, name, compiled.clone());
+        Ok(compiled)
+    }
+
+    fn library(&self) -> MutexGuard<'_, Library> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Library {
+    fn find(&self, tenant: &Tenant, name: &str, record_version: u64) -> Option<Compiled> {
+        let known = self.shelves.get(tenant)?.get(name)?;
+        (known.record_version == record_version).then(|| known.clone())
+    }
+
+    fn keep(&mut self, tenant: &Tenant, name: &str, compiled: Compiled) {
+        if self.count >= COMPILED_POLICIES_MAX {
+            *self = Self::default();
+        }
+        let shelf = self.shelves.entry(*tenant).or_default();
+        if shelf.insert(name.into(), compiled).is_none() {
+            self.count += 1;
+        }
     }
 }
 
@@ -136,15 +189,16 @@ fn no_policy(name: &PolicyName) -> Refusal {
 }
 
 /// What policies can ask about a thing that the certificate of the connection is attached to.
-pub(crate) fn thing_facts(thing: &Thing) -> ThingFacts {
+pub(crate) fn thing_facts(thing: Thing) -> ThingFacts {
     ThingFacts {
-        name: thing.name.clone(),
-        type_name: thing.type_name.as_ref().map(|name| name.as_str().to_owned()),
-        attributes: thing
-            .attributes
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
+        name: thing.name,
+        type_name: thing.type_name.map(|name| name.as_str().to_owned()),
+        attributes: thing.attributes.into_iter().collect(),
         is_attached: true,
     }
+}
+
+/// The same of each of them.
+pub(crate) fn facts_of_each(things: impl IntoIterator<Item = Thing>) -> Arc<[ThingFacts]> {
+    things.into_iter().map(thing_facts).collect()
 }

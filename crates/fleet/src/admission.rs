@@ -3,7 +3,7 @@
 //! A registered certificate needs no chain check: it is known byte for byte. Its status, its validity and its mode decide.
 //! A certificate that awaits activation goes to [`crate::onboarding`] once more.
 
-use identity::UnixMillis;
+use identity::{CertificateId, UnixMillis};
 
 use crate::attempt::Trail;
 use crate::record::{CertificateMode, CertificateStatus, DeviceCertificate};
@@ -19,14 +19,44 @@ pub enum Admission {
     Onboard,
 }
 
+/// What is looked at of a certificate that is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registered {
+    /// Its id.
+    pub id: CertificateId,
+    /// The registered CA that signed it; `None` when it was registered by itself.
+    pub ca: Option<CertificateId>,
+    /// Its status.
+    pub status: CertificateStatus,
+    /// Whether it is only for those who name their endpoint.
+    pub mode: CertificateMode,
+    /// The beginning of its validity.
+    pub not_before: UnixMillis,
+    /// The end of its validity.
+    pub not_after: UnixMillis,
+}
+
+impl From<&DeviceCertificate> for Registered {
+    fn from(certificate: &DeviceCertificate) -> Self {
+        Self {
+            id: certificate.id,
+            ca: certificate.ca,
+            status: certificate.status,
+            mode: certificate.mode,
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+        }
+    }
+}
+
 /// Decides on a registered certificate. `named_by_sni` is whether the client named this tenant's endpoint.
 pub fn decide(
-    certificate: &DeviceCertificate,
+    certificate: impl Into<Registered>,
     now: UnixMillis,
     named_by_sni: bool,
     trail: &mut Trail,
 ) -> Result<Admission, Refusal> {
-    let outcome = examine(certificate, now, named_by_sni);
+    let outcome = examine(&certificate.into(), now, named_by_sni);
     match &outcome {
         Ok(Admission::Admitted) => trail.passed("certificate.status", "ACTIVE and inside its validity"),
         Ok(Admission::Onboard) => trail.passed(
@@ -38,11 +68,7 @@ pub fn decide(
     outcome
 }
 
-fn examine(
-    certificate: &DeviceCertificate,
-    now: UnixMillis,
-    named_by_sni: bool,
-) -> Result<Admission, Refusal> {
+fn examine(certificate: &Registered, now: UnixMillis, named_by_sni: bool) -> Result<Admission, Refusal> {
     let id = certificate.id;
     let refuse = |code, why: &str, hint: &'static str| {
         Err(Refusal::new(Exception::Unauthorized, code, format!("certificate {id} {why}")).hint(hint))

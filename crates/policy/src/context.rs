@@ -8,13 +8,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use identity::certificate::Certificate;
-use identity::extension::AlternativeName;
-use identity::name::{AttributeKind, Name};
-use identity::{CertificateId, ThingName, UnixMillis};
+use identity::{ThingName, UnixMillis};
 
-use crate::limits::{ATTRIBUTE_VALUES_MAX, VALUE_CHARACTERS_MAX};
-use crate::variable::{AlternativeKind, Variable, Which, Whose};
+use crate::certificate_facts::{CertificateFacts, Shown, is_substitutable};
+use crate::variable::{Variable, Which};
 
 /// What is known about one connection.
 #[derive(Clone, Debug)]
@@ -27,16 +24,6 @@ pub struct Context {
     thing: Option<Thing>,
     persistent_session: bool,
     last_will_topic: Option<Box<str>>,
-}
-
-/// What policies can ask about a certificate; made once per certificate and shared by its connections.
-#[derive(Clone, Debug)]
-pub struct CertificateFacts {
-    id: Value,
-    serial_number: Option<Value>,
-    subject: Box<[(AttributeKind, Value)]>,
-    issuer: Box<[(AttributeKind, Value)]>,
-    alternative_names: Box<[(AlternativeKind, Value)]>,
 }
 
 /// The thing whose name is the connection's client id.
@@ -70,83 +57,16 @@ struct Thing {
 impl Value {
     fn new(text: impl Into<Box<str>>) -> Self {
         let text = text.into();
-        let substitutable = !text.is_empty()
-            && text.chars().count() <= VALUE_CHARACTERS_MAX
-            && !text.contains(['*', '$', '+', '?', '#']);
+        let substitutable = is_substitutable(&text);
         Self { text, substitutable }
     }
 
-    fn substitution(&self) -> Option<&str> {
-        self.substitutable.then_some(&*self.text)
-    }
-}
-
-impl CertificateFacts {
-    /// Facts of a certificate of which nothing but the id is known.
-    #[must_use]
-    pub fn new(id: CertificateId) -> Self {
-        Self {
-            id: Value::new(id.to_string()),
-            serial_number: None,
-            subject: Box::default(),
-            issuer: Box::default(),
-            alternative_names: Box::default(),
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            text: &self.text,
+            substitutable: self.substitutable,
         }
     }
-
-    /// A client that shows no certificate but is known by this name otherwise. Every variable of a certificate matches nothing.
-    #[must_use]
-    pub fn of_other(principal: &str) -> Self {
-        Self {
-            id: Value {
-                text: principal.into(),
-                substitutable: false,
-            },
-            serial_number: None,
-            subject: Box::default(),
-            issuer: Box::default(),
-            alternative_names: Box::default(),
-        }
-    }
-
-    /// All facts of the certificate with this id.
-    #[must_use]
-    pub fn of(id: CertificateId, certificate: &Certificate) -> Self {
-        let hex = certificate
-            .serial()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
-        Self {
-            id: Value::new(id.to_string()),
-            serial_number: Some(Value::new(hex)),
-            subject: name_values(certificate.subject()),
-            issuer: name_values(certificate.issuer()),
-            alternative_names: certificate
-                .alternative_names()
-                .iter()
-                .filter_map(alternative_value)
-                .collect(),
-        }
-    }
-}
-
-fn name_values(name: &Name) -> Box<[(AttributeKind, Value)]> {
-    name.attributes()
-        .iter()
-        .map(|(kind, text)| (kind.clone(), Value::new(text.as_str())))
-        .collect()
-}
-
-fn alternative_value(name: &AlternativeName) -> Option<(AlternativeKind, Value)> {
-    Some(match name {
-        AlternativeName::Email(text) => (AlternativeKind::Email, Value::new(text.as_str())),
-        AlternativeName::Dns(text) => (AlternativeKind::Dns, Value::new(text.as_str())),
-        AlternativeName::Directory(name) => (AlternativeKind::Directory, Value::new(name.to_string())),
-        AlternativeName::Uri(text) => (AlternativeKind::Uri, Value::new(text.as_str())),
-        AlternativeName::Ip(address) => (AlternativeKind::Ip, Value::new(address.to_string())),
-        AlternativeName::Other(_) => return None,
-    })
 }
 
 impl Thing {
@@ -219,7 +139,7 @@ impl Context {
     /// The certificate's id as text; of a client without one, its name.
     #[must_use]
     pub fn principal(&self) -> &str {
-        &self.certificate.id.text
+        self.certificate.id().text
     }
 
     /// The thing that the connection's certificate is attached to and whose name is the client id.
@@ -246,12 +166,12 @@ impl Context {
         if self.thing.is_some() { "true" } else { "false" }
     }
 
-    fn value(&self, variable: &Variable) -> Option<&Value> {
+    fn value(&self, variable: &Variable) -> Option<Shown<'_>> {
         match variable {
-            Variable::ClientId => Some(&self.client_id),
-            Variable::SourceIp => Some(self.source_ip_text()),
-            Variable::CertificateId => Some(&self.certificate.id).filter(|id| id.substitutable),
-            Variable::CertificateSerialNumber => self.certificate.serial_number.as_ref(),
+            Variable::ClientId => Some(self.client_id.shown()),
+            Variable::SourceIp => Some(self.source_ip_text().shown()),
+            Variable::CertificateId => Some(self.certificate.id()).filter(|id| id.substitutable),
+            Variable::CertificateSerialNumber => self.certificate.serial_number(),
             Variable::Name {
                 value: Which::Nth(index),
                 ..
@@ -259,48 +179,17 @@ impl Context {
             | Variable::Alternative {
                 value: Which::Nth(index),
                 ..
-            } => self.certificate_values(variable).nth(*index),
-            Variable::ThingName => self.thing.as_ref().map(|thing| &thing.name),
-            Variable::ThingTypeName => self.thing.as_ref()?.type_name.as_ref(),
+            } => self.certificate.values(variable).nth(*index),
+            Variable::ThingName => self.thing.as_ref().map(|thing| thing.name.shown()),
+            Variable::ThingTypeName => self.thing.as_ref()?.type_name.as_ref().map(Value::shown),
             Variable::ThingAttribute(name) => {
                 let mut attributes = self.thing.as_ref()?.attributes.iter();
                 attributes
                     .find(|(known, _)| known == name)
-                    .map(|(_, value)| value)
+                    .map(|(_, value)| value.shown())
             }
             _ => None,
         }
-    }
-
-    /// The values of a certificate's attribute, however many it has.
-    fn certificate_values(&self, variable: &Variable) -> impl Iterator<Item = &Value> {
-        let (names, wanted) = match variable {
-            Variable::Name {
-                whose: Whose::Subject,
-                kind,
-                ..
-            } => (&*self.certificate.subject, Some(kind)),
-            Variable::Name {
-                whose: Whose::Issuer,
-                kind,
-                ..
-            } => (&*self.certificate.issuer, Some(kind)),
-            _ => (&[][..], None),
-        };
-        let (alternatives, alternative) = match variable {
-            Variable::Alternative { kind, .. } => (&*self.certificate.alternative_names, Some(*kind)),
-            _ => (&[][..], None),
-        };
-        let names = names
-            .iter()
-            .filter(move |(kind, _)| Some(kind) == wanted)
-            .map(|(_, value)| value);
-        let alternatives = alternatives
-            .iter()
-            .filter(move |(kind, _)| Some(*kind) == alternative);
-        names
-            .chain(alternatives.map(|(_, value)| value))
-            .take(ATTRIBUTE_VALUES_MAX)
     }
 
     /// All values of a condition key; none: the key is absent.
@@ -319,10 +208,11 @@ impl Context {
             | Variable::Alternative {
                 value: Which::List, ..
             } => self
-                .certificate_values(key)
-                .map(|value| Cow::Borrowed(&*value.text))
+                .certificate
+                .values(key)
+                .map(|value| Cow::Borrowed(value.text))
                 .collect(),
-            _ => self.value(key).map(|value| one(&*value.text)).unwrap_or_default(),
+            _ => self.value(key).map(|value| one(value.text)).unwrap_or_default(),
         }
     }
 

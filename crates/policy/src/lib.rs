@@ -34,6 +34,7 @@
 pub mod limits;
 
 mod action;
+mod certificate_facts;
 mod condition;
 mod context;
 mod document;
@@ -48,7 +49,8 @@ mod timestamp;
 mod variable;
 
 pub use action::Action;
-pub use context::{CertificateFacts, Context, ThingFacts};
+pub use certificate_facts::CertificateFacts;
+pub use context::{Context, ThingFacts};
 pub use document::Policy;
 pub use error::{Fault, MalformedPolicy};
 pub use grant::{Grant, NamedPolicy, Request, StatementId, Verdict, decide};

@@ -252,7 +252,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::context::CertificateFacts;
+    use crate::certificate_facts::CertificateFacts;
     use crate::limits::{DOCUMENT_CHARACTERS_MAX, SEARCH_CANDIDATES_MAX};
 
     fn context(client_id: &str) -> Context {

@@ -102,6 +102,7 @@ fn context(request: &Request<'_>, client_id: &str, trust: Option<&Trust>) -> Res
     };
     let thing = trust
         .and_then(|trust| trust.things.iter().find(|thing| thing.name.as_str() == client_id))
+        .cloned()
         .map(thing_facts);
     Ok(Context::new(
         client_id,

@@ -29,7 +29,6 @@ use crate::clock;
 use crate::front_door;
 use crate::shard::Clearance;
 use crate::temporary_keys::Assumed;
-use crate::trust::thing_facts;
 
 /// The header in which a device says which thing it is.
 const THING_NAME: &str = "x-amzn-iot-thingname";
@@ -164,9 +163,9 @@ async fn clear(conversation: &Conversation, record: &mut Record) -> Result<Clear
 /// Why no policy of the certificate allows it, if none does.
 fn denied(clearance: &Clearance, alias: &RoleAliasName, thing: Option<&str>, from: IpAddr) -> Option<String> {
     let named = |name: &str| clearance.things.iter().find(|thing| thing.name.as_str() == name);
-    let facts = thing.and_then(named).map(thing_facts);
+    let facts = thing.and_then(named);
     let client_id = thing.unwrap_or_default();
-    let context = Context::new(client_id, from, clearance.facts.clone(), facts.as_ref());
+    let context = Context::new(client_id, from, clearance.facts.clone(), facts);
     let request = Request {
         action: Action::AssumeRoleWithCertificate,
         resource: Resource::role_alias(alias.as_str()),

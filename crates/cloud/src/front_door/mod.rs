@@ -16,12 +16,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fleet::Refusal;
-use fleet::admission::{self, Admission};
+use fleet::admission::{self, Admission, Registered};
 use fleet::attempt::Standing;
 use fleet::domain_configuration::{Authentication, Protocol};
 use fleet::onboarding::Onboarded;
+use identity::Tenant;
 use identity::certificate::Certificate;
 use policy::CertificateFacts;
+use store::Trust;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::authorities::Remembered;
@@ -29,7 +31,7 @@ pub(crate) use self::entrances::{Entrances, Guest, Pass};
 use self::first_connection::{FirstConnections, Outcome};
 pub(crate) use self::opening::Bearer;
 use self::opening::Credential;
-use crate::acquaintances::{Acquaintance, Found};
+use crate::acquaintances::Known;
 use crate::api::ApiFault;
 use crate::arrival::{Handshaken, Record, Visitor};
 use crate::clock;
@@ -41,6 +43,7 @@ use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
 use crate::shard::Clearance;
 use crate::shutdown::Shutdown;
 use crate::tenancy::Addressed;
+use crate::trust::{Grants, facts_of_each};
 use crate::wire::{Wire, linger};
 
 /// What one thread of the front door works with.
@@ -176,7 +179,7 @@ pub(crate) async fn look_up(
 ) -> Result<Option<Clearance>, ApiFault> {
     let Addressed { tenant, by_name, .. } = addressed;
     let before = match control.acquaintances.recall(&tenant, &certificate.id()) {
-        Ok(known) => return readmit(known, by_name, record),
+        Ok(known) => return readmit(&known, by_name, record),
         Err(before) => before,
     };
     let found = deciding::look_up(&control.records, certificate, addressed, &mut record.attempt).await?;
@@ -186,33 +189,43 @@ pub(crate) async fn look_up(
             false => Ok(None),
         };
     };
-    let found = Found {
-        grant: control.grants.grant(&tenant, &trust)?,
+    let known = Arc::new(known_of(&control.grants, &tenant, certificate, trust)?);
+    control.acquaintances.remember(before, &known);
+    Ok(Some(cleared(&known, by_name)))
+}
+
+/// What follows from the records of a certificate.
+fn known_of(
+    grants: &Grants,
+    tenant: &Tenant,
+    certificate: &Certificate,
+    trust: Trust,
+) -> Result<Known, ApiFault> {
+    Ok(Known {
+        registered: Registered::from(&trust.certificate.record),
+        grant: grants.grant(tenant, &trust)?,
         facts: Arc::new(CertificateFacts::of(certificate.id(), certificate)),
-        certificate: trust.certificate.record,
-        things: trust.things,
-    };
-    let known = control.acquaintances.remember(tenant, before, found);
-    Ok(Some(cleared(known, by_name)))
+        things: facts_of_each(trust.things),
+    })
 }
 
 /// Decides on a certificate that was looked up lately.
-fn readmit(known: Acquaintance, by_name: bool, record: &mut Record) -> Result<Option<Clearance>, ApiFault> {
+fn readmit(known: &Known, by_name: bool, record: &mut Record) -> Result<Option<Clearance>, ApiFault> {
     record.attempt.standing = Standing::Known {
-        ca: known.certificate.ca,
+        ca: known.registered.ca,
     };
     let trail = &mut record.attempt.trail;
-    match admission::decide(&known.certificate, clock::now(), by_name, trail)? {
+    match admission::decide(known.registered, clock::now(), by_name, trail)? {
         Admission::Onboard => Ok(None),
         Admission::Admitted => Ok(Some(cleared(known, by_name))),
     }
 }
 
-fn cleared(known: Acquaintance, by_name: bool) -> Clearance {
+fn cleared(known: &Known, by_name: bool) -> Clearance {
     Clearance {
-        grant: known.grant,
-        facts: known.facts,
-        things: known.things,
+        grant: known.grant.clone(),
+        facts: known.facts.clone(),
+        things: known.things.clone(),
         by_name,
         lease: None,
         footing: None,

@@ -7,9 +7,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use fleet::record::Thing;
 use identity::{Tenant, ThingName};
-use policy::Grant;
+use policy::{Grant, ThingFacts};
 
 use super::mail::ThingNews;
 use crate::limits::CHANGES_REMEMBERED_MAX;
@@ -55,7 +54,7 @@ impl Changes {
     }
 
     /// Whether something that this grant rests on changed after it was made.
-    pub(super) fn outdate(&self, grant: &Grant, things: &[Thing]) -> bool {
+    pub(super) fn outdate(&self, grant: &Grant, things: &[ThingFacts]) -> bool {
         if self.epochs.is_empty() && self.forgotten.is_empty() {
             return false;
         }

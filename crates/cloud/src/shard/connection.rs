@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use broker::{Aliases, Outgoing};
 use fleet::attempt::Standing;
-use fleet::record::Thing;
 use identity::ThingName;
 use mqtt::Version;
-use policy::{CertificateFacts, Grant};
+use policy::{CertificateFacts, Grant, ThingFacts};
 use zeroize::Zeroize as _;
 
 use super::Arrival;
@@ -61,7 +60,7 @@ pub(super) struct Connection {
 pub(super) struct Opening {
     pub(super) received: Vec<u8>,
     pub(super) facts: Arc<CertificateFacts>,
-    pub(super) things: Arc<[Thing]>,
+    pub(super) things: Arc<[ThingFacts]>,
     pub(super) by_name: bool,
     pub(super) record: Record,
 }

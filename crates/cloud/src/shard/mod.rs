@@ -18,10 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use broker::{ConnectionId, Interests, Message, RetainedMessage, Trust};
 use fleet::names::PolicyName;
-use fleet::record::Thing;
 use identity::{AccountId, CertificateId, Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
-use policy::{CertificateFacts, Grant};
+use policy::{CertificateFacts, Grant, ThingFacts};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -44,8 +43,8 @@ pub(crate) struct Clearance {
     pub(crate) grant: Arc<Grant>,
     /// What policies can ask about its certificate.
     pub(crate) facts: Arc<CertificateFacts>,
-    /// The things that its certificate is attached to.
-    pub(crate) things: Arc<[Thing]>,
+    /// What policies can ask about the things that its certificate is attached to.
+    pub(crate) things: Arc<[ThingFacts]>,
     /// Whether it named its endpoint.
     pub(crate) by_name: bool,
     /// When its time is up, if it is.

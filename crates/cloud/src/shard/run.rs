@@ -32,6 +32,7 @@ use crate::config::DrainConfig;
 use crate::control::Control;
 use crate::limits::{DRAIN_TICK, MAIL_PER_TURN_MAX, SHUTDOWN_DEADLINE, TICK, TICK_CONGESTED};
 use crate::shutdown::Shutdown;
+use crate::trust::facts_of_each;
 use crate::wire::linger;
 
 /// Starts the thread of one shard.
@@ -404,7 +405,7 @@ async fn look_again(shard: Rc<Shard>, id: ConnectionId) {
                 Ok(Some(Clearance {
                     grant,
                     facts,
-                    things: trust.things.into(),
+                    things: facts_of_each(trust.things),
                     by_name,
                     lease: None,
                     footing: None,

@@ -44,7 +44,6 @@ use crate::clock;
 use crate::control::Control;
 use crate::limits::{CONNECTIONS_PER_SHARD_MAX, PACKET_BYTES_MAX, READS_PER_TURN_MAX, TURN_BYTES_MAX};
 use crate::metrics::ShardCounts;
-use crate::trust::thing_facts;
 use crate::wire::Wire;
 
 /// The state of one shard.
@@ -200,13 +199,12 @@ impl State {
         let thing = opening
             .things
             .iter()
-            .find(|thing| thing.name.as_str() == client_id)
-            .map(thing_facts);
+            .find(|thing| thing.name.as_str() == client_id);
         let source = connection
             .client
             .peer
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let context = PolicyContext::new(&client_id, source, opening.facts.clone(), thing.as_ref());
+        let context = PolicyContext::new(&client_id, source, opening.facts.clone(), thing);
         drop(client_id);
         let grant = connection.grant.clone();
         let attach = Attach {
