@@ -23,10 +23,12 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::FrontDoor;
+use super::newcomer::Newcomer;
+use crate::acquaintances::Before;
 use crate::api::ApiFault;
 use crate::arrival::Record;
 use crate::clock;
-use crate::control::Told;
+use crate::control::{Control, Told};
 use crate::deciding::{self, ShownOut};
 use crate::hook::Consultation;
 use crate::limits::{CONFLICT_RETRIES_MAX, FIRST_CONNECTIONS_MAX, HOLD_DEADLINE, WEBHOOK_DEADLINE};
@@ -182,6 +184,9 @@ async fn onboard(
             deciding::first_connection(&control.records, &call, arrival, &candidates, &mut hooks, trail)
                 .await?;
         let (Decision { batch, events, reply }, ca) = decided;
+        // Before it is kept: whatever is changed after that is not overlooked.
+        let before = control.acquaintances.before(&leaf.id());
+        let newcomer = Newcomer::of(&batch, &leaf.id());
         let committed = match batch.is_empty() {
             true => Ok(0),
             false => control
@@ -193,6 +198,9 @@ async fn onboard(
         match committed {
             Ok(epoch) => {
                 control.tell(&tenant, Told { events, epoch }).await?;
+                if let Some(newcomer) = newcomer {
+                    introduce(control, &tenant, leaf, (newcomer, epoch), before).await;
+                }
                 return Ok((reply, ca));
             }
             Err(CommitError::Conflict(_)) => door.authorities.forget(),
@@ -207,4 +215,18 @@ async fn onboard(
     Err(ShownOut::Failed(ApiFault::Busy(
         "others keep changing the same records",
     )))
+}
+
+/// Remembers what the device's next connection would look up, which comes soon.
+async fn introduce(
+    control: &Control,
+    tenant: &Tenant,
+    leaf: &Certificate,
+    (newcomer, epoch): (Newcomer, u64),
+    before: Before,
+) {
+    let known = newcomer.known(&control.grants, &control.records, tenant, leaf, epoch);
+    if let Some(known) = known.await {
+        control.acquaintances.remember(before, &Arc::new(known));
+    }
 }

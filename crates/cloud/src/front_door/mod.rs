@@ -10,6 +10,7 @@ mod authorities;
 mod claim;
 mod entrances;
 mod first_connection;
+mod newcomer;
 mod opening;
 
 use std::rc::Rc;

@@ -4,7 +4,7 @@ use cloud::FirstConnect;
 use fleet::attempt::Verdict;
 use serde_json::{Value, json};
 
-use crate::support::{Authority, Client, Left, Version, World, template, trusted_device};
+use crate::support::{ALLOW_ALL, Authority, Client, Left, Version, World, template, trusted_device};
 
 #[test]
 fn close_provisions_and_the_second_connection_is_taken() {
@@ -46,6 +46,52 @@ fn close_provisions_and_the_second_connection_is_taken() {
             .ok("GET", &format!("/things/{name}/principals"), Value::Null);
         assert_eq!(principals["principals"], json!([description["certificateArn"]]));
     }
+}
+
+/// The server knows by heart what it has just provisioned; it must not when that has changed.
+#[test]
+fn what_changes_after_a_first_connection_counts_for_the_next() {
+    let world = World::start(FirstConnect::Close);
+    let authority = Authority::new("Acme Signer");
+    let mut api = world.api();
+    api.ok(
+        "POST",
+        "/policies/everything",
+        json!({ "policyDocument": ALLOW_ALL }),
+    );
+    let mut body: Value = serde_json::from_str(&template()).unwrap();
+    body["Resources"]["policy"]["Properties"] = json!({ "PolicyName": "everything" });
+    world.register(&authority, Some(&body.to_string()));
+    let provisioned = |name: &str| {
+        let device = authority.device(name);
+        let left = world.connect(&device, name).err();
+        assert_eq!(left, Some(Left::Closed));
+        device
+    };
+    let unchanged = provisioned("bm-1");
+    world
+        .connect(&unchanged, "bm-1")
+        .unwrap()
+        .publish("a", b"1")
+        .unwrap();
+
+    let revoked = provisioned("bm-2");
+    let path = format!("/certificates/{}?newStatus=REVOKED", revoked.id());
+    api.ok("PUT", &path, Value::Null);
+    assert!(world.connect(&revoked, "bm-2").is_err());
+    world.refused(&revoked, "fleet.admission.revoked");
+
+    let detached = provisioned("bm-3");
+    let target = format!("arn:aws:iot:us-east-1:123456789012:cert/{}", detached.id());
+    api.ok("POST", "/target-policies/everything", json!({ "target": target }));
+    assert!(world.connect(&detached, "bm-3").is_err());
+    world.refused(&detached, "broker.policy");
+
+    let denied = provisioned("bm-4");
+    let narrow = json!({ "policyDocument": ALLOW_ALL.replace("Allow", "Deny") });
+    api.ok("POST", "/policies/everything/version?setAsDefault=true", narrow);
+    assert!(world.connect(&denied, "bm-4").is_err());
+    world.refused(&denied, "broker.policy");
 }
 
 #[test]
