@@ -17,6 +17,8 @@ pub const REMEMBERED_ROWS_MAX: usize = 4_096;
 pub const BATCH_ITEMS_MAX: usize = 256;
 /// Reader connections that are kept open; more are opened when more threads read at once, and closed again.
 pub const READERS_KEPT_MAX: usize = 16;
+/// Policies whose documents are kept after a look-up.
+pub const DOCUMENTS_KEPT_MAX: usize = 4_096;
 /// Things looked at for one page of a filtered list.
 pub const FILTER_SCAN_ROWS_MAX: usize = 5_000;
 /// Rows of the index that are read for one page of a search; where there are more, the things are gone through.

@@ -67,6 +67,7 @@ macro_rules! records_conformance {
             a_region_has_one_claim_on_a_ca,
             the_epoch_rises_with_trust,
             a_grant_rests_on_one_moment,
+            a_changed_policy_counts_at_the_next_look,
             a_first_connection_finds_its_facts,
             lists_are_paged_in_order_and_back,
             filtered_lists_find_every_match,

@@ -435,6 +435,45 @@ pub fn a_grant_rests_on_one_moment(place: &impl Place) {
     assert_eq!(policies, [(&policy_name(3), PolicyVersionId(1), version, "{}")]);
 }
 
+/// What was looked up before does not count when it has changed, and policies come in the order of their records.
+pub fn a_changed_policy_counts_at_the_next_look(place: &impl Place) {
+    let records = place.open();
+    let version = keep(&records, everything()).version;
+    let looked_up = || -> Vec<(String, u64, String)> {
+        let trust = wait(records.trust(&tenant(), &id(2))).unwrap().unwrap();
+        let told = trust.policies.iter();
+        told.map(|p| (p.name.to_string(), p.record_version, p.document.to_string()))
+            .collect()
+    };
+    let third = |version, document: &str| ("p-000003".to_owned(), version, document.to_owned());
+    assert_eq!(looked_up(), [third(version, "{}")]);
+    assert_eq!(looked_up(), [third(version, "{}")]);
+    let mut changed = policy(3);
+    changed.versions[0].document = "{\"b\":2}".into();
+    let mut change = batch([
+        Record::Policy(policy(4)),
+        Record::Policy(policy(1)),
+        Record::Attachment(attachment(1, 2)),
+        Record::Attachment(attachment(4, 2)),
+    ]);
+    change.replace(Record::Policy(changed), version);
+    let later = keep(&records, change).version;
+    let expected = [
+        third(later, "{\"b\":2}"),
+        ("p-000004".to_owned(), later, "{}".to_owned()),
+        ("p-000001".to_owned(), later, "{}".to_owned()),
+    ];
+    assert_eq!(looked_up(), expected);
+    let mut detached = Batch::new(&tenant());
+    let key = Key::Attachment {
+        policy: policy_name(3),
+        target: PolicyTarget::Certificate(id(2)),
+    };
+    detached.delete(key, version);
+    keep(&records, detached);
+    assert_eq!(looked_up(), expected[1..]);
+}
+
 /// The facts of a first connection: of a new certificate, and of one that comes again.
 pub fn a_first_connection_finds_its_facts(place: &impl Place) {
     let records = place.open();

@@ -23,6 +23,7 @@ use rusqlite::Connection;
 use super::facts::{self, Common};
 use super::readers::{Idle, Readers};
 use super::schema::{Durability, RECORDS, open_writer};
+use super::trust::{Documents, trust};
 use super::writer::{Job, Writer};
 use super::{audit, lists, manifests, read, search};
 use crate::directory::DataDirectory;
@@ -39,6 +40,7 @@ use crate::records::{
 pub struct LocalRecords {
     queue: Arc<Queue<Job>>,
     readers: Readers,
+    documents: Documents,
     writer: Option<JoinHandle<()>>,
     measured: Arc<Measured>,
     /// Holds the lock for as long as the records are open.
@@ -66,6 +68,7 @@ impl LocalRecords {
         Ok(Self {
             queue,
             readers: Readers::new(path, idle),
+            documents: Documents::default(),
             writer: Some(writer),
             measured,
             _directory: Some(directory.clone()),
@@ -85,6 +88,7 @@ impl LocalRecords {
         Ok(Self {
             queue,
             readers: Readers::new(path, Idle::beside_strangers()),
+            documents: Documents::default(),
             writer: None,
             measured: Arc::new(Measured::new(COUNTS)),
             _directory: None,
@@ -208,7 +212,9 @@ impl Records for LocalRecords {
     }
 
     async fn trust(&self, tenant: &Tenant, id: &CertificateId) -> Looked<Option<Trust>> {
-        self.look_at_once(tenant, |connection, tenant| trust(connection, tenant, id))
+        self.look_at_once(tenant, |connection, tenant| {
+            trust(connection, &self.documents, tenant, id)
+        })
     }
 
     async fn onboarding_facts(&self, tenant: &Tenant, id: &CertificateId, needs: &Needs) -> Looked<Facts> {
@@ -546,22 +552,4 @@ impl Records for LocalRecords {
             lists::audit(connection, tenant, page)
         })
     }
-}
-
-fn trust(connection: &Connection, tenant: i64, id: &CertificateId) -> Result<Option<Trust>, Error> {
-    let Some((row, certificate)) = read::certificate(connection, tenant, id)? else {
-        return Ok(None);
-    };
-    let mut policies = read::attached_policies(connection, row)?;
-    for inherited in read::group_policies(connection, row)? {
-        if !policies.iter().any(|known| known.name == inherited.name) {
-            policies.push(inherited);
-        }
-    }
-    Ok(Some(Trust {
-        certificate,
-        policies,
-        things: read::attached_things(connection, row)?,
-        epoch: read::epoch(connection, tenant)?,
-    }))
 }

@@ -24,6 +24,7 @@ mod readers;
 mod remembered;
 mod schema;
 mod search;
+mod trust;
 mod writer;
 
 pub use attempt_reader::AttemptReader;

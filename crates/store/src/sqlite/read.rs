@@ -27,18 +27,36 @@ use crate::records::{AttachedPolicy, Holding};
 
 type Read<T> = Result<T, Error>;
 
-macro_rules! certificate_columns {
+macro_rules! certificate_fields {
     () => {
         "c.id, c.fingerprint, issuer.fingerprint, c.origin, c.status, c.mode, \
-    c.not_before, c.not_after, c.created, c.modified, c.customer_version, c.version, c.der \
-    FROM certificate c LEFT JOIN issuer ON issuer.id = c.issuer"
+    c.not_before, c.not_after, c.created, c.modified, c.customer_version, c.version, c.der"
+    };
+}
+macro_rules! certificate_tables {
+    () => {
+        " FROM certificate c LEFT JOIN issuer ON issuer.id = c.issuer"
+    };
+}
+macro_rules! certificate_columns {
+    () => {
+        concat!(certificate_fields!(), certificate_tables!())
+    };
+}
+macro_rules! thing_fields {
+    () => {
+        "t.id, t.name, t.uuid, t.type_name, t.attributes, t.thing_version, \
+    issuer.fingerprint, t.simulated, t.created, t.modified, t.version, t.billing_group"
+    };
+}
+macro_rules! thing_tables {
+    () => {
+        " FROM thing t LEFT JOIN issuer ON issuer.id = t.born_under"
     };
 }
 macro_rules! thing_columns {
     () => {
-        "t.id, t.name, t.uuid, t.type_name, t.attributes, t.thing_version, \
-    issuer.fingerprint, t.simulated, t.created, t.modified, t.version, t.billing_group \
-    FROM thing t LEFT JOIN issuer ON issuer.id = t.born_under"
+        concat!(thing_fields!(), thing_tables!())
     };
 }
 macro_rules! ca_columns {
@@ -516,37 +534,13 @@ pub(super) fn policies_of(
     }
 }
 
-pub(super) fn attached_policies(connection: &Connection, certificate: u64) -> Read<Vec<AttachedPolicy>> {
-    let sql = "SELECT p.name, p.default_version, p.version, v.document FROM policy_attachment a
-         JOIN policy p ON p.id = a.policy
-         JOIN policy_version v ON v.policy = p.id AND v.id = p.default_version
-         WHERE a.certificate = ?1 ORDER BY a.policy";
-    all(connection, sql, [certificate], attached_policy)
-}
-
-fn attached_policy(row: &Row<'_>) -> Read<AttachedPolicy> {
+pub(super) fn attached_policy(row: &Row<'_>) -> Read<AttachedPolicy> {
     Ok(AttachedPolicy {
         name: policy_name(row, 0)?,
         version: PolicyVersionId(column(row, 1)?),
         record_version: column(row, 2)?,
         document: Arc::from(text(row, 3)?),
     })
-}
-
-/// The policies of the groups that the things of a certificate are in, and of the groups above those.
-pub(super) fn group_policies(connection: &Connection, certificate: u64) -> Read<Vec<AttachedPolicy>> {
-    // Climbing costs a table of its own each time, and most things are in no group.
-    let member = "SELECT 1 FROM thing_principal p JOIN group_member m ON m.thing = p.thing WHERE p.certificate = ?1 LIMIT 1";
-    if one(connection, member, [certificate], |_| Ok(()))?.is_none() {
-        return Ok(Vec::new());
-    }
-    let sql = concat!(
-        "WITH RECURSIVE above (id) AS (
-            SELECT m.thing_group FROM thing_principal p JOIN group_member m ON m.thing = p.thing WHERE p.certificate = ?1
-            ",
-        climb!()
-    );
-    all(connection, sql, [certificate], attached_policy)
 }
 
 /// The policies of the groups that a thing is in, and of the groups above those.
@@ -669,17 +663,6 @@ pub(super) fn certificates_in_group(
          SELECT DISTINCT c.fingerprint FROM below JOIN group_member m ON m.thing_group = below.id
          JOIN thing_principal p ON p.thing = m.thing JOIN certificate c ON c.id = p.certificate";
     all(connection, sql, params![tenant, group.as_str()], |row| id(row, 0))
-}
-
-pub(super) fn attached_things(connection: &Connection, certificate: u64) -> Read<Vec<Thing>> {
-    let sql = concat!(
-        "SELECT ",
-        thing_columns!(),
-        " JOIN thing_principal p ON p.thing = t.id WHERE p.certificate = ?1 ORDER BY p.thing"
-    );
-    all(connection, sql, [certificate], |row| {
-        thing_row(row).map(|(_, thing)| thing.record)
-    })
 }
 
 pub(super) fn things_of(
