@@ -296,3 +296,26 @@ fn attempts_are_readable_beside_the_process_that_writes_them() {
     assert_eq!(reader.newest(&store::Filter::default(), 10).unwrap().len(), 2);
     assert_ne!(id(1), id(2));
 }
+
+/// A look-up that fails leaves nobody with the moment at which it failed.
+#[test]
+fn what_was_damaged_and_is_mended_is_seen_without_a_write() {
+    let place = Local::new();
+    let records = Place::open(&place);
+    wait(records.commit(batch([Record::Policy(policy(1)), Record::Thing(thing(1))]))).unwrap();
+    wait(records.commit(first_connection(100, 1))).unwrap();
+    let looked_up = || wait(records.trust(&Tenant::default(), &id(100)));
+    assert!(looked_up().unwrap().is_some());
+    let stranger = rusqlite::Connection::open(place.path().join("records.sqlite")).unwrap();
+    stranger.pragma_update(None, "legacy_alter_table", true).unwrap();
+    stranger
+        .execute_batch("ALTER TABLE certificate RENAME TO gone")
+        .unwrap();
+    // What was looked at is seen until something is written.
+    wait(records.commit(batch([Record::Thing(thing(9))]))).unwrap();
+    assert!(looked_up().is_err());
+    stranger
+        .execute_batch("ALTER TABLE gone RENAME TO certificate")
+        .unwrap();
+    assert!(looked_up().unwrap().is_some());
+}

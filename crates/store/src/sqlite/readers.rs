@@ -33,9 +33,10 @@ impl Readers {
     /// One look-up of one statement.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         let Taken { connection, moment } = self.take()?;
-        let result = look(&connection);
+        // One that failed may go on seeing what it failed on: it is closed.
+        let found = look(&connection)?;
         self.idle.put_back(connection, moment);
-        result
+        Ok(found)
     }
 
     /// A look-up of several statements that all see the same moment. As long as nothing is written it is the moment of the
