@@ -78,6 +78,17 @@ impl Broker<'_> {
         Ok((self.cpu_micros()? - before) / count as f64)
     }
 
+    /// The same by a few devices that connect again and again.
+    pub(super) fn again_micros(&self, count: usize, times: usize) -> Outcome<f64> {
+        let devices = self.some(0, count)?;
+        connect_all(self.address, self.root, devices, End::Accepted)?;
+        let before = self.cpu_micros()?;
+        for _ in 0..times {
+            connect_all(self.address, self.root, devices, End::Accepted)?;
+        }
+        Ok((self.cpu_micros()? - before) / (count * times) as f64)
+    }
+
     /// Memory per idle connection: the slope between a few and many, in a process that is fresh.
     pub(super) fn idle(&self, few: usize, many: usize) -> Outcome<Value> {
         let (road, mut crowd) = (self.road()?, Crowd::new()?);

@@ -25,6 +25,10 @@ const WARM_UP: usize = 300;
 /// Devices of the comparison of connections.
 const CONNECTS: usize = 2_000;
 
+/// Devices that connect again and again, and how often, where that is asked for.
+const AGAIN: usize = 500;
+const TIMES: usize = 40;
+
 /// Idle connections: the slope is taken between these.
 const IDLE: (usize, usize) = (500, 2_500);
 
@@ -147,6 +151,7 @@ fn own_part<'a>(cloud: &mut Cloud, broker: &dyn Fn(&Server) -> Broker<'a>, part:
     eprintln!("bench: {part}, process {}", broker.pid.unwrap_or_default());
     match part {
         "connect" => Ok(json!({ "connect_us": broker.connect_micros(WARM_UP, CONNECTS)? })),
+        "again" => Ok(json!({ "connect_us": broker.again_micros(AGAIN, TIMES)? })),
         "idle" => broker.idle(IDLE.0, IDLE.1),
         part => broker.part(part),
     }

@@ -23,6 +23,9 @@ pub const DOCUMENTS_KEPT_MAX: usize = 4_096;
 pub const FILTER_SCAN_ROWS_MAX: usize = 5_000;
 /// Rows of the index that are read for one page of a search; where there are more, the things are gone through.
 pub const SEARCH_CANDIDATES_MAX: usize = 20_000;
+/// Look-ups between two times that somebody asks, up to which all reader connections are closed: opening one anew costs about a
+/// millisecond, keeping one costs the memory of all pages that it ever saw.
+pub const LOOKS_AT_REST_MAX: u64 = 1_000;
 /// Things that are put into the index in one step.
 pub const INDEX_STEP_THINGS: usize = 2_000;
 /// Page cache of the writer connection.
@@ -41,6 +44,8 @@ pub const BUSY_TIMEOUT_MILLIS: u64 = 5_000;
 pub const ATTEMPT_QUEUE_MAX: usize = 8_192;
 /// Nobody waits for an attempt to be written, so their writer pauses this long to write many at once.
 pub const ATTEMPT_GATHER_MILLIS: u64 = 100;
+/// Page cache of their writer: it writes at one end and deletes at the other.
+pub const ATTEMPT_CACHE_KIB: i64 = 512;
 /// Attempts in one transaction.
 pub const ATTEMPT_GROUP_MAX: usize = 1_024;
 /// Attempts of peers that proved who they are, all CAs together.

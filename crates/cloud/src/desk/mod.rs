@@ -103,10 +103,11 @@ pub(crate) async fn work(control: Arc<Control>, mut tray: Tray, shutdown: Shutdo
     let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, room.acquire_many(all)).await;
 }
 
-/// Clears away what has run out, from time to time.
+/// Clears away what has run out, and memory that nobody needs, from time to time.
 async fn tidy(control: Arc<Control>, shutdown: Shutdown) {
     loop {
         sweep::all(&control, clock::now()).await;
+        control.records.rest();
         tokio::select! {
             () = sleep(SWEEP_INTERVAL) => {}
             () = shutdown.begun() => return,

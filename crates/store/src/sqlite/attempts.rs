@@ -16,7 +16,7 @@ use super::schema::{ATTEMPTS, Durability, open_writer};
 use crate::attempts::{Attempts, Filter, Recorded};
 use crate::directory::DataDirectory;
 use crate::error::Error;
-use crate::limits::{ATTEMPT_GATHER_MILLIS, ATTEMPT_GROUP_MAX, ATTEMPT_QUEUE_MAX, READER_CACHE_KIB};
+use crate::limits::{ATTEMPT_CACHE_KIB, ATTEMPT_GATHER_MILLIS, ATTEMPT_GROUP_MAX, ATTEMPT_QUEUE_MAX};
 use crate::oneshot::{self, Answer};
 use crate::queue::{Queue, Taker};
 
@@ -38,7 +38,7 @@ impl LocalAttempts {
     /// Opens the ring in a data directory, and makes it if there is none.
     pub fn open(directory: &DataDirectory) -> Result<Self, Error> {
         let path = directory.attempts();
-        let connection = open_writer(&path, ATTEMPTS, Durability::ProcessEnd, READER_CACHE_KIB)?;
+        let connection = open_writer(&path, ATTEMPTS, Durability::ProcessEnd, ATTEMPT_CACHE_KIB)?;
         let ring = load(&connection)?;
         let reader = AttemptReader::open_file(&path)?;
         let queue = Arc::new(Queue::new(ATTEMPT_QUEUE_MAX));

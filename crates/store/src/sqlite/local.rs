@@ -100,6 +100,11 @@ impl LocalRecords {
         self.queue.depth()
     }
 
+    /// Gives back memory that look-ups left behind, if there were few since this was last called. To be called from time to time.
+    pub fn rest(&self) {
+        self.readers.rest();
+    }
+
     /// What was kept so far: how long each transaction took, and how many batches were in it.
     pub fn commits(&self) -> Commits {
         self.measured.look()

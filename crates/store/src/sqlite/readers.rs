@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::read;
 use super::schema::{RECORDS, open_reader};
 use crate::error::Error;
-use crate::limits::{READER_CACHE_KIB, READERS_KEPT_MAX};
+use crate::limits::{LOOKS_AT_REST_MAX, READER_CACHE_KIB, READERS_KEPT_MAX};
 
 /// Connections that only read, taken for one look-up at a time.
 pub(super) struct Readers {
@@ -73,6 +73,12 @@ impl Readers {
         Ok(id)
     }
 
+    /// Closes the connections that nobody uses now, if few look-ups were made since this was last asked: what they hold of the file
+    /// in memory is as large as all that was ever looked up.
+    pub(super) fn rest(&self) {
+        drop(self.idle.rest());
+    }
+
     fn take(&self) -> Result<Taken, Error> {
         let (connection, moment) = self.idle.take();
         let connection = match connection {
@@ -96,6 +102,8 @@ struct Waiting {
     connections: Vec<Connection>,
     /// Counts the beginnings and ends of writing; odd while it goes on.
     moment: u64,
+    /// Look-ups since it was last asked whether there is need of all these connections.
+    looks: u64,
 }
 
 impl Idle {
@@ -113,6 +121,7 @@ impl Idle {
         Arc::new(Self(Mutex::new(Waiting {
             connections: Vec::new(),
             moment,
+            looks: 0,
         })))
     }
 
@@ -125,7 +134,17 @@ impl Idle {
 
     fn take(&self) -> (Option<Connection>, u64) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.looks += 1;
         (waiting.connections.pop(), waiting.moment)
+    }
+
+    /// Gives away the connections that there is no need of.
+    fn rest(&self) -> Vec<Connection> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match core::mem::take(&mut waiting.looks) {
+            0..=LOOKS_AT_REST_MAX => core::mem::take(&mut waiting.connections),
+            _ => Vec::new(),
+        }
     }
 
     fn put_back(&self, connection: Connection, moment: u64) {
@@ -148,4 +167,25 @@ fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
         .and_then(|mut statement| statement.execute([]))
         .map(drop)
         .map_err(Error::database("look at one moment"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_that_are_hardly_used_are_closed() {
+        let idle = Idle::beside_writer();
+        let look = || {
+            let (connection, moment) = idle.take();
+            let connection = connection.unwrap_or_else(|| Connection::open_in_memory().unwrap());
+            idle.put_back(connection, moment);
+        };
+        (0..=LOOKS_AT_REST_MAX).for_each(|_| look());
+        assert!(idle.rest().is_empty(), "many look-ups need it");
+        assert!(idle.take().0.is_some());
+        look();
+        assert_eq!(idle.rest().len(), 1);
+        assert!(idle.take().0.is_none());
+    }
 }
