@@ -11,6 +11,9 @@ use crate::process::{self, Run};
 /// Brokers from crates.io: name, package and program, version.
 const CRATES: [(&str, &str, &str); 2] = [("rumqttd", "rumqttd", "0.20.0"), ("rmqtt", "rmqttd", "0.24.0")];
 
+/// What RMQTT is built with: the compiler of protocol buffers.
+const PROTOBUF: (&str, &str) = ("protobuf", "protobuf-compiler");
+
 /// Every peer that is there, as `NAME=PROGRAM`; with `build`, those from crates.io are built first.
 pub(super) fn all(build: bool) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
@@ -39,11 +42,17 @@ fn folder(name: &str) -> PathBuf {
 
 fn install(name: &str, package: &str, version: &str) -> Outcome<()> {
     eprintln!("    building {package} {version}");
-    let caught = Run::cargo()
+    let mut build = Run::cargo()
         .args(["install", "--quiet", package, "--version", version, "--root"])
         .args([folder(name)])
-        .env("CARGO_TARGET_DIR", folder(name).join("build"))
-        .caught()?;
+        .env("CARGO_TARGET_DIR", folder(name).join("build"));
+    if let Ok(protobuf) = Unpacked::of(PROTOBUF.0, &[PROTOBUF.1])? {
+        build = build
+            .env("PROTOC", protobuf.program("protoc"))
+            .env("PROTOC_INCLUDE", protobuf.folder().join("usr/include"))
+            .env("LD_LIBRARY_PATH", protobuf.libraries());
+    }
+    let caught = build.caught()?;
     if !caught.success {
         eprintln!(
             "    {package} does not build here: {}",

@@ -40,6 +40,8 @@ use crate::config::FirstConnect;
 use crate::control::Control;
 use crate::deciding::{self, ShownOut};
 use crate::domains::Domain;
+#[cfg(target_os = "linux")]
+use crate::limits::FRONT_DOOR_NICENESS;
 use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
 use crate::shard::Clearance;
 use crate::shutdown::Shutdown;
@@ -65,6 +67,7 @@ pub(crate) async fn serve(
     http: mpsc::Sender<Visitor>,
     shutdown: Shutdown,
 ) {
+    give_way();
     let door = Rc::new(FrontDoor {
         control,
         authorities: Remembered::default(),
@@ -74,6 +77,16 @@ pub(crate) async fn serve(
     });
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     entrances.attend(&door, handshakes, &shutdown).await;
+}
+
+/// Lets the shards go first wherever there are fewer cores than threads that could run: a handshake is two signatures' time in
+/// one piece, and the messages of those who are in must not wait for it.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        // Where the system does not let it, it stands in line with the others.
+        let _ = rustix::process::nice(FRONT_DOOR_NICENESS);
+    }
 }
 
 /// Finds out who came, and leads him to his shard or out.
