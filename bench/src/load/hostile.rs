@@ -21,7 +21,7 @@ use crate::devices::Device;
 const IN_FLIGHT: usize = 32;
 
 /// How much less important the storm is than the traffic that is measured beside it: a real storm comes from other machines.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 19;
 
 /// How often a slow client sends one byte.
 const DRIP: Duration = Duration::from_millis(500);

@@ -43,9 +43,9 @@ pub const CERTIFICATE_REST: Duration = Duration::from_secs(24 * 60 * 60);
 /// TLS handshakes in flight on the front door; beyond it the listener stops accepting and the kernel's backlog waits.
 /// So many that those who only open connections and say nothing do not fill it.
 pub const HANDSHAKES_MAX: usize = 4096;
-/// How much less important the front door's thread is to the system than the shards' (nice(2)): a quarter of their share, so
-/// that a server that is busy with messages still lets devices in.
-pub const FRONT_DOOR_NICENESS: i32 = 5;
+/// How much less important the front door's thread is to the system than the shards' (nice(2)): a tenth of their share where all
+/// cores are busy, so that a server full of messages still lets devices in.
+pub const FRONT_DOOR_NICENESS: i32 = 10;
 /// Handshakes in flight at which the door is crowded.
 pub const HANDSHAKES_CROWDED: usize = HANDSHAKES_MAX / 2;
 /// From accept to the end of the handshake.

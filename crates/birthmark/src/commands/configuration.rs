@@ -121,7 +121,7 @@ impl Effective {
             (
                 "shards",
                 if *shards == 0 {
-                    "one per core".to_owned()
+                    "one for each core but one".to_owned()
                 } else {
                     shards.to_string()
                 },

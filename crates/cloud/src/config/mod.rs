@@ -94,7 +94,7 @@ pub struct Config {
     pub first_connect: FirstConnect,
     /// Whether certificates of simulated chips are admitted.
     pub allow_simulated: bool,
-    /// Threads that carry established connections; 0 is one per core.
+    /// Threads that carry established connections; 0 is one for each core but one.
     pub shards: usize,
     /// The host name that `DescribeEndpoint` answers, without scheme and port; `{account}` and `{region}` are filled in.
     /// Empty: the first of `hostnames`.

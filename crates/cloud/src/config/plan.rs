@@ -288,9 +288,10 @@ impl Plan {
     }
 }
 
+/// One core is left to the front door, the logs and the API.
 fn shards_of(configured: usize) -> usize {
     match configured {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
         count => count.min(1024),
     }
 }
