@@ -49,7 +49,6 @@ fn install(name: &str, package: &str, version: &str) -> Outcome<()> {
     if let Ok(protobuf) = Unpacked::of(PROTOBUF.0, &[PROTOBUF.1])? {
         build = build
             .env("PROTOC", protobuf.program("protoc"))
-            .env("PROTOC_INCLUDE", protobuf.folder().join("usr/include"))
             .env("LD_LIBRARY_PATH", protobuf.libraries());
     }
     let caught = build.caught()?;
