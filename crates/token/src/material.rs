@@ -28,6 +28,9 @@ const TYPE: Error = Error::AttributeValueInvalid {
     why: "there are no keys of this class and type",
 };
 
+/// A public key of Ed25519 or X25519 (RFC 8032, 5.1.5; RFC 7748, 5).
+const POINT_25519_BYTES: usize = 32;
+
 // From outside.
 
 /// The key that a program brings.
@@ -109,7 +112,8 @@ pub(crate) fn public(attributes: &Attributes) -> Result<Key, Error> {
             let key = match attributes.bytes(A::EcPoint) {
                 Some(point) => {
                     let curve = curve(attributes)?;
-                    PublicKey::from_ec_point(curve, bare(point)).map_err(|_| NO_PUBLIC)?
+                    let point = bare(point, 1 + 2 * curve.coordinate_bytes());
+                    PublicKey::from_ec_point(curve, point).map_err(|_| NO_PUBLIC)?
                 }
                 None => info(attributes)?,
             };
@@ -117,13 +121,12 @@ pub(crate) fn public(attributes: &Attributes) -> Result<Key, Error> {
         }
         Some(KeyType::EcEdwards) => {
             check_parameters(attributes, EDWARDS)?;
-            Ok(Key::Ed25519Public(Box::new(Ed25519Public::new(bare(point(
-                attributes,
-            )?))?)))
+            let point = bare(point(attributes)?, POINT_25519_BYTES);
+            Ok(Key::Ed25519Public(Box::new(Ed25519Public::new(point)?)))
         }
         Some(KeyType::EcMontgomery) => {
             check_parameters(attributes, MONTGOMERY)?;
-            X25519Public::new(bare(point(attributes)?)).map(Key::X25519Public)
+            X25519Public::new(bare(point(attributes)?, POINT_25519_BYTES)).map(Key::X25519Public)
         }
         Some(KeyType::Rsa) => {
             let part = |kind| attributes.bytes(kind).ok_or(Error::TemplateIncomplete);
@@ -145,9 +148,11 @@ fn point(attributes: &Attributes) -> Result<&[u8], Error> {
     attributes.bytes(A::EcPoint).ok_or(Error::TemplateIncomplete)
 }
 
-/// A point out of its OCTET STRING, or as it came.
-fn bare(point: &[u8]) -> &[u8] {
+/// A point out of its OCTET STRING, or as it came if it has the length of a bare one: the first coordinate of such a one may look like the
+/// length of an OCTET STRING.
+fn bare(point: &[u8], bare_bytes: usize) -> &[u8] {
     match point {
+        point if point.len() == bare_bytes => point,
         [0x04, length @ 0..=0x7F, bare @ ..] if usize::from(*length) == bare.len() => bare,
         [0x04, 0x81, length, bare @ ..] if usize::from(*length) == bare.len() => bare,
         bare => bare,
@@ -340,4 +345,22 @@ pub(crate) const fn key_type(key: &Key) -> Option<KeyType> {
         Key::RsaPrivate(_) | Key::RsaPublic(_) => KeyType::Rsa,
         Key::Secret(_) | Key::HardwareSecret(_) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_point_is_not_taken_for_an_octet_string() {
+        // 0x3F is what is left of 65 bytes behind two.
+        let mut point = std::vec![0x7A; 65];
+        (point[0], point[1]) = (0x04, 0x3F);
+        assert_eq!(bare(&point, 65), &point[..]);
+        let wrapped = [&[0x04, 65][..], &point].concat();
+        assert_eq!(bare(&wrapped, 65), &point[..]);
+        let mut long = std::vec![0x7A; 133];
+        (long[0], long[1], long[2]) = (0x04, 0x81, 130);
+        assert_eq!(bare(&long, 133), &long[..]);
+    }
 }
