@@ -11,8 +11,11 @@ use crate::process::{self, Run};
 /// Brokers from crates.io: name, package and program, version.
 const CRATES: [(&str, &str, &str); 2] = [("rumqttd", "rumqttd", "0.20.0"), ("rmqtt", "rmqttd", "0.24.0")];
 
-/// What RMQTT is built with: the compiler of protocol buffers.
-const PROTOBUF: (&str, &str) = ("protobuf", "protobuf-compiler");
+/// What RMQTT is built with.
+const TOOLS: (&str, [&str; 2]) = ("rmqtt-tools", ["protobuf-compiler", "cmake"]);
+
+/// Where Debian's CMake has its modules.
+const CMAKE_MODULES: &str = "usr/share/cmake-3.25";
 
 /// Every peer that is there, as `NAME=PROGRAM`; with `build`, those from crates.io are built first.
 pub(super) fn all(build: bool) -> Outcome<Vec<String>> {
@@ -46,10 +49,12 @@ fn install(name: &str, package: &str, version: &str) -> Outcome<()> {
         .args(["install", "--quiet", package, "--version", version, "--root"])
         .args([folder(name)])
         .env("CARGO_TARGET_DIR", folder(name).join("build"));
-    if let Ok(protobuf) = Unpacked::of(PROTOBUF.0, &[PROTOBUF.1])? {
+    if let Ok(tools) = Unpacked::of(TOOLS.0, &TOOLS.1)? {
         build = build
-            .env("PROTOC", protobuf.program("protoc"))
-            .env("LD_LIBRARY_PATH", protobuf.libraries());
+            .env("PROTOC", tools.program("protoc"))
+            .env("CMAKE", tools.program("cmake"))
+            .env("CMAKE_ROOT", tools.folder().join(CMAKE_MODULES))
+            .env("LD_LIBRARY_PATH", tools.libraries());
     }
     let caught = build.caught()?;
     if !caught.success {
