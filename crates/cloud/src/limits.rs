@@ -68,10 +68,11 @@ pub const CONFLICT_RETRIES_MAX: usize = 8;
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Closed connections that are waited for at the same time; beyond it they are cut off.
 pub const LINGERING_MAX: usize = 1024;
-/// Certificates whose records the front door remembers; about 250 bytes each, beside what their connections hold anyway.
-pub const ACQUAINTANCES_MAX: usize = 64 * 1024;
+/// Certificates whose records the front door remembers, of devices that come back soon; about 250 bytes each, beside what their
+/// connections hold anyway. Looking one up costs 5 µs more, so that more of them would not be worth their memory.
+pub const ACQUAINTANCES_MAX: usize = 4 * 1024;
 /// Bytes of what is remembered of all those certificates, about.
-pub const ACQUAINTANCES_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const ACQUAINTANCES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Policy documents that are kept compiled.
 pub const COMPILED_POLICIES_MAX: usize = 4096;
 /// CA subjects whose registered CAs the front door remembers.
