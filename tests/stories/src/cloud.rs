@@ -50,11 +50,17 @@ impl Cloud {
         Self { child, ready, stderr }
     }
 
-    /// The command that `start` runs.
+    /// The command that `start` runs. Without a configuration of its own it has two shards, however few cores there are: what one hands
+    /// to the other is half of the story.
     #[must_use]
     pub fn command(data_dir: &Path, arguments: &[&str]) -> Command {
         let mut command = birthmark();
         command.arg("serve").arg("--data-dir").arg(data_dir);
+        let config = data_dir.with_extension("toml");
+        // Some data directories are where nothing can be written.
+        if !arguments.contains(&"--config") && fs::write(&config, "shards = 2\n").is_ok() {
+            command.arg("--config").arg(config);
+        }
         command
             .args(["--listen-mqtt", "127.0.0.1:0", "--listen-api", "127.0.0.1:0"])
             .args(arguments);
