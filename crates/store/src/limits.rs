@@ -37,6 +37,8 @@ pub const READER_CACHE_KIB: i64 = 4 * 1024;
 pub const READER_MAP_BYTES: i64 = 1 << 30;
 /// Pages in the write-ahead log before it is moved into the database file.
 pub const CHECKPOINT_PAGES: i64 = 4_000;
+/// A page of the records.
+pub const PAGE_BYTES: i64 = 4 * 1024;
 /// How long a statement waits for a lock of another process.
 pub const BUSY_TIMEOUT_MILLIS: u64 = 5_000;
 
@@ -46,6 +48,10 @@ pub const ATTEMPT_QUEUE_MAX: usize = 8_192;
 pub const ATTEMPT_GATHER_MILLIS: u64 = 100;
 /// Page cache of their writer: it writes at one end and deletes at the other.
 pub const ATTEMPT_CACHE_KIB: i64 = 512;
+/// A page of the attempts: they are written one behind the other, a hundred and more at once, so that large pages are fewer writes.
+pub const ATTEMPT_PAGE_BYTES: i64 = 16 * 1024;
+/// Pages in their write-ahead log before it is moved into the file; as many bytes as those of the records.
+pub const ATTEMPT_CHECKPOINT_PAGES: i64 = CHECKPOINT_PAGES * PAGE_BYTES / ATTEMPT_PAGE_BYTES;
 /// Attempts in one transaction.
 pub const ATTEMPT_GROUP_MAX: usize = 1_024;
 /// Attempts of peers that proved who they are, all CAs together.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 use crate::directory::make_private;
 use crate::error::Error;
-use crate::limits::{BUSY_TIMEOUT_MILLIS, CHECKPOINT_PAGES, READER_MAP_BYTES};
+use crate::limits::{BUSY_TIMEOUT_MILLIS, READER_MAP_BYTES};
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,27 +30,35 @@ pub(super) const RECORDS: &[&str] = &[
 /// Migrations of the attempts.
 pub(super) const ATTEMPTS: &[&str] = &[include_str!("migrations/attempts_1.sql")];
 
+/// How the writer of a file works.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Writing {
+    pub(super) durability: Durability,
+    /// Its page cache, in KiB.
+    pub(super) cache_kib: i64,
+    /// A page of a new file, in bytes; a file that is there keeps its own.
+    pub(super) page_bytes: i64,
+    /// Pages in the write-ahead log before it is moved into the file.
+    pub(super) checkpoint_pages: i64,
+}
+
 /// Opens the one connection that writes, and brings the file up to date.
-pub(super) fn open_writer(
-    path: &Path,
-    migrations: &[&str],
-    durability: Durability,
-    cache_kib: i64,
-) -> Result<Connection, Error> {
+pub(super) fn open_writer(path: &Path, migrations: &[&str], writing: Writing) -> Result<Connection, Error> {
     make_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(Error::database("open its file"))?;
-    prepare(&connection, cache_kib)?;
+    prepare(&connection, writing.cache_kib)?;
     check_version(path, found_version(&connection)?, migrations)?;
-    let synchronous = match durability {
+    let synchronous = match writing.durability {
         Durability::PowerLoss => "FULL",
         Durability::ProcessEnd => "NORMAL",
     };
     let configure = || -> rusqlite::Result<()> {
+        connection.pragma_update(None, "page_size", writing.page_bytes)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "wal_autocheckpoint", writing.checkpoint_pages)?;
         connection.pragma_update(None, "foreign_keys", true)
     };
     configure().map_err(Error::database("configure its file"))?;
