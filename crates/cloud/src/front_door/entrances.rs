@@ -69,13 +69,17 @@ impl Entrances {
         } = self;
         let certified = accept(&mqtt, &handshakes, shutdown, |socket, peer, place| {
             let (door, settings) = (door.clone(), settings.clone());
-            spawn_local(async move { enter(&door, socket, peer, place, &settings).await });
+            spawn_local(Box::pin(async move {
+                enter(&door, socket, peer, place, &settings).await
+            }));
         });
         let everything = async {
             let Some((listener, settings)) = mux else { return };
             accept(&listener, &handshakes, shutdown, |socket, peer, place| {
                 let (door, settings) = (door.clone(), settings.clone());
-                spawn_local(async move { enter_mux(&door, socket, peer, place, &settings).await });
+                spawn_local(Box::pin(async move {
+                    enter_mux(&door, socket, peer, place, &settings).await
+                }));
             })
             .await;
         };
@@ -124,11 +128,11 @@ async fn enter(
         return;
     };
     // Whoever proved possession waits somewhere else, and no longer takes the place of a handshake.
-    let Ok(_arrived) = door.arrivals.clone().acquire_owned().await else {
+    let Ok(arrived) = door.arrivals.clone().acquire_owned().await else {
         return;
     };
     drop(place);
-    receive(door, handshaken).await;
+    receive(door, handshaken, arrived).await;
 }
 
 /// By the port for everything.
@@ -144,7 +148,7 @@ async fn enter_mux(
     else {
         return;
     };
-    let Ok(_arrived) = door.arrivals.clone().acquire_owned().await else {
+    let Ok(arrived) = door.arrivals.clone().acquire_owned().await else {
         return;
     };
     drop(place);
@@ -156,7 +160,7 @@ async fn enter_mux(
     };
     handshaken.record.attempt.trail.passed("arrival.listener", agreed);
     match Speech::of(protocol.as_deref()) {
-        Speech::Mqtt => receive(door, handshaken).await,
+        Speech::Mqtt => receive(door, handshaken, arrived).await,
         Speech::Http => visit(door, handshaken).await,
         Speech::Authorized => {
             let Handshaken {
@@ -172,7 +176,7 @@ async fn enter_mux(
                 http: None,
             };
             let credential = Credential::Authorizer(Box::new(bearer));
-            opening::await_connect(door, stream.into(), Vec::new(), credential, record).await;
+            opening::await_connect(door, stream.into(), Vec::new(), credential, record, arrived).await;
         }
     }
 }
@@ -202,11 +206,10 @@ async fn enter_plain(door: &Rc<FrontDoor>, socket: TcpStream, peer: SocketAddr, 
     match grant.await {
         Ok(grant) => {
             let credential = Credential::Cleared(named(grant, ANONYMOUS).by_names(names));
-            opening::await_connect(door, socket.into(), Vec::new(), credential, record).await;
+            opening::await_connect(door, socket.into(), Vec::new(), credential, record, place).await;
         }
         Err(fault) => show_out(door, socket.into(), record, fault.into()),
     }
-    drop(place);
 }
 
 /// Takes in those whom HTTP let in.
@@ -219,15 +222,15 @@ async fn host(door: &Rc<FrontDoor>, mut guests: mpsc::Receiver<Guest>, shutdown:
         let Some(guest) = guest else { break };
         let door = door.clone();
         spawn_local(async move {
-            let Ok(_arrived) = door.arrivals.clone().acquire_owned().await else {
+            let Ok(arrived) = door.arrivals.clone().acquire_owned().await else {
                 return;
             };
-            take_in(&door, guest).await;
+            take_in(&door, guest, arrived).await;
         });
     }
 }
 
-async fn take_in(door: &Rc<FrontDoor>, guest: Guest) {
+async fn take_in(door: &Rc<FrontDoor>, guest: Guest, place: OwnedSemaphorePermit) {
     let Guest {
         wire,
         received,
@@ -256,7 +259,7 @@ async fn take_in(door: &Rc<FrontDoor>, guest: Guest) {
         Pass::Authorizer(bearer) => Ok(Credential::Authorizer(bearer)),
     };
     match credential {
-        Ok(credential) => opening::await_connect(door, wire, received, credential, record).await,
+        Ok(credential) => opening::await_connect(door, wire, received, credential, record, place).await,
         Err(shown_out) => show_out(door, wire, record, shown_out),
     }
 }

@@ -8,6 +8,7 @@
 
 mod authorities;
 mod claim;
+mod departures;
 mod entrances;
 mod first_connection;
 mod newcomer;
@@ -25,9 +26,10 @@ use identity::Tenant;
 use identity::certificate::Certificate;
 use policy::CertificateFacts;
 use store::Trust;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::authorities::Remembered;
+use self::departures::Departures;
 pub(crate) use self::entrances::{Entrances, Guest, Pass};
 use self::first_connection::{FirstConnections, Outcome};
 pub(crate) use self::opening::Bearer;
@@ -43,7 +45,7 @@ use crate::domains::Domain;
 #[cfg(target_os = "linux")]
 use crate::limits::FRONT_DOOR_NICENESS;
 use crate::limits::{ARRIVALS_MAX, HANDSHAKES_MAX};
-use crate::shard::Clearance;
+use crate::shard::{Arrival, Clearance};
 use crate::shutdown::Shutdown;
 use crate::tenancy::Addressed;
 use crate::trust::{Grants, facts_of_each};
@@ -56,6 +58,8 @@ pub(crate) struct FrontDoor {
     first_connections: FirstConnections,
     /// Places for connections between their handshake and their shard.
     arrivals: Arc<Semaphore>,
+    /// Those who leave for their shard.
+    departures: Departures<Arrival>,
     /// The way to the thread that speaks HTTP.
     http: mpsc::Sender<Visitor>,
 }
@@ -68,11 +72,13 @@ pub(crate) async fn serve(
     shutdown: Shutdown,
 ) {
     give_way();
+    let departures = Departures::to(control.shards.count());
     let door = Rc::new(FrontDoor {
         control,
         authorities: Remembered::default(),
         first_connections: FirstConnections::default(),
         arrivals: Arc::new(Semaphore::new(ARRIVALS_MAX)),
+        departures,
         http,
     });
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
@@ -90,7 +96,7 @@ fn give_way() {
 }
 
 /// Finds out who came, and leads him to his shard or out.
-async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
+async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken, place: OwnedSemaphorePermit) {
     let Handshaken {
         stream,
         certificate,
@@ -105,7 +111,7 @@ async fn receive(door: &Rc<FrontDoor>, handshaken: Handshaken) {
     match clear(door, &certificate, addressed, &mut record).await {
         Ok(clearance) => {
             let credential = Credential::Cleared(clearance.by_domain(domain.as_deref()));
-            opening::await_connect(door, stream.into(), Vec::new(), credential, record).await;
+            opening::await_connect(door, stream.into(), Vec::new(), credential, record, place).await;
         }
         Err(shown_out) => show_out(door, stream.into(), record, shown_out),
     }

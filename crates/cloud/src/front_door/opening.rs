@@ -14,6 +14,7 @@ use fleet::text::Text;
 use http::HeaderMap;
 use mqtt::Version;
 use mqtt::server::{First as Packet, NotFirst, first};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::{FrontDoor, admit, check_address};
@@ -67,6 +68,7 @@ pub(super) async fn await_connect(
     mut received: Vec<u8>,
     credential: Credential,
     mut record: Record,
+    place: OwnedSemaphorePermit,
 ) {
     let first = timeout(CONNECT_DEADLINE, read_first(&mut wire, &mut received))
         .await
@@ -75,7 +77,7 @@ pub(super) async fn await_connect(
         First::Connect(client_id) => {
             record.attempt.client_id = Some(Text::short(client_id.as_str()));
             match authorize(&door.control, &mut record, credential, &received).await {
-                Ok(clearance) => hand_over(door, wire, clearance, record, received, &client_id).await,
+                Ok(clearance) => hand_over(door, wire, clearance, record, received, &client_id, place).await,
                 Err(fault) => {
                     ShownOut::from(fault).tell(&mut record.attempt);
                     record.keep(&door.control);
@@ -164,28 +166,26 @@ async fn hand_over(
     record: Record,
     received: Vec<u8>,
     client_id: &str,
+    place: OwnedSemaphorePermit,
 ) {
     let control = &door.control;
-    // Those who are ready in the same turn go together: their shard is woken once for all of them.
-    tokio::task::yield_now().await;
     match wire.detach() {
         Ok(wire) => {
-            let account = clearance.grant.tenant.account;
-            let arrival = Box::new(Arrival {
+            let shard = control.shards.index_of(&clearance.grant.tenant, client_id);
+            let arrival = Arrival {
                 wire,
                 received,
                 clearance,
                 record,
-            });
-            if let Err(arrival) = control.shards.arrive(&account, client_id, arrival).await {
-                let reason = "the server is shutting down";
-                arrival.record.end(
-                    control,
-                    Verdict::Faulted,
-                    "cloud.shutdown",
-                    reason,
-                    "connect again later",
-                );
+                place,
+            };
+            let Some(together) = door.departures.gather(shard, arrival).await else {
+                return;
+            };
+            if let Err(arrivals) = control.shards.arrive(shard, together).await {
+                for arrival in arrivals {
+                    arrival.turn_away(control);
+                }
             }
         }
         Err(error) => {

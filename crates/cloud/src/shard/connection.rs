@@ -94,7 +94,9 @@ impl Connection {
             received,
             clearance,
             mut record,
+            place,
         } = arrival;
+        drop(place);
         let client_id = record
             .attempt
             .client_id

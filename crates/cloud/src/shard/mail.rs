@@ -16,8 +16,8 @@ use crate::metrics::ShardReading;
 
 /// One piece of mail.
 pub(crate) enum Mail {
-    /// A client that may come in.
-    Arrive(Box<Arrival>),
+    /// Clients that may come in.
+    Arrive(Vec<Arrival>),
     /// What another shard sends.
     Parcels {
         /// Which.

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use broker::{ConnectionId, Interests, Message, RetainedMessage, Trust};
+use fleet::attempt::Verdict;
 use fleet::names::PolicyName;
-use identity::{AccountId, CertificateId, Tenant, UnixMillis};
+use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::{QoS, TopicName};
 use policy::{CertificateFacts, Grant, ThingFacts};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
 pub(crate) use log::{Restored, open_all};
@@ -30,6 +31,7 @@ pub(crate) use run::start;
 
 use crate::api::ApiFault;
 use crate::arrival::Record;
+use crate::control::Control;
 use crate::domains::Domain;
 use crate::events::Announcement;
 use crate::footing::{Footing, Ground};
@@ -92,6 +94,18 @@ pub(crate) struct Arrival {
     pub(crate) received: Vec<u8>,
     pub(crate) clearance: Clearance,
     pub(crate) record: Record,
+    /// Given back when it has arrived.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+impl Arrival {
+    /// Ends it, since nobody takes it any more.
+    pub(crate) fn turn_away(self, control: &Control) {
+        let reason = "the server is shutting down";
+        let hint = "connect again later";
+        self.record
+            .end(control, Verdict::Faulted, "cloud.shutdown", reason, hint);
+    }
 }
 
 /// A change of trust that every shard has to act on.
@@ -160,21 +174,14 @@ impl Shards {
         self.mailboxes.get(index)
     }
 
-    /// Hands a connection to the shard of its client id; gives it back if that shard has ended.
-    pub(crate) async fn arrive(
-        &self,
-        account: &AccountId,
-        client_id: &str,
-        arrival: Box<Arrival>,
-    ) -> Result<(), Box<Arrival>> {
-        let index = log::shard_of(account, client_id, self.mailboxes.len());
+    /// Hands connections to their shard; gives them back if that shard has ended.
+    pub(crate) async fn arrive(&self, index: usize, arrivals: Vec<Arrival>) -> Result<(), Vec<Arrival>> {
         let Some(mailbox) = self.mailboxes.get(index) else {
-            return Err(arrival);
+            return Err(arrivals);
         };
-        match mailbox.send(Mail::Arrive(arrival)).await {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendError(Mail::Arrive(arrival))) => Err(arrival),
-            Err(_) => Ok(()),
+        match mailbox.send(Mail::Arrive(arrivals)).await {
+            Err(mpsc::error::SendError(Mail::Arrive(arrivals))) => Err(arrivals),
+            _ => Ok(()),
         }
     }
 
@@ -295,7 +302,8 @@ impl Shards {
         .await
     }
 
-    fn index_of(&self, tenant: &Tenant, client_id: &str) -> usize {
+    /// Which shard a client belongs to.
+    pub(crate) fn index_of(&self, tenant: &Tenant, client_id: &str) -> usize {
         log::shard_of(&tenant.account, client_id, self.mailboxes.len())
     }
 

@@ -100,8 +100,8 @@ async fn run(shard: Rc<Shard>, index: usize, mut slot: mpsc::Receiver<Mail>, shu
     drain(&shard, index, &mut slot, &shutdown).await;
     slot.close();
     while let Ok(mail) = slot.try_recv() {
-        if let Mail::Arrive(arrival) = mail {
-            turn_away(&shard, *arrival);
+        if let Mail::Arrive(arrivals) = mail {
+            turn_away(&shard, arrivals);
         }
     }
     shard.state.borrow_mut().stop();
@@ -153,32 +153,25 @@ async fn drain(shard: &Rc<Shard>, index: usize, slot: &mut mpsc::Receiver<Mail>,
         }
         for mail in mail.drain(..) {
             match mail {
-                Mail::Arrive(arrival) => turn_away(shard, *arrival),
+                Mail::Arrive(arrivals) => turn_away(shard, arrivals),
                 mail => read(shard, mail),
             }
         }
     }
 }
 
-fn turn_away(shard: &Shard, arrival: Arrival) {
-    let reason = "the server is shutting down";
-    arrival.record.end(
-        &shard.control,
-        Verdict::Faulted,
-        "cloud.shutdown",
-        reason,
-        "connect again later",
-    );
+fn turn_away(shard: &Shard, arrivals: Vec<Arrival>) {
+    for arrival in arrivals {
+        arrival.turn_away(&shard.control);
+    }
 }
 
 fn read(shard: &Rc<Shard>, mail: Mail) {
     let mut state = shard.state.borrow_mut();
     state.begin();
     match mail {
-        Mail::Arrive(arrival) => {
-            let id = state.arrive(*arrival);
-            drop(state);
-            if let Some(id) = id {
+        Mail::Arrive(arrivals) => {
+            for id in arrivals.into_iter().filter_map(|arrival| state.arrive(arrival)) {
                 spawn_local(carry(shard.clone(), id));
             }
         }
