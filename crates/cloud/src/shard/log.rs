@@ -38,6 +38,8 @@ pub(super) struct ShardLog {
     frame: Frame,
     /// How many records the node has given away.
     records: u64,
+    /// The writer took no more when it was asked last.
+    is_refused: bool,
     checkpoint: Option<Checkpoint>,
     /// How large the log was after the last checkpoint.
     settled_bytes: u64,
@@ -51,14 +53,23 @@ impl ShardLog {
         self.records += 1;
     }
 
-    /// Hands everything to the writer; false when it must wait.
+    /// Hands everything to the writer; false when it must wait, until the writer has told its progress.
     pub(super) fn submit(&mut self) -> bool {
         let log = self.log.as_ref();
-        self.frame.is_empty() || log.is_some_and(|log| log.append(&mut self.frame, self.records))
+        let is_taken =
+            self.frame.is_empty() || log.is_some_and(|log| log.append(&mut self.frame, self.records));
+        self.is_refused = !is_taken;
+        is_taken
     }
 
-    pub(super) fn has_unsubmitted(&self) -> bool {
-        !self.frame.is_empty()
+    /// There is something to submit, and it makes sense to try.
+    pub(super) fn can_submit(&self) -> bool {
+        !self.frame.is_empty() && !self.is_refused
+    }
+
+    /// The writer told that it is further: it may take more.
+    pub(super) fn note_progress(&mut self) {
+        self.is_refused = false;
     }
 
     pub(super) fn durable(&self) -> u64 {
@@ -195,6 +206,7 @@ fn open(
             durability,
             frame: Frame::default(),
             records: 0,
+            is_refused: false,
             checkpoint: None,
             settled_bytes: 0,
             progress,
@@ -368,5 +380,35 @@ fn fault(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> Error 
             action,
             cause: Arc::new(cause),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_writer_that_takes_no_more_is_asked_again_when_it_has_told_its_progress() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = open(folder.path(), Config::AWS, Durability::Strict, Arc::default());
+        let mut log = opened.unwrap().log;
+        let key = SessionKey(1);
+        assert!(!log.can_submit(), "there is nothing yet");
+        // It takes frames faster than any disk.
+        loop {
+            log.keep(&Record::WillDone { key });
+            assert!(log.can_submit());
+            if !log.submit() {
+                break;
+            }
+        }
+        assert!(!log.can_submit() && log.waiting_bytes() > 0);
+        while log.durable() < log.records {
+            log.progress.clone().notified().await;
+            log.note_progress();
+            assert!(log.can_submit() || log.frame.is_empty());
+            log.submit();
+        }
+        assert!(!log.can_submit() && log.waiting_bytes() == 0);
     }
 }

@@ -469,7 +469,7 @@ impl State {
         let speaks = self.failed_at.is_none();
         let mail =
             speaks && self.outboxes.iter().any(|outbox| !outbox.parcels.is_empty()) && !self.is_congested();
-        let records = speaks && self.log.has_unsubmitted();
+        let records = speaks && self.log.can_submit();
         let looks = !self.outdated.is_empty() || !self.inquiring.is_empty();
         mail || records || looks || !self.touched.is_empty() || !self.closing.is_empty()
     }

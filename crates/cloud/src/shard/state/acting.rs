@@ -139,6 +139,7 @@ impl State {
         if self.log.has_failed() {
             return self.fail();
         }
+        self.log.note_progress();
         self.settle_relays();
         (self.now, self.turn) = (clock::now(), Instant::now());
         while let Some((since, held)) = self.gates.release(self.log.durable(), self.confirmed()) {
