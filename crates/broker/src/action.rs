@@ -7,6 +7,7 @@ use identity::{CertificateId, Tenant, UnixMillis};
 use mqtt::v5::{self, Reason};
 use mqtt::{Delivery, Malformed, Own, PacketType, QoS, encode};
 
+use crate::absence::DisconnectReason;
 use crate::aliases::Aliases;
 use crate::event::{ConnectionId, Departure, Lease};
 use crate::interests::Nodes;
@@ -359,7 +360,7 @@ pub(crate) fn properties_of(bytes: &[u8]) -> v5::Properties<'_> {
     v5::Properties::new(bytes, v5::Place::Acknowledgement).unwrap_or_default()
 }
 
-/// Why a connection ends. The names are those of AWS's `disconnectReason` where it has one.
+/// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The CONNECT was refused: the client was never attached.
@@ -400,24 +401,24 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// As it stands in presence events (AWS IoT developer guide, "Lifecycle events").
+    /// As AWS tells it.
     #[must_use]
-    pub const fn aws_name(self) -> &'static str {
+    pub const fn disconnect_reason(self) -> DisconnectReason {
         match self {
             Self::ConnectRefused | Self::NotAuthorized | Self::TrustWithdrawn | Self::CloneSuspected => {
-                "AUTH_ERROR"
+                DisconnectReason::AuthError
             }
-            Self::ClientInitiated | Self::ClientInitiatedWithWill => "CLIENT_INITIATED_DISCONNECT",
-            Self::ClientError | Self::Malformed(_) => "CLIENT_ERROR",
-            Self::DuplicateClientId => "DUPLICATE_CLIENTID",
-            Self::KeepAliveTimeout => "MQTT_KEEP_ALIVE_TIMEOUT",
-            Self::ConnectionLost => "CONNECTION_LOST",
-            Self::TooSlow => "THROTTLED",
-            Self::ServerShutdown => "SERVER_INITIATED_DISCONNECT",
-            Self::ServerFault => "SERVER_ERROR",
-            Self::TimeIsUp(Lease::WebSocket) => "WEBSOCKET_TTL_EXPIRATION",
-            Self::TimeIsUp(Lease::Authorizer) => "CUSTOMAUTH_TTL_EXPIRATION",
-            Self::ByOperator { .. } => "API_INITIATED_DISCONNECT",
+            Self::ClientInitiated | Self::ClientInitiatedWithWill => DisconnectReason::ClientInitiated,
+            Self::ClientError | Self::Malformed(_) => DisconnectReason::ClientError,
+            Self::DuplicateClientId => DisconnectReason::DuplicateClientId,
+            Self::KeepAliveTimeout => DisconnectReason::KeepAliveTimeout,
+            Self::ConnectionLost => DisconnectReason::ConnectionLost,
+            Self::TooSlow => DisconnectReason::Throttled,
+            Self::ServerShutdown => DisconnectReason::ServerInitiated,
+            Self::ServerFault => DisconnectReason::ServerError,
+            Self::TimeIsUp(Lease::WebSocket) => DisconnectReason::WebSocketExpired,
+            Self::TimeIsUp(Lease::Authorizer) => DisconnectReason::CustomAuthExpired,
+            Self::ByOperator { .. } => DisconnectReason::ApiInitiated,
         }
     }
 

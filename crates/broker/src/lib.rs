@@ -20,6 +20,7 @@ pub mod limits;
 /// The words of its records and events.
 pub use mqtt;
 
+mod absence;
 mod action;
 mod aliases;
 mod counters;
@@ -40,6 +41,7 @@ mod tenant;
 mod terms;
 mod topics;
 
+pub use absence::{Absence, DisconnectReason};
 pub use action::{Action, Actions, Ask, Chosen, CloseReason, Forward, Gate, Outgoing, Share};
 pub use aliases::Aliases;
 pub use counters::{Counters, Dropped, Holdings, Traffic};

@@ -51,7 +51,7 @@ pub(crate) fn disconnected(
 ) -> Option<Arc<Message>> {
     let mut event = Event::new(Subject::of(client_id, live), "disconnected", now);
     event.plain("clientInitiatedDisconnect", reason.is_client_initiated());
-    event.text("disconnectReason", reason.aws_name());
+    event.text("disconnectReason", reason.disconnect_reason().name());
     event.plain("versionNumber", live.version);
     event.message("presence")
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use identity::{Tenant, UnixMillis};
 use mqtt::{PacketId, QoS, Version};
 
+use crate::absence::Absence;
 use crate::action::Chosen;
 use crate::message::Message;
 
@@ -112,7 +113,7 @@ pub enum Record {
     /// Its client is gone; with `will_due`, the will is still to be published.
     Gone {
         key: SessionKey,
-        at: UnixMillis,
+        absence: Absence,
         expiry_seconds: u32,
         will_due: Option<UnixMillis>,
     },

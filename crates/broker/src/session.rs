@@ -7,6 +7,7 @@ use identity::{Tenant, UnixMillis};
 use mqtt::{KeepAlive, PacketId, Version};
 use policy::{Action, Context, Grant, Request, Resource, Verdict, decide};
 
+use crate::absence::Absence;
 use crate::action::{Gate, Outgoing};
 use crate::event::{ConnectionId, SessionId};
 use crate::limits::REFUSALS_TOLD_MAX;
@@ -36,8 +37,8 @@ pub(crate) struct Session {
     /// What was written of it by the end of its last connection: its client hears nothing before that is durable, since it may
     /// not be told twice, and differently, what a restart would take back.
     pub(crate) settled: Gate,
-    /// Since when it has none.
-    pub(crate) gone_at: Option<UnixMillis>,
+    /// Since when it has none, and why.
+    pub(crate) absence: Option<Absence>,
     /// When the node looks after this session next; its place in the node's list of deadlines.
     pub(crate) deadline: Option<UnixMillis>,
 }
@@ -87,7 +88,7 @@ impl Session {
 
     /// When the session ends for want of its client; never, if that was agreed.
     pub(crate) fn expires(&self) -> Option<UnixMillis> {
-        let gone = self.gone_at?;
+        let gone = self.absence?.since;
         (self.expiry_seconds != u32::MAX).then(|| gone.plus_millis(i64::from(self.expiry_seconds) * 1_000))
     }
 

@@ -164,6 +164,7 @@ kinds = [watched.next() for _ in range(1)]
 assert kinds[0].value == 0x98, kinds
 found = data.get_connection(clientId="https-watched")
 assert not found["connected"] and found["disconnectedSince"] > 0, found
+assert found["disconnectReason"] == "API_INITIATED_DISCONNECT", found
 data.delete_connection(clientId="https-watched", cleanSession=True)
 refused("ResourceNotFoundException", data.get_connection, clientId="https-watched")
 refused("ResourceNotFoundException", data.delete_connection, clientId="https-watched")

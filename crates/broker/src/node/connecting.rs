@@ -172,7 +172,7 @@ impl Node {
         }
         self.connections.insert(live.connection, key);
         session.live = Some(Box::new(live));
-        session.gone_at = None;
+        session.absence = None;
         session.expiry_seconds = expiry_seconds;
         if self.kept.contains(&key) {
             if let Some(will) = &mut will {
@@ -219,7 +219,7 @@ impl Node {
             will: None,
             live: None,
             settled: Gate::NONE,
-            gone_at: None,
+            absence: None,
             deadline: None,
         };
         if let Some(tenant) = self.tenants.get_mut(tenant_index) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use identity::{Tenant, UnixMillis};
 use mqtt::QoS;
 
+use crate::absence::Absence;
 use crate::action::{Actions, CloseReason};
 use crate::event::ConnectionId;
 use crate::record::SessionKey;
@@ -19,8 +20,8 @@ use super::Node;
 pub struct ClientState {
     /// Its connection, if it has one.
     pub connection: Option<ConnectionState>,
-    /// Since when it has none.
-    pub gone_at: Option<UnixMillis>,
+    /// Since when it has none, and why.
+    pub absence: Option<Absence>,
     /// Whether its session ends with its connection.
     pub clean: bool,
     /// How long its session outlives its connection.
@@ -62,7 +63,7 @@ impl Node {
         });
         Some(ClientState {
             connection,
-            gone_at: session.gone_at,
+            absence: session.absence,
             clean: !session.is_kept(),
             expiry_seconds: session.expiry_seconds,
         })

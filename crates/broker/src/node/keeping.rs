@@ -111,7 +111,7 @@ impl Node {
             return;
         };
         let is_live = session.live.is_some();
-        let (gone_at, expiry_seconds) = (session.gone_at, session.expiry_seconds);
+        let (absence, expiry_seconds) = (session.absence, session.expiry_seconds);
         let mut records = vec![session.record()];
         let subscribed = |(filter, wanted): &(Arc<str>, _)| Record::Subscribed {
             key,
@@ -147,10 +147,10 @@ impl Node {
             will,
         };
         self.journal.keep(attached, actions);
-        if let Some(at) = gone_at.filter(|_| !is_live) {
+        if let Some(absence) = absence.filter(|_| !is_live) {
             let gone = Record::Gone {
                 key,
-                at,
+                absence,
                 expiry_seconds,
                 will_due: due,
             };

@@ -2,6 +2,7 @@
 
 use identity::UnixMillis;
 
+use crate::absence::Absence;
 use crate::action::{Actions, CloseReason};
 use crate::message::Message;
 use crate::presence;
@@ -39,7 +40,8 @@ impl Node {
             session.will = None;
         }
         if session.is_kept() {
-            self.wait_for_client(key, now, actions);
+            let reason = Some(reason.disconnect_reason());
+            self.wait_for_client(key, Absence { since: now, reason }, actions);
         } else {
             self.end_session(key, now, actions);
         }
@@ -49,11 +51,12 @@ impl Node {
     }
 
     /// The session stays without its connection.
-    fn wait_for_client(&mut self, key: SessionKey, now: UnixMillis, actions: &mut Actions) {
+    fn wait_for_client(&mut self, key: SessionKey, absence: Absence, actions: &mut Actions) {
+        let now = absence.since;
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        session.gone_at = Some(now);
+        session.absence = Some(absence);
         let (messages, bytes) = (session.outbound.len(), session.outbound.bytes());
         session.outbound.connection_lost();
         self.queued_messages -= messages - session.outbound.len();
@@ -64,7 +67,7 @@ impl Node {
         });
         let record = Record::Gone {
             key,
-            at: now,
+            absence,
             expiry_seconds: session.expiry_seconds,
             will_due: due,
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use identity::UnixMillis;
 
+use crate::absence::{Absence, DisconnectReason};
 use crate::action::{Action, Actions, Forward, Gate};
 use crate::interests::Nodes;
 use crate::message::Message;
@@ -167,7 +168,7 @@ impl Restoring {
             will: None,
             live: None,
             settled: Gate::NONE,
-            gone_at: None,
+            absence: None,
             deadline: None,
         };
         self.node.kept.insert(key);
@@ -227,7 +228,7 @@ impl Restoring {
                 let will = will.map(|will| self.will(will)).transpose()?;
                 self.node.with(key, |session| {
                     session.expiry_seconds = expiry_seconds;
-                    session.gone_at = None;
+                    session.absence = None;
                     session.will = will;
                 });
             }
@@ -250,10 +251,14 @@ impl Restoring {
     pub fn finish(mut self, now: UnixMillis) -> (Node, Actions) {
         let mut actions = Actions::new();
         let limits = self.node.config.limits;
+        let fallen = Absence {
+            since: now,
+            reason: Some(DisconnectReason::ServerError),
+        };
         for key in self.node.kept.clone() {
             self.node.with(key, |session| {
                 session.outbound.restarted(&limits);
-                session.gone_at = session.gone_at.or(Some(now));
+                session.absence.get_or_insert(fallen);
                 if let Some(will) = &mut session.will {
                     let delay = i64::from(will.delay_seconds) * 1_000;
                     will.due.get_or_insert_with(|| now.plus_millis(delay));
@@ -329,12 +334,12 @@ impl Node {
     fn change_restored(&mut self, key: SessionKey, record: Record) {
         match record {
             Record::Gone {
-                at,
+                absence,
                 expiry_seconds,
                 will_due,
                 ..
             } => self.with(key, |session| {
-                session.gone_at = Some(at);
+                session.absence = Some(absence);
                 session.expiry_seconds = expiry_seconds;
                 session.will = session.will.take().filter(|_| will_due.is_some());
                 if let Some(will) = &mut session.will {

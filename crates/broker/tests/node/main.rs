@@ -20,8 +20,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::{
-    Action, Actions, Attach, Config, ConnectionId, Departure, Event, Forward, Gate, Limits, Message, Node,
-    NodeIndex, Nodes, Record, Restoring, SessionId, ThingChange, Trust,
+    Absence, Action, Actions, Attach, Config, ConnectionId, Departure, DisconnectReason, Event, Forward,
+    Gate, Limits, Message, Node, NodeIndex, Nodes, Record, Restoring, SessionId, ThingChange, Trust,
 };
 use identity::{CertificateId, Explained, Tenant, UnixMillis};
 use mqtt::{
@@ -362,7 +362,9 @@ fn show(action: &Action) -> String {
             packet.append_to(&mut bytes);
             format!("{} < {}", connection.0, show_packet(&whole(&bytes)))
         }
-        Action::Close { connection, reason } => format!("{} closed {}", connection.0, reason.aws_name()),
+        Action::Close { connection, reason } => {
+            format!("{} closed {}", connection.0, reason.disconnect_reason().name())
+        }
         Action::Attached { connection } => format!("{} attached", connection.0),
         Action::LookAgain { connection } => format!("{} look again", connection.0),
         Action::Forward(forward) => format!("forward {}", forward.message.topic()),

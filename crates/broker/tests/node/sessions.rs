@@ -366,3 +366,32 @@ fn sessions_that_stay_have_a_limit() {
     assert_eq!(bench.come(2, "c2")[0], "2 < CONNACK server unavailable");
     bench.connect(3, EVERYTHING);
 }
+
+#[test]
+fn why_and_since_when_a_client_is_away_is_known_over_a_restart() {
+    let away = |bench: &Bench| {
+        let client = bench.node.client(&Tenant::default(), "c1");
+        client.and_then(|client| client.absence)
+    };
+    let mut bench = Bench::new();
+    bench.come(1, "c1");
+    assert_eq!(away(&bench), None);
+    bench.wait(5);
+    bench.send(1, Packet::Disconnect);
+    let goodbye = Absence {
+        since: bench.now,
+        reason: Some(DisconnectReason::ClientInitiated),
+    };
+    assert_eq!(away(&bench), Some(goodbye));
+    bench.wait(5);
+    bench.restart();
+    assert_eq!(away(&bench), Some(goodbye));
+    bench.come(2, "c1");
+    assert_eq!(away(&bench), None);
+    bench.restart();
+    let fallen = Absence {
+        since: bench.now,
+        reason: Some(DisconnectReason::ServerError),
+    };
+    assert_eq!(away(&bench), Some(fallen));
+}

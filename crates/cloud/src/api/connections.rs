@@ -29,6 +29,7 @@ pub(super) async fn fetch(request: &Request<'_>, input: Input) -> Result<Answer,
         state, peer, reached, ..
     } = client(request, &input.client_id).await?;
     let connection = state.connection.as_ref();
+    let absence = state.absence.filter(|_| connection.is_none());
     let [peer, reached] = [peer, reached].map(|address| address.filter(|_| input.include_socket_information));
     Ok(object(json!({
         "clientId": input.client_id,
@@ -38,7 +39,8 @@ pub(super) async fn fetch(request: &Request<'_>, input: Input) -> Result<Answer,
         "sessionExpiry": state.expiry_seconds,
         "keepAliveDuration": connection.map(|connection| connection.keep_alive_seconds),
         "connectedSince": connection.map(|connection| connection.since.0),
-        "disconnectedSince": state.gone_at.filter(|_| connection.is_none()).map(|at| at.0),
+        "disconnectedSince": absence.map(|absence| absence.since.0),
+        "disconnectReason": absence.and_then(|absence| absence.reason).map(|reason| reason.name()),
         "sourceIp": peer.map(|peer| peer.ip().to_canonical().to_string()),
         "sourcePort": peer.map(|peer| peer.port()),
         "targetIp": reached.map(|reached| reached.ip().to_canonical().to_string()),

@@ -398,7 +398,7 @@ impl State {
         if let Some(mut opening) = connection.opening.take() {
             let said = opening.record.attempt.verdict == Verdict::Refused;
             if !said {
-                let reason = format!("the connection ended with {}", reason.aws_name());
+                let reason = format!("the connection ended with {}", reason.disconnect_reason().name());
                 opening
                     .record
                     .attempt

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use broker::mqtt::v5::{Place, Properties};
 use broker::mqtt::{PacketId, QoS, TopicName, Version};
-use broker::{Chosen, Identifiers, KeptWill, Message, NodeIndex, Parts, Record, SessionKey, Stamp, Wanted};
+use broker::{
+    Absence, Chosen, DisconnectReason, Identifiers, KeptWill, Message, NodeIndex, Parts, Record, SessionKey,
+    Stamp, Wanted,
+};
 use identity::{Tenant, UnixMillis};
 
 /// What each record begins with.
@@ -32,6 +35,8 @@ mod kind {
     pub(super) const SEEN: u8 = 17;
     pub(super) const CHOSEN: u8 = 18;
     pub(super) const HANDED_OVER: u8 = 19;
+    /// [`GONE`] with the reason behind it.
+    pub(super) const GONE_FOR: u8 = 20;
 }
 
 /// Appends a record.
@@ -75,14 +80,16 @@ pub(crate) fn write(out: &mut Vec<u8>, record: &Record) {
         }
         Record::Gone {
             key,
-            at,
+            absence,
             expiry_seconds,
             will_due,
         } => {
-            about(out, kind::GONE, *key);
-            time(out, *at);
+            let reason = absence.reason.map(DisconnectReason::number);
+            about(out, reason.map_or(kind::GONE, |_| kind::GONE_FOR), *key);
+            time(out, absence.since);
             number(out, u64::from(*expiry_seconds));
             maybe_time(out, *will_due);
+            out.extend(reason);
         }
         Record::WillDone { key } => about(out, kind::WILL_DONE, *key),
         Record::Subscribed { key, filter, wanted } => {
@@ -308,12 +315,20 @@ impl<'a> Reader<'a> {
                     }),
                 },
             },
-            kind::GONE => Record::Gone {
-                key,
-                at: self.time()?,
-                expiry_seconds: self.small()?,
-                will_due: self.maybe_time()?,
-            },
+            kind::GONE | kind::GONE_FOR => {
+                let since = self.time()?;
+                let (expiry_seconds, will_due) = (self.small()?, self.maybe_time()?);
+                let reason = match kind {
+                    kind::GONE => None,
+                    _ => Some(DisconnectReason::of_number(self.byte()?)?),
+                };
+                Record::Gone {
+                    key,
+                    absence: Absence { since, reason },
+                    expiry_seconds,
+                    will_due,
+                }
+            }
             kind::WILL_DONE => Record::WillDone { key },
             kind::SUBSCRIBED => Record::Subscribed {
                 key,
@@ -551,13 +566,19 @@ mod tests {
             },
             Record::Gone {
                 key,
-                at: UnixMillis(i64::MAX),
+                absence: Absence {
+                    since: UnixMillis(i64::MAX),
+                    reason: None,
+                },
                 expiry_seconds: 2,
                 will_due: None,
             },
             Record::Gone {
                 key,
-                at: UnixMillis(i64::MIN),
+                absence: Absence {
+                    since: UnixMillis(i64::MIN),
+                    reason: Some(DisconnectReason::ApiInitiated),
+                },
                 expiry_seconds: 2,
                 will_due: Some(UnixMillis(0)),
             },
@@ -636,6 +657,34 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_went_before_reasons_were_kept_is_gone_all_the_same() {
+        let since = UnixMillis(0x0807_0605_0403_0201);
+        let mut bytes = vec![kind::GONE, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0];
+        let expected = |reason| Record::Gone {
+            key: SessionKey(7),
+            absence: Absence { since, reason },
+            expiry_seconds: 9,
+            will_due: None,
+        };
+        let read = |bytes: &[u8]| {
+            let mut read = Vec::new();
+            read_all(bytes, |record| {
+                read.push(told(&record));
+                Ok(())
+            })
+            .unwrap();
+            read
+        };
+        assert_eq!(read(&bytes), [told(&expected(None))]);
+        bytes[0] = kind::GONE_FOR;
+        bytes.push(8);
+        let reason = Some(DisconnectReason::ServerError);
+        assert_eq!(read(&bytes), [told(&expected(reason))]);
+        bytes[12] = 200;
+        assert!(read_all(&bytes, |_| Ok(())).is_err(), "no such reason");
+    }
+
+    #[test]
     fn what_is_cut_short_or_unknown_is_refused_and_never_read_beyond() {
         for record in records() {
             let mut frame = Vec::new();
@@ -647,7 +696,7 @@ mod tests {
                 );
             }
         }
-        for kind in [0, kind::HANDED_OVER + 1, 255] {
+        for kind in [0, kind::GONE_FOR + 1, 255] {
             assert!(read_all(&[kind, 0, 0, 0], |_| Ok(())).is_err());
         }
         let endless = [vec![kind::DONE], vec![0xff; 20]].concat();
