@@ -69,6 +69,7 @@ impl Entrances {
         } = self;
         let certified = accept(&mqtt, &handshakes, shutdown, |socket, peer, place| {
             let (door, settings) = (door.clone(), settings.clone());
+            // In a box, since the runtime moves what a task is made of several times, and this is several kilobytes.
             spawn_local(Box::pin(async move {
                 enter(&door, socket, peer, place, &settings).await
             }));
