@@ -238,6 +238,17 @@ fn a_strict_server_refuses_strangers_in_the_handshake() {
     ]);
     let said = s_client(mqtt, root, &shown).well();
     says(&said, &["Verify return code: 0 (ok)"]);
+    // What openssl issues without extensions is of version 1; AWS takes it, the standard does not.
+    made.signed("old", "/CN=old", "plant", KeyKind::P256);
+    let (old, old_key) = (made.path("old", "pem"), made.path("old", "key"));
+    let shown_old = [
+        "-tls1_2",
+        "-cert",
+        old.to_str().unwrap(),
+        "-key",
+        old_key.to_str().unwrap(),
+    ];
+    let _ = s_client(mqtt, root, &shown_old).refused(&["alert certificate unknown"]);
     let id = registered["certificateId"].as_str().unwrap();
     let inactive = [
         "update-ca-certificate",
@@ -254,12 +265,17 @@ fn a_strict_server_refuses_strangers_in_the_handshake() {
     // What the server issued itself needs no registration.
     let _ = story.device("lamp-1");
     let data_dir = story.cloud.credentials().parent().unwrap();
-    let mut command = birthmark();
-    command
-        .args(["explain", &made.id("lamp"), "--data-dir"])
-        .arg(data_dir);
+    let explained = |device: &str| {
+        let mut command = birthmark();
+        let words = ["explain", &made.id(device), "--data-dir"];
+        run(command.args(words).arg(data_dir))
+    };
     says(
-        &run(&mut command),
+        &explained("lamp"),
         &["cloud.tls.unknown_issuer", "comes from no registered CA"],
+    );
+    says(
+        &explained("old"),
+        &["cloud.tls.certificate", "is not of X.509 version 3"],
     );
 }

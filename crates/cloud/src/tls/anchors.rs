@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
 
+use super::failure::is_of_old_version;
 use super::provider;
 
 /// A registered CA: two tenants may have the same.
@@ -87,6 +88,7 @@ fn told(error: Error) -> Error {
             | Why::InvalidPurpose
             | Why::InvalidPurposeContext { .. },
         ) => error,
+        Error::InvalidCertificate(ref why) if is_of_old_version(why) => error,
         _ => Error::InvalidCertificate(Why::UnknownIssuer),
     }
 }

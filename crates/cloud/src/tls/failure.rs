@@ -154,14 +154,46 @@ fn explain_certificate(error: &CertificateError) -> Failure {
         ),
         other => match is_possession_failure(other) {
             true => explain_certificate(&CertificateError::BadSignature),
-            false => Failure::sent(
-                "cloud.tls.certificate",
-                AlertDescription::BadCertificate,
-                format!("the client's certificate was not taken: {other}"),
-                "",
-            ),
+            false => {
+                let (why, hint) = unfit(other);
+                Failure::sent(
+                    "cloud.tls.certificate",
+                    other.clone().into(),
+                    format!("the client's certificate {why}"),
+                    hint,
+                )
+            }
         },
     }
+}
+
+/// What a strict listener has against a certificate that comes from a registered CA, and what mends it.
+fn unfit(error: &CertificateError) -> (String, &'static str) {
+    let (why, hint) = match error {
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+            "is not valid yet, and the listener is strict",
+            "look at the clock of the server, and at that of whoever issued it",
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
+            "names purposes, but not that of a TLS client, and the listener is strict",
+            "issue it with the extended key usage clientAuth or with none, or switch `tls.strict` off",
+        ),
+        CertificateError::UnhandledCriticalExtension => (
+            "has a critical extension that is not known, and the listener is strict",
+            "issue it without that extension or mark it as not critical, or switch `tls.strict` off",
+        ),
+        other if is_of_old_version(other) => (
+            "is not of X.509 version 3, and the listener is strict",
+            "issue it with any extension (openssl x509 -req -extfile ...), or switch `tls.strict` off",
+        ),
+        other => return (format!("was not taken: {other}"), ""),
+    };
+    (why.into(), hint)
+}
+
+/// The library has no word of its own for it.
+pub(super) fn is_of_old_version(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(cause) if format!("{cause:?}").contains("UnsupportedCertVersion"))
 }
 
 /// A signature that cannot be checked with this key is not a proof either.

@@ -25,9 +25,21 @@ fn device(
     along: &[&[u8]],
     end_year: i32,
 ) -> Client {
+    device_with(version, under, along, |params| {
+        params.not_after = rcgen::date_time_ymd(end_year, 1, 1);
+    })
+}
+
+/// The same with a certificate that is special.
+fn device_with(
+    version: &'static SupportedProtocolVersion,
+    under: &Issuer<'_, KeyPair>,
+    along: &[&[u8]],
+    change: impl FnOnce(&mut CertificateParams),
+) -> Client {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.not_after = rcgen::date_time_ymd(end_year, 1, 1);
+    change(&mut params);
     let certificate = params.signed_by(&key, under).unwrap();
     let mut certified = CertifiedKey::clone(&pair(&certificate, &key));
     let along = along.iter().map(|der| CertificateDer::from(der.to_vec()));
@@ -67,9 +79,17 @@ async fn a_strict_listener_takes_what_comes_from_a_registered_ca_and_nothing_els
         let good = device(version, &under_root, &[], 2099);
         assert_eq!(meet(&settings, &good).await, UNKNOWN, "no CA is registered");
         anchors.hold([(Some(tenant), id, root.as_slice().into())]);
+        let early = device_with(version, &under_root, &[], |params| {
+            params.not_before = rcgen::date_time_ymd(2098, 1, 1);
+        });
+        let server_only = device_with(version, &under_root, &[], |params| {
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        });
         let rows = [
             (good.clone(), None),
             (device(version, &under_root, &[], 2001), EXPIRED),
+            (early, Some((Some(45), "cloud.tls.certificate"))),
+            (server_only, Some((Some(43), "cloud.tls.certificate"))),
             (device(version, &under_between, &[&between], 2099), None),
             (device(version, &under_between, &[], 2099), UNKNOWN),
             (device(version, &under_stranger, &[], 2099), UNKNOWN),
