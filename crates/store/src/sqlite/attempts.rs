@@ -12,14 +12,11 @@ use rusqlite::{Connection, params};
 use super::attempt_codec::encode;
 use super::attempt_reader::AttemptReader;
 use super::attempt_ring::{Owner, Placed, Ring, Share};
-use super::schema::{ATTEMPTS, Durability, Writing, open_writer};
+use super::schema::{ATTEMPTS, Writing, open_writer};
 use crate::attempts::{Attempts, Filter, Recorded};
 use crate::directory::DataDirectory;
 use crate::error::Error;
-use crate::limits::{
-    ATTEMPT_CACHE_KIB, ATTEMPT_CHECKPOINT_PAGES, ATTEMPT_GATHER_MILLIS, ATTEMPT_GROUP_MAX,
-    ATTEMPT_PAGE_BYTES, ATTEMPT_QUEUE_MAX,
-};
+use crate::limits::{ATTEMPT_GATHER_MILLIS, ATTEMPT_GROUP_MAX, ATTEMPT_QUEUE_MAX};
 use crate::oneshot::{self, Answer};
 use crate::queue::{Queue, Taker};
 
@@ -41,13 +38,7 @@ impl LocalAttempts {
     /// Opens the ring in a data directory, and makes it if there is none.
     pub fn open(directory: &DataDirectory) -> Result<Self, Error> {
         let path = directory.attempts();
-        let writing = Writing {
-            durability: Durability::ProcessEnd,
-            cache_kib: ATTEMPT_CACHE_KIB,
-            page_bytes: ATTEMPT_PAGE_BYTES,
-            checkpoint_pages: ATTEMPT_CHECKPOINT_PAGES,
-        };
-        let connection = open_writer(&path, ATTEMPTS, writing)?;
+        let connection = open_writer(&path, ATTEMPTS, Writing::ATTEMPTS)?;
         let ring = load(&connection)?;
         let reader = AttemptReader::open_file(&path)?;
         let queue = Arc::new(Queue::new(ATTEMPT_QUEUE_MAX));

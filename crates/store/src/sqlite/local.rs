@@ -22,13 +22,13 @@ use rusqlite::Connection;
 
 use super::facts::{self, Common};
 use super::readers::{Idle, Readers};
-use super::schema::{Durability, RECORDS, Writing, open_writer};
+use super::schema::{RECORDS, Writing, open_writer};
 use super::trust::{Documents, trust};
 use super::writer::{Job, Writer};
 use super::{audit, lists, manifests, read, search};
 use crate::directory::DataDirectory;
 use crate::error::{CommitError, Error};
-use crate::limits::{BATCHES_AT_ONCE_MAX, CHECKPOINT_PAGES, COMMIT_QUEUE_MAX, PAGE_BYTES, WRITER_CACHE_KIB};
+use crate::limits::{BATCHES_AT_ONCE_MAX, COMMIT_QUEUE_MAX};
 use crate::measure::{COUNTS, Commits, Measured};
 use crate::oneshot;
 use crate::queue::{Queue, Refused};
@@ -51,13 +51,7 @@ impl LocalRecords {
     /// Opens the records in a data directory, makes them if there are none, and brings an older format up to date.
     pub fn open(directory: &DataDirectory) -> Result<Self, Error> {
         let path = directory.records();
-        let writing = Writing {
-            durability: Durability::PowerLoss,
-            cache_kib: WRITER_CACHE_KIB,
-            page_bytes: PAGE_BYTES,
-            checkpoint_pages: CHECKPOINT_PAGES,
-        };
-        let connection = open_writer(&path, RECORDS, writing)?;
+        let connection = open_writer(&path, RECORDS, Writing::RECORDS)?;
         let measured = Arc::new(Measured::new(COUNTS));
         let idle = Idle::beside_writer();
         let writer = Writer::new(connection, measured.clone(), idle.clone())?;

@@ -7,11 +7,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 use crate::directory::make_private;
 use crate::error::Error;
-use crate::limits::{BUSY_TIMEOUT_MILLIS, READER_MAP_BYTES};
+use crate::limits::{
+    ATTEMPT_CACHE_KIB, ATTEMPT_CHECKPOINT_PAGES, ATTEMPT_PAGE_BYTES, BUSY_TIMEOUT_MILLIS, CHECKPOINT_PAGES,
+    PAGE_BYTES, READER_MAP_BYTES, WRITER_CACHE_KIB,
+};
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Durability {
+enum Durability {
     /// A commit survives the loss of power (synchronous=FULL).
     PowerLoss,
     /// A commit survives the end of the process (synchronous=NORMAL).
@@ -33,13 +36,28 @@ pub(super) const ATTEMPTS: &[&str] = &[include_str!("migrations/attempts_1.sql")
 /// How the writer of a file works.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Writing {
-    pub(super) durability: Durability,
+    durability: Durability,
     /// Its page cache, in KiB.
-    pub(super) cache_kib: i64,
+    cache_kib: i64,
     /// A page of a new file, in bytes; a file that is there keeps its own.
-    pub(super) page_bytes: i64,
+    page_bytes: i64,
     /// Pages in the write-ahead log before it is moved into the file.
-    pub(super) checkpoint_pages: i64,
+    checkpoint_pages: i64,
+}
+
+impl Writing {
+    pub(super) const RECORDS: Self = Self {
+        durability: Durability::PowerLoss,
+        cache_kib: WRITER_CACHE_KIB,
+        page_bytes: PAGE_BYTES,
+        checkpoint_pages: CHECKPOINT_PAGES,
+    };
+    pub(super) const ATTEMPTS: Self = Self {
+        durability: Durability::ProcessEnd,
+        cache_kib: ATTEMPT_CACHE_KIB,
+        page_bytes: ATTEMPT_PAGE_BYTES,
+        checkpoint_pages: ATTEMPT_CHECKPOINT_PAGES,
+    };
 }
 
 /// Opens the one connection that writes, and brings the file up to date.
@@ -138,4 +156,31 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error
         transaction.commit()
     };
     run().map_err(Error::database("bring its file up to date"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_has_the_pages_it_is_to_have_and_an_old_one_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let small = Writing {
+            page_bytes: PAGE_BYTES,
+            ..Writing::ATTEMPTS
+        };
+        for (name, first, expected) in [
+            ("new", Writing::ATTEMPTS, ATTEMPT_PAGE_BYTES),
+            ("old", small, PAGE_BYTES),
+        ] {
+            let path = folder.path().join(name);
+            drop(open_writer(&path, ATTEMPTS, first).unwrap());
+            let connection = open_writer(&path, ATTEMPTS, Writing::ATTEMPTS).unwrap();
+            let found: i64 = connection
+                .pragma_query_value(None, "page_size", |row| row.get(0))
+                .unwrap();
+            assert_eq!(found, expected, "{name}");
+            connection.execute("DELETE FROM attempt", []).unwrap();
+        }
+    }
 }
